@@ -1,0 +1,50 @@
+"""Errors a user can act on, and the late import of optional libraries."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class DepthAnythingError(Exception):
+    """Base of every error this package raises on purpose; its text is meant for the user."""
+
+
+class CheckpointError(DepthAnythingError):
+    """A model file or catalogue name that cannot be used, with the remedy in words."""
+
+
+class InputError(DepthAnythingError):
+    """An image, message, calibration or file that cannot be used, with the remedy in words."""
+
+
+class SettingError(DepthAnythingError, ValueError):
+    """A parameter or option with a value that cannot be used, with the remedy in words."""
+
+
+class MissingExtraError(DepthAnythingError, ImportError):
+    """An optional library is not installed; the text names the pip extra that brings it."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional library, or say which extra installs it.
+
+    Args:
+        module: Dotted name of the module to import.
+        extra: The pip extra of this package that contains it.
+
+    Returns:
+        The imported module.
+
+    Raises:
+        MissingExtraError: The module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) or not module.startswith(error.name or " "):
+            raise
+        raise MissingExtraError(
+            f"'{module}' is not installed; install it with "
+            f"`pip install depth_anything_ros[{extra}]`"
+        ) from error

@@ -1,0 +1,190 @@
+"""The values that flow from camera to consumer: Frame -> Prediction -> DepthFrame.
+
+Plain arrays and numbers only: nothing here knows ROS, files or a network.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.geometry.camera import Camera
+
+FloatImage = npt.NDArray[np.float32]
+RgbImage = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[np.float64]
+
+
+class PredictionKind(enum.Enum):
+    """What the numbers of a network mean; travels with them wherever they go."""
+
+    RELATIVE_DISPARITY = "relative_disparity"
+    """Inverse depth up to an unknown scale and shift (all relative Depth Anything checkpoints)."""
+
+    METRIC_DEPTH = "metric_depth"
+    """Depth along the optical Z axis in metres, as far as the network can know it."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says about one image.
+
+    Attributes:
+        values: HxW float32 at the image's own size; metres or disparity, as `kind` says.
+        kind: The meaning of `values`.
+        input_size: (height, width) in pixels at which the network itself saw the image.
+    """
+
+    values: FloatImage
+    kind: PredictionKind
+    input_size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class SparsePoints:
+    """Measured depths at pixels of one image (LiDAR, range, depth camera, SLAM).
+
+    Attributes:
+        u: N float64, column in pixels; the centre of the left-most pixel is 0.0.
+        v: N float64, row in pixels; the centre of the top-most pixel is 0.0.
+        z: N float64, depth in metres along the optical Z axis.
+        source: Where they come from, in words, for diagnostics ("lidar", "depth camera").
+    """
+
+    u: FloatArray
+    v: FloatArray
+    z: FloatArray
+    source: str = "points"
+
+    def __len__(self) -> int:
+        """Number of points."""
+        return len(self.z)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The plane `normal . x + offset = 0` in the optical frame (x right, y down, z forward).
+
+    For the ground, `normal` is the unit vector that points up and `offset` the camera's height
+    above it in metres, so the distance of a point from the ground is `normal . x + offset`.
+    """
+
+    normal: tuple[float, float, float]
+    offset: float
+
+
+@dataclass(frozen=True)
+class SlamView:
+    """What an up-to-scale monocular SLAM system knows at one image.
+
+    Attributes:
+        pose: 4x4 float64, optical frame -> SLAM map frame, in SLAM units.
+        points: Nx3 float64 map points in the SLAM map frame, in SLAM units.
+    """
+
+    pose: FloatArray
+    points: FloatArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One camera image and everything measured about its scene at that moment.
+
+    Attributes:
+        rgb: HxWx3 uint8, RGB order.
+        stamp: Time of the image in nanoseconds.
+        frame_id: Name of the optical frame.
+        camera: Camera model of exactly this image (its size equals the image's), or None.
+        points: Measured depths in this image, or None.
+        ground: The ground plane in the optical frame, or None.
+        pose: 4x4 float64, optical frame -> a metric, smooth fixed frame (odometry), or None.
+        slam: Pose and map of a SLAM system without metric scale, or None.
+    """
+
+    rgb: RgbImage
+    stamp: int = 0
+    frame_id: str = ""
+    camera: Camera | None = None
+    points: SparsePoints | None = None
+    ground: Plane | None = None
+    pose: FloatArray | None = None
+    slam: SlamView | None = None
+
+
+class Quality(enum.Enum):
+    """How far the metres of a frame can be trusted."""
+
+    GOOD = "GOOD"
+    """Measured now, or given by the network or the user."""
+
+    HELD = "HELD"
+    """No fresh measurement; the last good one is still young enough to use."""
+
+    INVALID = "INVALID"
+    """No metres: the depth of such a frame is unknown (NaN)."""
+
+
+@dataclass(frozen=True)
+class ScaleState:
+    """How the metres of a frame were made, and how well.
+
+    For a relative network `1/Z = scale * disparity + shift`; for a metric network
+    `Z = scale * Z_network + shift`.
+
+    Attributes:
+        method: Name of the scaler ("none", "network", "fixed", "sparse", ...).
+        quality: Whether the metres can be used.
+        reason: The quality in words a user understands.
+        scale: Factor on the network's values, NaN when unknown.
+        shift: Added after the factor (1/m or m), NaN when unknown.
+        inliers: Number of measurements that agree with the fit.
+        inlier_share: `inliers` divided by the number of measurements used, 0 to 1.
+        residual: Median of |Z_fit / Z_measured - 1| over the inliers, NaN without measurements.
+        age: Seconds since the measurement behind scale and shift.
+    """
+
+    method: str
+    quality: Quality
+    reason: str
+    scale: float = float("nan")
+    shift: float = float("nan")
+    inliers: int = 0
+    inlier_share: float = 0.0
+    residual: float = float("nan")
+    age: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScaledDepth:
+    """What a scaler makes of a prediction.
+
+    Attributes:
+        depth_m: HxW float32 metres, NaN where unknown; None when `state` is INVALID.
+        state: How it was made.
+    """
+
+    depth_m: FloatImage | None
+    state: ScaleState
+
+
+@dataclass(frozen=True)
+class DepthFrame:
+    """One image's depth, ready for a consumer.
+
+    Attributes:
+        frame: The frame it answers, with image, stamp and camera.
+        prediction: The network's own numbers.
+        depth_m: HxW float32 metres along the optical Z axis, NaN where unknown; None when there
+            is no way to metres for this frame.
+        confidence: HxW float32 from 0 (doubt) to 1, or None when it was not asked for.
+        scale_state: How the metres were made.
+    """
+
+    frame: Frame
+    prediction: Prediction
+    depth_m: FloatImage | None
+    confidence: FloatImage | None
+    scale_state: ScaleState

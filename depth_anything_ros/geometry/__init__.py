@@ -1,0 +1,1 @@
+"""Camera model, projection and point clouds: arrays in, arrays out."""

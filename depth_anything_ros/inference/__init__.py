@@ -1,0 +1,1 @@
+"""Image -> network depth: the DepthEstimator protocol and its backends."""

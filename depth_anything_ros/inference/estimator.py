@@ -1,0 +1,49 @@
+"""The protocol every inference backend fulfils."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
+
+
+@runtime_checkable
+class DepthEstimator(Protocol):
+    """A network that is loaded and ready, on one device, in one precision.
+
+    Attributes:
+        kind: What its predictions mean.
+        device: Where it runs, in torch's words ("cpu", "cuda:0", "mps").
+        precision: Arithmetic it runs in ("fp32", "fp16", "bf16", "int8").
+        backend: Library that runs it ("torch", "onnxruntime", "openvino", "tensorrt").
+    """
+
+    kind: PredictionKind
+    device: str
+    precision: str
+    backend: str
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        """Predict depth for some images; equal sizes share one forward pass.
+
+        Args:
+            images: HxWx3 uint8 RGB each; sizes may differ. Not modified, may be read-only.
+
+        Returns:
+            One prediction per image, in order, each at its image's own size.
+
+        Raises:
+            InputError: An image is not HxWx3 uint8 or has a side of zero.
+        """
+        ...
+
+    def warm_up(self, height: int, width: int, batch: int = 1) -> None:
+        """Run once at an image size so that the first real frame is as fast as the others.
+
+        Args:
+            height: Rows of the images to come.
+            width: Columns of the images to come.
+            batch: Images per call.
+        """
+        ...

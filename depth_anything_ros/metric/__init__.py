@@ -1,0 +1,1 @@
+"""Network depth -> metres: the MetricScaler protocol and its methods."""
