@@ -1,0 +1,25 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def _data_dir() -> Path | None:
+    named = os.environ.get("DEPTH_ANYTHING_TEST_DATA")
+    folder = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real test images, recordings and one real network."""
+    folder = _data_dir()
+    if folder is None:
+        pytest.skip("no test data: set DEPTH_ANYTHING_TEST_DATA to the folder of real images")
+    return folder
