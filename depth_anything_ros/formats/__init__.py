@@ -1,0 +1,1 @@
+"""Bytes and files to arrays and back: images, depth, clouds, calibrations, recordings. No ROS."""

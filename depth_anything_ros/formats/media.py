@@ -1,0 +1,253 @@
+"""Pictures from image files, folders and videos, as upright 8-bit RGB."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.errors import InputError
+
+RgbImage = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .png .bmp .tif .tiff .webp .ppm .pgm .pnm .jp2".split()  # noqa: SIM905
+)
+VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .ts".split())  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """An image or video file to read.
+
+    Attributes:
+        path: Where it lies.
+        name: What its outputs are called: no two files of one search share it. A path with
+            folders for a file found below the folder that was asked for.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        """Whether the file holds more than one picture."""
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image of a file.
+
+    Attributes:
+        name: The file's name; for a video with the frame's number, `name_000123`.
+        rgb: HxWx3 uint8 RGB.
+        stamp: Time since the start of the video in nanoseconds; 0 for an image.
+    """
+
+    name: str
+    rgb: RgbImage
+    stamp: int = 0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says about itself.
+
+    Attributes:
+        fps: Pictures per second; 30 where the file does not say.
+        frames: Number of pictures, 0 where the file does not say.
+    """
+
+    fps: float
+    frames: int
+
+
+def find_media(inputs: Sequence[Path], recursive: bool = False) -> list[MediaFile]:
+    """List the images and videos of some files and folders.
+
+    Args:
+        inputs: Files and folders, in the order wanted.
+        recursive: Look into folders below those given.
+
+    Returns:
+        The files; those of a folder in natural order (2 before 10), hidden ones left out.
+
+    Raises:
+        InputError: A path does not exist, or a folder holds neither image nor video.
+    """
+    found: list[MediaFile] = []
+    taken: set[str] = set()
+    for entry in inputs:
+        if entry.is_dir():
+            paths = _files_of_folder(entry, recursive)
+            names = [path.relative_to(entry).with_suffix("").as_posix() for path in paths]
+        elif entry.exists():
+            paths, names = [entry], [entry.stem]
+        else:
+            raise InputError(f"{entry} does not exist")
+        for path, name in zip(paths, names, strict=True):
+            unique = _unique(name, path.suffix, taken)
+            taken.add(unique)
+            found.append(MediaFile(path, unique))
+    return found
+
+
+def read_media(file: MediaFile) -> Iterator[Picture]:
+    """Read the pictures of one file.
+
+    Args:
+        file: The image or video.
+
+    Yields:
+        The image, or the video's frames in order.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    if file.is_video:
+        yield from _read_video(file)
+    else:
+        yield Picture(file.name, read_image(file.path))
+
+
+def read_all_media(
+    files: Iterable[MediaFile], report: Callable[[InputError], None]
+) -> Iterator[Picture]:
+    """Read the pictures of some files and step over those that are broken.
+
+    Args:
+        files: Images and videos.
+        report: Told about each file that cannot be read.
+
+    Yields:
+        The pictures of the others, in order.
+    """
+    for file in files:
+        try:
+            yield from read_media(file)
+        except InputError as error:  # noqa: PERF203 - one broken file is not the end
+            report(error)
+
+
+def read_image(path: Path) -> RgbImage:
+    """Read an image file.
+
+    Args:
+        path: Any format OpenCV reads.
+
+    Returns:
+        HxWx3 uint8 RGB, upright as its EXIF orientation says. 16-bit samples lose their low byte,
+        grey becomes RGB, alpha is left out.
+
+    Raises:
+        InputError: The file cannot be read or holds no image.
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return decode_compressed(content, str(path))
+
+
+def decode_compressed(content: npt.NDArray[np.uint8], name: str) -> RgbImage:
+    """Decode the bytes of an image file, or of sensor_msgs/CompressedImage.
+
+    Args:
+        content: JPEG, PNG or any other format OpenCV reads, as N uint8.
+        name: What an error calls the image.
+
+    Returns:
+        HxWx3 uint8 RGB, as `read_image` returns it.
+
+    Raises:
+        InputError: The bytes hold no image.
+    """
+    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    if image is None:
+        raise InputError(f"{name} is not an image that OpenCV can read, or it is damaged")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def video_info(path: Path) -> VideoInfo:
+    """Read what a video says about itself.
+
+    Args:
+        path: The video file.
+
+    Returns:
+        Frame rate and number of frames.
+
+    Raises:
+        InputError: The file is not a video that OpenCV can read.
+    """
+    capture = _open_video(path)
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+    return VideoInfo(fps if 0 < fps < 1000 else 30.0, max(frames, 0))
+
+
+def _read_video(file: MediaFile) -> Iterator[Picture]:
+    capture = _open_video(file.path)
+    try:
+        number = 0
+        while True:
+            # The position before the read is the time of the frame about to be read.
+            stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+            good, image = capture.read()
+            if not good:
+                break
+            rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            yield Picture(f"{file.name}_{number:06d}", rgb, stamp)
+            number += 1
+    finally:
+        capture.release()
+    if number == 0:
+        raise InputError(f"{file.path} holds no frame that OpenCV can read")
+
+
+def _open_video(path: Path) -> cv2.VideoCapture:
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise InputError(f"{path} is not a video that OpenCV can read, or it is damaged")
+    return capture
+
+
+def _files_of_folder(folder: Path, recursive: bool) -> list[Path]:
+    wanted = IMAGE_SUFFIXES | VIDEO_SUFFIXES
+    candidates = folder.rglob("*") if recursive else folder.iterdir()
+    paths = [
+        path
+        for path in candidates
+        if path.suffix.lower() in wanted
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not paths:
+        raise InputError(f"{folder} holds no image and no video")
+    return sorted(paths, key=lambda path: _natural_key(path.relative_to(folder).as_posix()))
+
+
+def _natural_key(text: str) -> list[tuple[int, str]]:
+    """Sort key by which 2 comes before 10: runs of digits compare as numbers."""
+    return [
+        (int(part), part) if part.isdigit() else (-1, part.lower())
+        for part in re.split(r"([0-9]+)", text)
+    ]
+
+
+def _unique(name: str, suffix: str, taken: set[str]) -> str:
+    """`name`, else with the file's suffix (a.png beside a.jpg: a_png), else with a number."""
+    if name not in taken:
+        return name
+    named = f"{name}_{suffix[1:].lower()}" if suffix else name
+    candidate, number = named, 2
+    while candidate in taken:
+        candidate, number = f"{named}_{number}", number + 1
+    return candidate
