@@ -197,13 +197,16 @@ def _read_video(file: MediaFile) -> Iterator[Picture]:
     capture = _open_video(file.path)
     try:
         number = 0
+        start = 0.0
         while True:
-            # The position before the read is the time of the frame about to be read.
-            stamp = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
             good, image = capture.read()
             if not good:
                 break
+            # OpenCV versions count from this frame or from the next; differences are the same.
+            position = capture.get(cv2.CAP_PROP_POS_MSEC)
+            start = position if number == 0 else start
             rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+            stamp = round((position - start) * 1e6)
             yield Picture(f"{file.name}_{number:06d}", rgb, stamp)
             number += 1
     finally:
