@@ -23,7 +23,7 @@ def ramp() -> npt.NDArray[np.uint8]:
     return np.stack([100 + 3 * columns, 60 + 4 * rows, 20 + columns], axis=-1).astype(np.uint8)
 
 
-def write(path: Path, rgb: npt.NDArray[np.unsignedinteger]) -> Path:
+def write(path: Path, rgb: npt.NDArray[np.integer]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     bgr = rgb[..., [2, 1, 0, *range(3, rgb.shape[2])]] if rgb.ndim == 3 else rgb
     assert cv2.imwrite(str(path), bgr)
