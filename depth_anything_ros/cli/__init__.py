@@ -1,0 +1,1 @@
+"""The command `depth_anything`: one module per subcommand."""

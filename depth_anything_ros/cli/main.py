@@ -1,0 +1,34 @@
+"""The command `depth_anything` and how its errors look."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from depth_anything_ros.cli import export, models, run
+from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
+from depth_anything_ros.errors import DepthAnythingError
+
+app = typer.Typer(
+    name="depth_anything",
+    help="Metric depth from any camera, with the Depth Anything networks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.add_typer(models.app, name="models")
+app.command("export")(export.export)
+
+
+def main() -> None:
+    """Run the command line; errors meant for the user end as one line and exit code 1."""
+    logger = logging.getLogger("depth_anything_ros")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(TerminalHandler())
+    try:
+        app(prog_name="depth_anything")
+    except (DepthAnythingError, OSError) as error:
+        STDERR.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)

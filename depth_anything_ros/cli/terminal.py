@@ -1,0 +1,30 @@
+"""What the commands say: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import logging
+
+from rich.console import Console
+
+STDOUT = Console(highlight=False)
+STDERR = Console(stderr=True, highlight=False)
+
+
+def warn(text: str) -> None:
+    """Say in one yellow line what the user should know but need not stop for.
+
+    Args:
+        text: The sentence.
+    """
+    STDERR.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+class TerminalHandler(logging.Handler):
+    """Prints log records where progress bars and errors are printed, so that they mix well."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record; warnings and worse look like `warn`."""
+        if record.levelno >= logging.WARNING:
+            warn(record.getMessage())
+        else:
+            STDERR.print(record.getMessage(), markup=False, soft_wrap=True)
