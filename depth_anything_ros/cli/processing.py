@@ -24,7 +24,6 @@ from depth_anything_ros.factory import (
     make_estimator,
     make_scaler,
 )
-from depth_anything_ros.formats.camera_yaml import read_camera
 from depth_anything_ros.formats.depth_files import (
     FARTHEST_PNG_M,
     write_metric_png,
@@ -53,12 +52,12 @@ class CameraOptions:
     Attributes:
         intrinsics: (fx, fy, cx, cy) in pixels of the images.
         hfov: Horizontal field of view in degrees.
-        file: Calibration as ROS camera_info YAML.
+        calibration: The camera at the size it was calibrated with.
     """
 
     intrinsics: tuple[float, float, float, float] | None = None
     hfov: float | None = None
-    file: Path | None = None
+    calibration: Camera | None = None
 
     def camera(self, width: int, height: int) -> Camera | None:
         """The camera of an image.
@@ -77,14 +76,14 @@ class CameraOptions:
             return Camera(width, height, *self.intrinsics)
         if self.hfov is not None:
             return Camera.from_fov(width, height, self.hfov)
-        if self.file is None:
+        camera = self.calibration
+        if camera is None:
             return None
-        camera = read_camera(self.file)
         # A resized image may round its shorter side by up to a pixel.
         if abs(camera.width / camera.height * height - width) > max(1.0, width / height):
             raise InputError(
-                f"{self.file} is a calibration for {camera.width}x{camera.height}, which cannot "
-                f"be resized to the image's {width}x{height}; use the calibration of this camera"
+                f"the calibration is for {camera.width}x{camera.height}, which cannot be resized "
+                f"to the image's {width}x{height}; use the calibration of this camera"
             )
         return camera.resized(width, height)
 
@@ -129,14 +128,18 @@ def process(
         output: What is written, and where.
 
     Raises:
-        DepthAnythingError: The model cannot be used, a setting does not fit it, or no file could
-            be read.
+        DepthAnythingError: The model cannot be used, a setting does not fit it, or no file gave
+            a result.
     """
     files = find_media(inputs, recursive)
     output.folder.mkdir(parents=True, exist_ok=True)
     loaded = make_estimator(model)
-    if output.cloud and loaded.estimator.kind is not PredictionKind.METRIC_DEPTH:
-        _require_metres(loaded, scaler)
+    relative = loaded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
+    if output.cloud and relative and scaler.scaler != "fixed":
+        raise SettingError(
+            f"--cloud needs metres, but {loaded.info.name} gives relative disparity; use a metric "
+            "model (`depth_anything models` lists them) or --scale and --shift"
+        )
     job = _Job(loaded, scaler, camera, output)
     unread = 0
     start = time.perf_counter()
@@ -149,7 +152,7 @@ def process(
                 warn(f"{error}; left out")
                 unread += 1
     if unread == len(files):
-        raise InputError("none of the inputs could be read")
+        raise InputError("none of the inputs gave a result")
     if job.too_far:
         warn(
             f"{job.too_far} pixels lie beyond {FARTHEST_PNG_M:.1f} m and are 0 (unknown) in the "
@@ -183,7 +186,7 @@ class _Job:
 
     def process_file(self, file: MediaFile, progress: _Bar) -> None:
         # Files have nothing to do with each other: each gets a scaler without memories.
-        scaler = make_scaler(self._scaler, self._loaded.info)
+        scaler = make_scaler(self._scaler, self._loaded)
         pipeline = Pipeline(self._loaded.estimator, scaler)
         stem = self._output.folder / file.name
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -258,19 +261,12 @@ class _Job:
         return side_by_side(answer.frame.rgb, picture)
 
     def _report(self, file: MediaFile, answer: DepthFrame) -> dict[str, Any]:
-        info, estimator = self._loaded.info, self._loaded.estimator
         height, width = answer.frame.rgb.shape[:2]
         camera = answer.frame.camera
-        return {
+        return self._loaded.description() | {
             "source": file.path.name,
             "values": "disparity" if answer.depth_m is None else "metres",
-            "model": info.name,
-            "kind": answer.prediction.kind.value,
-            "max_depth": info.max_depth,
-            "licence": info.licence,
-            "backend": estimator.backend,
-            "device": estimator.device,
-            "precision": estimator.precision,
+            "max_depth": self._loaded.info.max_depth,
             "size": {"width": width, "height": height},
             "network_size": dict(
                 zip(("height", "width"), map(int, answer.prediction.input_size), strict=True)
@@ -296,12 +292,6 @@ class _Bar:
 
 @contextmanager
 def _progress(files: Sequence[MediaFile]) -> Iterator[_Bar]:
-    total = 0
-    for file in files:
-        try:
-            total += video_info(file.path).frames if file.is_video else 1
-        except InputError:
-            total += 1  # reported when its turn comes
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -311,15 +301,14 @@ def _progress(files: Sequence[MediaFile]) -> Iterator[_Bar]:
         transient=True,
         disable=not STDERR.is_terminal,
     ) as progress:
-        yield _Bar(progress, total)
+        yield _Bar(progress, sum(_pictures_in(file) for file in files))
 
 
-def _require_metres(loaded: LoadedModel, scaler: ScalerSettings) -> None:
-    if scaler.scaler != "fixed":
-        raise SettingError(
-            f"--cloud needs metres, but {loaded.info.name} gives relative disparity; use a metric "
-            "model (`depth_anything models` lists them) or --scale and --shift"
-        )
+def _pictures_in(file: MediaFile) -> int:
+    try:
+        return video_info(file.path).frames if file.is_video else 1
+    except InputError:
+        return 1  # reported when its turn comes
 
 
 def _named(stem: Path, ending: str) -> Path:

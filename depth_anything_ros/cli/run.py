@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -81,11 +82,14 @@ def run(
         )
     if shift and scale is None:
         raise typer.BadParameter("it needs --scale", param_hint="--shift")
+    if hfov is not None and not 0 < hfov < 180:
+        raise typer.BadParameter(f"{hfov:g} is not between 0 and 180", param_hint="--hfov")
     numbers = _numbers(intrinsics) if intrinsics is not None else None
 
     # The libraries behind these take a second to load: too long for --help and typing errors.
     from depth_anything_ros.cli.processing import CameraOptions, OutputOptions, process
     from depth_anything_ros.factory import ModelSettings, ScalerSettings
+    from depth_anything_ros.formats.camera_yaml import read_camera
 
     scaler = ScalerSettings()
     if scale is not None:
@@ -95,7 +99,7 @@ def run(
         recursive,
         ModelSettings(model=model, device=device, precision=precision, input_size=input_size),
         scaler,
-        CameraOptions(intrinsics=numbers, hfov=hfov, file=camera),
+        CameraOptions(numbers, hfov, read_camera(camera) if camera is not None else None),
         OutputOptions(
             folder=output, pred_only=pred_only, grayscale=grayscale, cloud=cloud, frames=frames
         ),
@@ -105,9 +109,10 @@ def run(
 def _numbers(text: str) -> tuple[float, float, float, float]:
     try:
         fx, fy, cx, cy = (float(part) for part in text.split(","))
-    except ValueError as error:
+    except ValueError:
+        fx = fy = cx = cy = math.nan
+    if not (fx > 0 and fy > 0 and math.isfinite(fx + fy + cx + cy)):
         raise typer.BadParameter(
-            f"'{text}' is not four numbers like 518.8,519.4,325.5,253.7",
-            param_hint="--intrinsics",
-        ) from error
+            f"'{text}' is not a camera like 518.8,519.4,325.5,253.7", param_hint="--intrinsics"
+        )
     return fx, fy, cx, cy
