@@ -89,7 +89,8 @@ def build_cloud(
         x_ray = x_ray[::stride, ::stride] if x_ray.shape[0] > 1 else x_ray[:, ::stride]
         y_ray = y_ray[::stride, ::stride] if y_ray.shape[1] > 1 else y_ray[::stride]
         rgb = None if rgb is None else rgb[::stride, ::stride]
-    known = (z >= np.float32(max(min_range, 1e-6))) & (z <= np.float32(max_range))
+    furthest = np.float32(min(max_range, float(np.finfo(np.float32).max)))  # +inf is no point
+    known = (z >= np.float32(max(min_range, 1e-6))) & (z <= furthest)
     if camera.is_distorted:
         known &= np.isfinite(x_ray)
     if not organized:
