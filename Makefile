@@ -1,0 +1,53 @@
+# Everything a bare machine needs: python3 (3.10-3.13), make and PyPI.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# make demo
+IMAGES ?=
+DEMO_SECONDS ?= 30
+DEMO_OUTPUT ?= demo_output
+DEMO_MODEL ?=
+
+# The PyPI ROS wheels find their own libraries; a sourced ROS installation would be mixed in.
+CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
+	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo "make demo    run the real node on real DDS (IMAGES=folder, video or bag; DEMO_SECONDS=0: until Ctrl-C)"
+	@echo "make test    lint, types and tests"
+	@echo "make format  format the code"
+	@echo "make clean   remove the virtual environment and what was made"
+
+setup: $(READY)
+
+$(READY): setup.py setup.cfg constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade -c constraints.txt pip setuptools
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt --editable ".[ros,onnx,demo,test,dev]"
+	touch $@
+
+demo: $(READY)
+	$(CLEAN_ENV) $(BIN)/depth_anything demo $(if $(IMAGES),--images "$(IMAGES)") \
+		$(if $(DEMO_MODEL),--model "$(DEMO_MODEL)") \
+		--seconds $(DEMO_SECONDS) --output "$(DEMO_OUTPUT)"
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(CLEAN_ENV) $(BIN)/python -m pytest
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info $(DEMO_OUTPUT)

@@ -1,0 +1,83 @@
+"""Builds the package for colcon (ament_python) and for pip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "depth_anything_ros"
+ROS_PACKAGES = (
+    "sensor-msgs",
+    "std-msgs",
+    "std-srvs",
+    "geometry-msgs",
+    "diagnostic-msgs",
+    "lifecycle-msgs",
+    "nav-msgs",
+    "visualization-msgs",
+    "rosgraph-msgs",
+)
+# One distribution, named in full: an unversioned `ros-...` requirement would be another one.
+ROS = ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in ROS_PACKAGES)]
+ONNX = ["onnx", "onnxruntime", "onnxscript"]
+OPENVINO = ["openvino"]
+BAGS = ["rosbags"]
+DEMO = [*BAGS, "scikit-image"]
+TRAIN = [*BAGS, "tensorboard"]
+TEST = ["pytest<9", "pytest-timeout"]
+
+
+def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
+    files = [str(file) for pattern in patterns for file in sorted(Path(folder).glob(pattern))]
+    return f"share/{NAME}/{folder}", files
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Any camera of a robot as a metric depth sensor, with the Depth Anything networks",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    maintainer="depth_anything_ros maintainers",
+    maintainer_email="maintainers@depth-anything-ros.invalid",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"]},
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        share("launch", "*.launch.py"),
+        share("config", "*.yaml", "*.rviz"),
+    ],
+    zip_safe=False,
+    python_requires=">=3.10",
+    install_requires=[
+        "setuptools",
+        "numpy>=1.21",
+        "opencv-python-headless<5",
+        "pyyaml",
+        "scipy",
+        "torch>=2.1",
+        "safetensors",
+        "huggingface_hub",
+        "typer",
+        "rich",
+    ],
+    extras_require={
+        "ros": ROS,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        "demo": DEMO,
+        "train": TRAIN,
+        "test": [*TEST, *ROS, *ONNX, *DEMO, "transformers"],
+        "dev": ["ruff", "mypy", "types-PyYAML"],
+    },
+    entry_points={
+        "console_scripts": [
+            "depth_anything = depth_anything_ros.cli.main:main",
+            "depth_node = depth_anything_ros.node.depth_node:main",
+            "image_player = depth_anything_ros.node.image_player:main",
+        ],
+    },
+)
