@@ -26,7 +26,8 @@ def main() -> None:
     """Run the command line; errors meant for the user end as one line and exit code 1."""
     logger = logging.getLogger("depth_anything_ros")
     logger.setLevel(logging.INFO)
-    logger.addHandler(TerminalHandler())
+    if not logger.handlers:
+        logger.addHandler(TerminalHandler())
     try:
         app(prog_name="depth_anything")
     except (DepthAnythingError, OSError) as error:

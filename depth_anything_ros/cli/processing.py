@@ -132,7 +132,7 @@ def process(
             a result.
     """
     files = find_media(inputs, recursive)
-    output.folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(output.folder)
     loaded = make_estimator(model)
     relative = loaded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
     if output.cloud and relative and scaler.scaler != "fixed":
@@ -159,9 +159,9 @@ def process(
             "16-bit PNG files; the .npy files have them"
         )
     STDERR.print(
-        f"{job.pictures} pictures of {len(files) - unread} files in "
+        f"{output.folder}: {len(files) - unread} of {len(files)} files, pictures: {job.pictures}, "
         f"{time.perf_counter() - start:.1f} s with {loaded.info.name} "
-        f"({loaded.estimator.device}, {loaded.estimator.precision}) -> {output.folder}",
+        f"({loaded.estimator.device}, {loaded.estimator.precision})",
         markup=False,
         soft_wrap=True,
     )
@@ -309,6 +309,13 @@ def _pictures_in(file: MediaFile) -> int:
         return video_info(file.path).frames if file.is_video else 1
     except InputError:
         return 1  # reported when its turn comes
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--output {folder} cannot be made: {error.strerror}") from error
 
 
 def _named(stem: Path, ending: str) -> Path:

@@ -1,0 +1,84 @@
+"""`--help`, `models` and `export`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from depth_anything_ros.network.catalogue import CATALOGUE
+
+RunCli = Callable[..., Any]
+
+
+def test_help_lists_the_commands(run_cli: RunCli) -> None:
+    result = run_cli("--help")
+    assert result.code == 0
+    for command in ("run", "models", "export"):
+        assert f" {command} " in result.out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    process = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "depth_anything_ros", "run", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines()}
+    assert "typer" in loaded
+    assert "--grayscale" in process.stdout
+    assert not loaded & {"torch", "cv2", "numpy", "scipy", "onnxruntime", "huggingface_hub"}
+
+
+def test_errors_of_the_installed_command_have_no_traceback() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "depth_anything_ros", "run", "gone.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    assert process.returncode == 1
+    assert process.stderr == "error: gone.png does not exist\n"
+
+
+def test_models_are_listed_with_size_kind_and_licence(run_cli: RunCli) -> None:
+    result = run_cli("models")
+    assert result.code == 0
+    lines = {line.split()[0]: line for line in result.out.splitlines()}
+    for name, info in CATALOGUE.items():
+        assert f"{info.size_mb:.0f} MB" in lines[name]
+        assert info.licence in lines[name]
+        assert ("metres" in lines[name]) == (info.max_depth is not None)
+
+
+def test_pull_suggests_names(run_cli: RunCli) -> None:
+    result = run_cli("models", "pull", "depth_anything_v2_vit")
+    assert result.code == 1
+    assert "did you mean depth_anything_v2_vit" in result.err
+
+
+def test_pull_offline_says_what_to_do(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    # The library reads its environment once, at import.
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    result = run_cli("models", "pull", "depth_anything_v2_vits")
+    assert result.code == 1
+    assert "not in the cache" in result.err
+
+
+def test_export_refuses_what_is_no_checkpoint(run_cli: RunCli, tmp_path: Path) -> None:
+    graph = tmp_path / "net.onnx"
+    graph.write_bytes(b"")
+    result = run_cli("export", graph)
+    assert result.code == 1
+    assert "is ONNX already" in result.err
