@@ -163,7 +163,14 @@ def test_folder_with_a_broken_image(
     assert not list((tmp_path / "out").glob("1*"))
     assert read_image(tmp_path / "out" / "2_preview.png").shape == (480, 640, 3)
 
-    (folder / "2.jpg").unlink()
+    below = folder / "below"
+    below.mkdir()
+    (folder / "2.jpg").rename(below / "3.jpg")
+    result = run_cli("run", folder, "-r", "-m", fastdepth, "-o", tmp_path / "out")
+    assert result.code == 0
+    assert np.load(tmp_path / "out" / "below" / "3_depth.npy").shape == (480, 640)
+
+    (below / "3.jpg").unlink()
     result = run_cli("run", folder, "-m", fastdepth, "-o", tmp_path / "out")
     assert result.code == 1
     assert "none of the inputs gave a result" in result.err
