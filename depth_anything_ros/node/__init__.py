@@ -1,0 +1,1 @@
+"""The ROS 2 face: the only folder that imports rclpy and message packages."""

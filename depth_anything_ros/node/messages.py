@@ -1,0 +1,196 @@
+"""ROS messages <-> arrays: zero-copy views in, one copy out.
+
+rclpy takes `array('B')` for uint8[] fields without looking at each byte; bytes, memoryviews, lists
+and ndarrays are checked element by element (hundreds of times slower), so everything that leaves
+goes through `_byte_array`.
+"""
+
+from __future__ import annotations
+
+import array
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.encodings import decode_image
+from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.geometry.cloud import Cloud
+
+_BIG_ENDIAN = sys.byteorder == "big"
+
+
+def nanoseconds(stamp: Time) -> int:
+    """A stamp as one integer, nanoseconds since the epoch."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def image_to_rgb(message: Image) -> RgbImage:
+    """The picture of an Image message.
+
+    Args:
+        message: sensor_msgs/Image in any of the known encodings.
+
+    Returns:
+        HxWx3 uint8 RGB; a view of the message's memory where its layout allows.
+
+    Raises:
+        InputError: Unknown encoding, size zero, or less data than announced.
+    """
+    return decode_image(
+        np.frombuffer(message.data, np.uint8),
+        message.height,
+        message.width,
+        message.step,
+        message.encoding,
+        bool(message.is_bigendian),
+    )
+
+
+def camera_from_info(message: CameraInfo) -> Camera:
+    """The camera of a CameraInfo message, region of interest and binning taken in.
+
+    Args:
+        message: sensor_msgs/CameraInfo.
+
+    Returns:
+        The camera of the image that is sent with it.
+
+    Raises:
+        InputError: The message does not hold a calibration; the text says what is wrong.
+    """
+    roi = message.roi
+    return Camera.from_fields(
+        message.width,
+        message.height,
+        message.k,
+        message.d,
+        message.r,
+        message.p,
+        message.distortion_model,
+        (message.binning_x, message.binning_y),
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+    )
+
+
+def info_from_camera(camera: Camera, header: Header) -> CameraInfo:
+    """The CameraInfo of exactly this camera's image: no binning, no region of interest.
+
+    Args:
+        camera: The camera.
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/CameraInfo with R and P filled in (P = [K | 0] where none was given).
+    """
+    return CameraInfo(
+        header=header,
+        width=camera.width,
+        height=camera.height,
+        distortion_model=camera.distortion_model or "plumb_bob",
+        d=list(camera.distortion) or [0.0] * 5,
+        k=camera.k.ravel(),
+        r=camera.r.ravel(),
+        p=camera.p.ravel(),
+    )
+
+
+def rgb_to_image(rgb: RgbImage, header: Header) -> Image:
+    """A picture as an rgb8 Image.
+
+    Args:
+        rgb: HxWx3 uint8.
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/Image.
+    """
+    return _image(rgb, "rgb8", 3, header)
+
+
+def depth_to_image(depth_m: FloatImage, encoding: str, header: Header) -> Image:
+    """A depth image as REP-118 has it.
+
+    Args:
+        depth_m: HxW float32 metres, NaN where unknown.
+        encoding: "32FC1" (metres, NaN unknown) or "16UC1" (millimetres, 0 unknown; what does not
+            fit, from 65.535 m on, is unknown too).
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/Image.
+    """
+    if encoding == "32FC1":
+        return _image(depth_m, "32FC1", 4, header)
+    millimetres = depth_m * np.float32(1000.0)
+    fits = (millimetres >= 0.5) & (millimetres < 65535.5)
+    rounded = np.rint(np.where(fits, millimetres, np.float32(0.0))).astype(np.uint16)
+    return _image(rounded, "16UC1", 2, header)
+
+
+def floats_to_image(values: FloatImage, header: Header) -> Image:
+    """Any float image (disparity, confidence) as 32FC1.
+
+    Args:
+        values: HxW float32.
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/Image.
+    """
+    return _image(values, "32FC1", 4, header)
+
+
+def cloud_to_message(cloud: Cloud, header: Header) -> PointCloud2:
+    """A cloud as PointCloud2 with fields x, y, z and, when it has colour, rgb (PCL's packed float).
+
+    Args:
+        cloud: The points, in the optical frame.
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/PointCloud2.
+    """
+    height, width, channels = cloud.data.shape
+    names = ("x", "y", "z", "rgb")[:channels]
+    return PointCloud2(
+        header=header,
+        height=height,
+        width=width,
+        fields=[
+            PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+            for index, name in enumerate(names)
+        ],
+        is_bigendian=_BIG_ENDIAN,
+        point_step=4 * channels,
+        row_step=4 * channels * width,
+        data=_byte_array(cloud.data),
+        is_dense=height == 1,
+    )
+
+
+def _image(pixels: npt.NDArray[Any], encoding: str, pixel_bytes: int, header: Header) -> Image:
+    height, width = pixels.shape[:2]
+    if not height or not width:
+        raise InputError(f"an image of {width}x{height} cannot be sent")
+    return Image(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=_BIG_ENDIAN,
+        step=width * pixel_bytes,
+        data=_byte_array(pixels),
+    )
+
+
+def _byte_array(values: npt.NDArray[Any]) -> array.array[int]:
+    filled = array.array("B")
+    filled.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return filled

@@ -1,0 +1,45 @@
+"""Words to the user that are said once, or not more often than is useful."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+_REPEAT_AFTER = 10.0
+
+
+class _Logger(Protocol):
+    def warning(self, message: str) -> bool: ...
+
+    def error(self, message: str) -> bool: ...
+
+
+class Notices:
+    """Remembers what was said, by its text; a different text is always said at once."""
+
+    def __init__(self, logger: _Logger) -> None:
+        self._logger = logger
+        self._said: dict[str, float] = {}
+
+    def warn_once(self, text: str) -> None:
+        """Warn, once in the life of the node."""
+        if self._due(text, float("inf")):
+            self._logger.warning(text)
+
+    def warn(self, text: str) -> None:
+        """Warn, at most every ten seconds."""
+        if self._due(text, _REPEAT_AFTER):
+            self._logger.warning(text)
+
+    def error(self, text: str) -> None:
+        """Say an error, at most every ten seconds."""
+        if self._due(text, _REPEAT_AFTER):
+            self._logger.error(text)
+
+    def _due(self, text: str, period: float) -> bool:
+        now = time.monotonic()
+        said = self._said.get(text)
+        if said is not None and now - said < period:
+            return False
+        self._said[text] = now
+        return True

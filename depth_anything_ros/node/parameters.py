@@ -1,0 +1,233 @@
+"""Every parameter of the depth node: its default, meaning, limits, and how a change is checked.
+
+One dataclass is the single place that knows them: it declares them, types them for the code and
+is what the documentation is held against.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from depth_anything_ros.errors import SettingError
+
+_LARGEST = 1e9
+
+
+def _parameter(
+    default: Any,
+    description: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    read_only: bool = False,
+    at_configure: bool = False,
+) -> Any:
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "description": description,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "read_only": read_only,
+            "at_configure": at_configure,
+        },
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeParameters:
+    """The values of all parameters at one moment; each field is a parameter of the same name."""
+
+    autostart: bool = _parameter(
+        True, "Configure and activate at start, without a lifecycle manager.", read_only=True
+    )
+    model: str = _parameter(
+        "auto",
+        "Catalogue name (see `depth_anything models`) or path to a .pth, .safetensors or .onnx "
+        "file; auto takes the best one that can be had.",
+        at_configure=True,
+    )
+    device: str = _parameter(
+        "auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:N.", at_configure=True
+    )
+    precision: str = _parameter(
+        "auto",
+        "Arithmetic of the network; auto takes the fastest that is safe on the device.",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        at_configure=True,
+    )
+    input_size: int = _parameter(
+        518,
+        "Pixels of the image's shorter side as the network sees it; smaller is faster and coarser.",
+        minimum=14,
+        maximum=4096,
+        at_configure=True,
+    )
+    num_threads: int = _parameter(
+        0,
+        "CPU threads of the network; 0 leaves one core to the rest of the robot.",
+        minimum=0,
+        maximum=1024,
+        at_configure=True,
+    )
+    scaler: str = _parameter(
+        "auto",
+        "How network depth becomes metres: auto, none, network (a metric model as it is) or fixed "
+        "(scale and shift below).",
+        choices=("auto", "none", "network", "fixed"),
+    )
+    scale: float = _parameter(
+        0.0,
+        "Scaler fixed: factor in 1/Z = scale * disparity + shift (relative model) or "
+        "Z = scale * Z_network + shift (metric model); 0 means not given.",
+        minimum=0.0,
+        maximum=_LARGEST,
+    )
+    shift: float = _parameter(
+        0.0, "Scaler fixed: the shift that goes with scale.", minimum=-_LARGEST, maximum=_LARGEST
+    )
+    image_reliability: str = _parameter(
+        "auto",
+        "Reliability of the image subscription; auto is reliable while every publisher offers it.",
+        choices=("auto", "reliable", "best_effort"),
+    )
+    camera_info_timeout: float = _parameter(
+        0.2,
+        "Seconds an image waits for its camera_info before it is answered without a cloud.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    depth_encoding: str = _parameter(
+        "32FC1",
+        "Encoding of ~/depth/image: 32FC1 (metres, NaN unknown) or 16UC1 (millimetres, 0 unknown).",
+        choices=("32FC1", "16UC1"),
+    )
+    min_range: float = _parameter(
+        0.0,
+        "Nearest depth in metres along the optical axis; nearer is -inf in the depth image "
+        "(REP-117) and left out of the cloud.",
+        minimum=0.0,
+        maximum=_LARGEST,
+    )
+    max_range: float = _parameter(
+        0.0,
+        "Furthest depth in metres along the optical axis; further is +inf in the depth image "
+        "(REP-117) and left out of the cloud; 0 means no limit.",
+        minimum=0.0,
+        maximum=_LARGEST,
+    )
+    cloud_organized: bool = _parameter(
+        True, "Keep the image's grid in ~/points (NaN where unknown) instead of known points only."
+    )
+    cloud_color: bool = _parameter(True, "Give the points of ~/points the image's colours (rgb).")
+    cloud_stride: int = _parameter(
+        1, "Every n-th row and column becomes a point of ~/points.", minimum=1, maximum=1000
+    )
+    preview_grayscale: bool = _parameter(
+        False, "Draw ~/depth/preview in grey instead of colours (near is bright)."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that are impossible alone or together.
+
+        Raises:
+            SettingError: The text names the parameter, its value and what is possible.
+        """
+        for field in dataclasses.fields(self):
+            _check_value(field, getattr(self, field.name))
+        if self.max_range and self.max_range <= self.min_range:
+            raise SettingError(
+                f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
+                "max_range must be larger, or 0 for no limit"
+            )
+        if self.scaler == "fixed" and not self.scale:
+            raise SettingError("scaler is 'fixed' but scale is 0; give scale (and shift)")
+
+    @property
+    def range_limits(self) -> tuple[float, float]:
+        """Nearest and furthest depth in metres; the furthest may be infinite."""
+        return self.min_range, self.max_range or math.inf
+
+    def changed(self, values: Mapping[str, Any]) -> NodeParameters:
+        """The same parameters with some values changed, all checked together.
+
+        Args:
+            values: New values by parameter name; names of other parameters are passed over.
+
+        Returns:
+            The new parameters.
+
+        Raises:
+            SettingError: A new value is impossible; nothing has changed.
+        """
+        known = {field.name for field in dataclasses.fields(self)}
+        return dataclasses.replace(
+            self, **{name: value for name, value in values.items() if name in known}
+        )
+
+    @classmethod
+    def declare(cls, node: Node) -> NodeParameters:
+        """Declare every parameter on a node and read the values it was started with.
+
+        Args:
+            node: The node.
+
+        Returns:
+            The values.
+
+        Raises:
+            SettingError: A start value is impossible.
+            rclpy.exceptions.ParameterException: A start value has another type or is out of range.
+        """
+        values = {
+            field.name: node.declare_parameter(field.name, field.default, _descriptor(field)).value
+            for field in dataclasses.fields(cls)
+        }
+        return cls(**values)
+
+
+def names_at_configure(names: Iterable[str]) -> list[str]:
+    """Which of some parameters take effect only when the node is configured.
+
+    Args:
+        names: Names of parameters.
+
+    Returns:
+        Those of them, in order.
+    """
+    later = {f.name for f in dataclasses.fields(NodeParameters) if f.metadata["at_configure"]}
+    return [name for name in names if name in later]
+
+
+def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise SettingError(f"{field.name} is '{value}'; use one of {', '.join(choices)}")
+    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
+    if minimum is not None and not minimum <= value <= maximum:
+        raise SettingError(f"{field.name} is {value:g}; use {minimum:g} to {maximum:g}")
+
+
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    meta = field.metadata
+    descriptor = ParameterDescriptor(description=meta["description"], read_only=meta["read_only"])
+    if meta["choices"]:
+        descriptor.additional_constraints = "one of " + ", ".join(meta["choices"])
+    if meta["minimum"] is not None:
+        if isinstance(field.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(meta["minimum"]), to_value=meta["maximum"])
+            ]
+        else:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(meta["minimum"]), to_value=int(meta["maximum"]), step=1)
+            ]
+    return descriptor

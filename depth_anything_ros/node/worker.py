@@ -1,0 +1,48 @@
+"""The one thread that does the heavy work, so that the executor never waits for a network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+
+class Worker:
+    """Calls a step whenever it is woken, one at a time, until it is stopped."""
+
+    def __init__(self, step: Callable[[], float | None]) -> None:
+        """Start the thread.
+
+        Args:
+            step: Does what there is to do and returns the seconds after which it wants to be
+                called again even if nobody wakes it, or None. Must not raise.
+        """
+        self._step = step
+        self._condition = threading.Condition()
+        self._woken = False
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="depth_worker", daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there may be something to do. Never blocks for long; any thread may call it."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify()
+
+    def stop(self) -> None:
+        """Let the step in progress finish, then end the thread."""
+        with self._condition:
+            self._stopped = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        again: float | None = None
+        while True:
+            with self._condition:
+                if not self._woken and not self._stopped:
+                    self._condition.wait(again)
+                if self._stopped:
+                    return
+                self._woken = False
+            again = self._step()

@@ -1,0 +1,202 @@
+"""Real nodes in processes of their own, and a consumer in this one, on one DDS domain."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.node.messages import info_from_camera, nanoseconds, rgb_to_image
+
+DOMAIN = 1 + os.getpid() % 100
+FRAME_ID = "test_camera_optical_frame"
+OUTPUTS: dict[str, type] = {
+    "depth/image": Image,
+    "depth/camera_info": CameraInfo,
+    "points": PointCloud2,
+    "disparity/image": Image,
+    "depth/preview": Image,
+}
+RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class NodeProcess:
+    """A node of this package in a process of its own."""
+
+    def __init__(self, module: str, log: Path, **parameters: object) -> None:
+        self._log = log
+        settings = [
+            part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
+        ]
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            "PYTHONUNBUFFERED": "1",
+            "RCUTILS_LOGGING_USE_STDOUT": "1",
+        }
+        with log.open("wb") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, "--ros-args", *settings],
+                env=environment,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything it has printed."""
+        return self._log.read_text(errors="replace")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
+
+    def wait(self, timeout: float) -> int:
+        """Wait for its end; its exit status."""
+        return self._process.wait(timeout)
+
+    def stop(self) -> int:
+        """Stop it as Ctrl-C does and wait; its exit status."""
+        if self.alive:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+
+class Consumer:
+    """A node of this process that feeds a depth node and keeps all it answers."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.received: dict[str, list[Any]] = {name: [] for name in OUTPUTS}
+        self.diagnostics: dict[str, str] = {}
+        self.diagnostic_level = b"\x00"
+        self._images = node.create_publisher(Image, "image", RELIABLE)
+        self._infos = node.create_publisher(CameraInfo, "camera_info", RELIABLE)
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._sent = 0
+
+    def subscribe(self, *outputs: str, node: str = "depth_anything") -> None:
+        """Subscribe to some outputs of the depth node."""
+        for name in outputs:
+            self.node.create_subscription(
+                OUTPUTS[name], f"{node}/{name}", self.received[name].append, RELIABLE
+            )
+
+    def wait_ready(self, timeout: float = 60.0) -> None:
+        """Wait until the depth node listens reliably to image and sends what was subscribed."""
+        self.wait(self._ready, timeout, "the depth node never subscribed reliably to image")
+
+    def send(self, rgb: npt.NDArray[np.uint8], camera: Camera | None = None) -> int:
+        """Publish a picture, with its camera_info when it has one; its stamp."""
+        header = self.header()
+        if camera is not None:
+            self._infos.publish(info_from_camera(camera, header))
+        self._images.publish(rgb_to_image(rgb, header))
+        return nanoseconds(header.stamp)
+
+    def send_messages(self, image: Image, info: CameraInfo | None = None) -> None:
+        """Publish an image message as it is."""
+        if info is not None:
+            self._infos.publish(info)
+        self._images.publish(image)
+
+    def header(self) -> Header:
+        """A header stamped with now."""
+        now = self.node.get_clock().now().to_msg()
+        return Header(stamp=Time(sec=now.sec, nanosec=now.nanosec), frame_id=FRAME_ID)
+
+    def answers(self, output: str, count: int, timeout: float = 30.0) -> list[Any]:
+        """Wait until an output has this many messages; all of them."""
+        got = self.received[output]
+        self.wait(lambda: len(got) >= count, timeout, f"{output}: {len(got)} of {count} came")
+        return got
+
+    def wait(self, condition: Callable[[], bool], timeout: float, complaint: str) -> None:
+        """Wait for a condition, or fail with the complaint."""
+        until = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > until:
+                pytest.fail(f"{complaint} (waited {timeout:g} s)")
+            time.sleep(0.01)
+
+    def call(self, kind: Any, name: str, request: Any, timeout: float = 30.0) -> Any:
+        """Call a service and return its response."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(timeout), f"no service {name}"
+        future = client.call_async(request)
+        self.wait(future.done, timeout, f"{name} did not answer")
+        self.node.destroy_client(client)
+        return future.result()
+
+    def set_parameters(self, node: str = "depth_anything", **values: object) -> Any:
+        """Set parameters of a node atomically; the result."""
+        request = SetParametersAtomically.Request()
+        request.parameters = [
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()
+        ]
+        name = f"/{node}/set_parameters_atomically"
+        return self.call(SetParametersAtomically, name, request).result
+
+    def get_parameter(self, name: str, node: str = "depth_anything") -> Any:
+        """One parameter's value message."""
+        request = GetParameters.Request(names=[name])
+        return self.call(GetParameters, f"/{node}/get_parameters", request).values[0]
+
+    def describe_parameter(self, name: str, node: str = "depth_anything") -> Any:
+        """One parameter's descriptor."""
+        request = DescribeParameters.Request(names=[name])
+        return self.call(DescribeParameters, f"/{node}/describe_parameters", request).descriptors[0]
+
+    def change_state(self, transition: int, node: str = "depth_anything") -> bool:
+        """Ask for a lifecycle transition; whether it succeeded."""
+        request = ChangeState.Request()
+        request.transition.id = transition
+        return bool(self.call(ChangeState, f"/{node}/change_state", request, 60.0).success)
+
+    def state(self, node: str = "depth_anything") -> str:
+        """Name of the lifecycle state."""
+        response = self.call(GetState, f"/{node}/get_state", GetState.Request())
+        return str(response.current_state.label)
+
+    def _ready(self) -> bool:
+        listeners = self.node.get_subscriptions_info_by_topic("/image")
+        reliable = ReliabilityPolicy.RELIABLE
+        mine = [s for s in self.node.subscriptions if "/depth_anything/" in s.topic_name]
+        return (
+            any(listener.qos_profile.reliability == reliable for listener in listeners)
+            and self._images.get_subscription_count() > 0
+            and all(self.node.count_publishers(s.topic_name) for s in mine)
+        )
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.endswith("depth"):
+                self.diagnostics = {item.key: item.value for item in status.values}
+                self.diagnostics["message"] = status.message
+                self.diagnostic_level = status.level
