@@ -18,6 +18,9 @@ def export(
     ] = None,
 ) -> None:
     """Write a network as ONNX with dynamic batch, height and width."""
+    if output is not None and output.suffix != ".onnx":
+        raise typer.BadParameter(f"'{output}' does not end in .onnx", param_hint="--output")
+
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.inference.export import export_onnx
     from depth_anything_ros.network.checkpoints import load_network, resolve
@@ -26,8 +29,6 @@ def export(
     if file.is_onnx:
         raise SettingError(f"model '{model}' is ONNX already; give a .pth or .safetensors file")
     path = output or Path(f"{file.name}.onnx")
-    if path.suffix != ".onnx":
-        raise typer.BadParameter(f"'{path}' does not end in .onnx", param_hint="--output")
     network, info = load_network(file)
-    export_onnx(network, path, info)
+    export_onnx(network, path, licence=info.licence)
     STDOUT.print(str(path), markup=False, soft_wrap=True)

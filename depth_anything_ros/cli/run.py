@@ -55,8 +55,9 @@ def run(
     ] = None,
     shift: Annotated[float, typer.Option(help="Goes with --scale.")] = 0.0,
     input_size: Annotated[
-        int, typer.Option(min=14, help="Shorter side of the image inside the network.")
-    ] = 518,
+        int | None,
+        typer.Option(min=14, help="Shorter side in the network. [default: as it was trained]"),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")
     ] = "auto",
@@ -97,7 +98,7 @@ def run(
     process(
         inputs,
         recursive,
-        ModelSettings(model=model, device=device, precision=precision, input_size=input_size),
+        ModelSettings(model, device, precision, input_size or 0),
         scaler,
         CameraOptions(numbers, hfov, read_camera(camera) if camera is not None else None),
         OutputOptions(

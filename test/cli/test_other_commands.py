@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from depth_anything_ros.network.catalogue import CATALOGUE
@@ -76,9 +78,34 @@ def test_pull_offline_says_what_to_do(
     assert "not in the cache" in result.err
 
 
+def test_exported_network_answers_as_before(
+    run_cli: RunCli, relative_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    for module in ("onnx", "onnxruntime", "onnxscript"):
+        pytest.importorskip(module, reason=f"{module} is not installed (extra 'onnx')")
+    graph = tmp_path / "small.onnx"
+    exported = run_cli("export", relative_model, "-o", graph)
+    assert exported.code == 0, exported.err
+    assert exported.out == f"{graph}\n"
+    answers = []
+    for model in (relative_model, graph):
+        output = tmp_path / model.suffix[1:]
+        options = ("-m", model, "--input-size", "70", "--device", "cpu", "-o", output)
+        result = run_cli("run", photo, *options)
+        assert result.code == 0, result.err
+        answers.append(np.load(output / "photo.v1_depth.npy"))
+        assert json.loads((output / "photo.v1.json").read_text())["licence"] == "MIT"
+    difference = float(np.abs(answers[0] - answers[1]).max())
+    print(f"torch and exported ONNX through the command line differ by {difference:.1e}")
+    assert difference <= 1e-3
+
+
 def test_export_refuses_what_is_no_checkpoint(run_cli: RunCli, tmp_path: Path) -> None:
     graph = tmp_path / "net.onnx"
     graph.write_bytes(b"")
     result = run_cli("export", graph)
     assert result.code == 1
     assert "is ONNX already" in result.err
+    misnamed = run_cli("export", graph, "-o", tmp_path / "net.pt")
+    assert misnamed.code == 2
+    assert "does not end in .onnx" in misnamed.err

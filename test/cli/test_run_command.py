@@ -28,38 +28,6 @@ def fastdepth(data_dir: Path) -> Path:
     return data_dir / "fastdepth" / "fastdepth_7.onnx"
 
 
-@pytest.fixture(scope="session")
-def relative_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small relative network with random weights."""
-    import torch
-
-    from depth_anything_ros.network.checkpoints import save_network
-    from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
-
-    torch.manual_seed(0)
-    config = DepthAnythingConfig(
-        width=64, depth=4, heads=1, features=32, out_channels=(16, 16, 16, 16), taps=(0, 1, 2, 3)
-    )
-    network = DepthAnything(config).eval()
-    with torch.no_grad():
-        # Random networks end in all-zero ReLUs; a raised bias keeps their disparity alive.
-        for name, parameter in network.named_parameters():
-            if "output_conv" in name and name.endswith("bias"):
-                parameter.fill_(1.0)
-    path = tmp_path_factory.mktemp("model") / "small.safetensors"
-    save_network(network, path, licence="MIT")
-    return path
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    rgb = cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (90, 60))
-    path = tmp_path / "photo.v1.png"
-    cv2.imwrite(str(path), rgb)
-    return path
-
-
 def read_report(path: Path) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(path.read_text())
     return report
