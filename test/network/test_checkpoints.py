@@ -12,20 +12,21 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
-from safetensors.torch import save_file  # noqa: E402
+import torch
+from safetensors.torch import save_file
 
-from depth_anything_ros.errors import CheckpointError, SettingError  # noqa: E402
-from depth_anything_ros.frames import PredictionKind  # noqa: E402
-from depth_anything_ros.network.catalogue import CATALOGUE  # noqa: E402
-from depth_anything_ros.network.checkpoints import (  # noqa: E402
+from depth_anything_ros.errors import CheckpointError, SettingError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.catalogue import CATALOGUE
+from depth_anything_ros.network.checkpoints import (
     load_network,
     resolve,
     save_network,
 )
-from depth_anything_ros.network.depth_anything import (  # noqa: E402
+from depth_anything_ros.network.depth_anything import (
     DepthAnything,
     DepthAnythingConfig,
 )

@@ -1,0 +1,86 @@
+"""A network as an ONNX file that any size of image and batch can go through."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import torch
+
+from depth_anything_ros.errors import SettingError, require
+from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
+from depth_anything_ros.inference.preprocess import INPUT_SIZE
+from depth_anything_ros.network.catalogue import UNKNOWN_LICENCE
+from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.vit import PATCH
+
+OPSET = 18
+"""ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""
+
+
+def export_onnx(
+    network: DepthAnything,
+    path: str | Path,
+    input_size: int = INPUT_SIZE,
+    licence: str = UNKNOWN_LICENCE,
+) -> OnnxSpec:
+    """Write a network as ONNX, with its spec inside and as YAML beside it.
+
+    Batch, height and width stay free (multiples of 14). The position table is interpolated inside
+    the graph by the official rule, so every size is right, not only the one traced.
+
+    Args:
+        network: A float32 network on the CPU.
+        path: File to write, ending in .onnx; the YAML gets the same stem.
+        input_size: Shorter side the spec recommends, in pixels.
+        licence: SPDX name of the weights' licence, kept in the spec.
+
+    Returns:
+        The spec written: image N x 3 x H x W normalised float32 -> depth N x H x W.
+
+    Raises:
+        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise SettingError(f"'{path}' must end in .onnx")
+    weight = network.pretrained.pos_embed
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        raise SettingError(
+            f"the network is {weight.dtype} on {weight.device}; export needs float32 on the CPU"
+        )
+    require("onnxscript", "onnx")
+    onnx = require("onnx", "onnx")
+    spec = OnnxSpec(
+        kind=network.config.kind,
+        input_size=input_size,
+        multiple_of=PATCH,
+        max_depth=network.config.max_depth,
+        input_name="image",
+        output_name="depth",
+        licence=licence,
+    )
+    rows, cols = torch.export.Dim("rows", min=2, max=300), torch.export.Dim("cols", min=2, max=300)
+    shapes = {"image": {0: torch.export.Dim("batch", max=64), 2: PATCH * rows, 3: PATCH * cols}}
+    # Odd, unequal sizes, so that nothing in the graph can mistake one for another or for 37.
+    example = torch.zeros(2, 3, 5 * PATCH, 7 * PATCH)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["image"],
+            output_names=["depth"],
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+    assert program is not None  # what dynamo=True returns
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(spec.as_dict())})
+    path.write_bytes(model.SerializeToString())
+    write_yaml(spec, path.with_suffix(".yaml"))
+    return spec

@@ -1,0 +1,244 @@
+"""What an ONNX depth network wants and gives: the small YAML beside the file, or its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.preprocess import INPUT_SIZE, MEAN, STD
+from depth_anything_ros.network.catalogue import UNKNOWN_LICENCE
+
+METADATA_KEY = "depth_anything_ros"
+"""The entry of an ONNX file's metadata_props that holds the spec as JSON."""
+
+INTERPOLATIONS = ("cubic", "linear", "area")
+
+TEMPLATE = """\
+kind: metric_depth        # metric_depth (metres) or relative_disparity
+input_size: [224, 224]    # fixed [height, width], or one number: the shorter side, aspect kept
+multiple_of: 14           # for one number: both sides are rounded to multiples of this
+scale: 0.00392156862745   # factor on 0..255 before mean and std (1/255)
+mean: [0.0, 0.0, 0.0]
+std: [1.0, 1.0, 1.0]
+max_depth: null           # metres the network was trained up to; predictions are cut there
+interpolation: linear     # how the image is resized: cubic, linear or area
+align_corners: false      # how the output is enlarged: true for Depth Anything
+input_name: null          # tensor names, null for the first ones
+output_name: null
+licence: unknown          # SPDX name
+"""
+
+
+@dataclass(frozen=True)
+class OnnxSpec:
+    """How to feed an ONNX depth network and how to read it.
+
+    Attributes:
+        kind: What its output means.
+        input_size: (height, width) to which every image is stretched, or one number: the shorter
+            side of the input, aspect kept.
+        multiple_of: What both sides are multiples of when `input_size` is one number.
+        scale: Factor on 0..255 before mean and deviation.
+        mean: Per channel (RGB), subtracted after `scale`.
+        std: Per channel, divided by after `mean`.
+        max_depth: Metres the network was trained up to; metric predictions are cut there.
+        interpolation: How the image is resized: "cubic", "linear" or "area" (OpenCV).
+        align_corners: Whether the output is enlarged with aligned corners (Depth Anything), else
+            pixel centres are aligned (OpenCV's INTER_LINEAR).
+        input_name: Name of the image tensor, None for the first input.
+        output_name: Name of the depth tensor, None for the first output.
+        licence: SPDX name of the weights' licence.
+    """
+
+    kind: PredictionKind
+    input_size: int | tuple[int, int] = INPUT_SIZE
+    multiple_of: int = 14
+    scale: float = 1 / 255
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+    max_depth: float | None = None
+    interpolation: str = "cubic"
+    align_corners: bool = True
+    input_name: str | None = None
+    output_name: str | None = None
+    licence: str = UNKNOWN_LICENCE
+
+    def __post_init__(self) -> None:
+        """Refuse what has no sense.
+
+        Raises:
+            SettingError: A value is out of range; the text names it.
+        """
+        sides = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
+        if len(sides) not in (1, 2) or any(not isinstance(s, int) or s < 1 for s in sides):
+            raise SettingError(
+                f"input_size is {self.input_size}; it must be one positive number or two"
+            )
+        if self.multiple_of < 1:
+            raise SettingError(f"multiple_of is {self.multiple_of}; it must be at least 1")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
+            raise SettingError("mean and std must have three numbers, std positive ones")
+        if self.interpolation not in INTERPOLATIONS:
+            raise SettingError(
+                f"interpolation is '{self.interpolation}'; use {', '.join(INTERPOLATIONS)}"
+            )
+        if self.max_depth is not None and not (
+            isinstance(self.max_depth, int | float) and 0 < self.max_depth < math.inf
+        ):
+            raise SettingError(f"max_depth is {self.max_depth}; it must be positive metres")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in YAML and JSON."""
+        values = asdict(self)
+        values["kind"] = self.kind.value
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OnnxSpec:
+        """Read plain values.
+
+        Args:
+            values: As `as_dict` gives; only `kind` is needed.
+
+        Returns:
+            The spec.
+
+        Raises:
+            SettingError: A name is unknown, `kind` is missing or a value has no sense.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise SettingError(f"'{unknown[0]}' is not known; use {', '.join(sorted(known))}")
+        kinds = [kind.value for kind in PredictionKind]
+        if values.get("kind") not in kinds:
+            raise SettingError(f"kind is {values.get('kind')!r}; use {' or '.join(kinds)}")
+        clean: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+        clean["kind"] = PredictionKind(values["kind"])
+        try:
+            return cls(**clean)
+        except TypeError as error:
+            raise SettingError(f"a value has the wrong type: {error}") from error
+
+
+FAST_DEPTH = OnnxSpec(
+    kind=PredictionKind.METRIC_DEPTH,
+    input_size=(224, 224),
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    interpolation="linear",
+    align_corners=False,
+    licence="MIT",
+)
+"""FastDepth (Wofk et al. 2019), trained on NYUv2: RGB in 0..1 at 224x224, output in metres."""
+
+KNOWN_FILES = {
+    "6275c23f467d476874d0eecea2a2c7059733ca6681de4f17bfbfe3fc3a52a71d": FAST_DEPTH,
+}
+"""SHA-256 of published files that come without a spec."""
+
+
+def spec_of(path: str | Path) -> OnnxSpec:
+    """How to feed and read an ONNX file.
+
+    Taken from `<stem>.yaml` beside it, else from its metadata (our own exports), else from the
+    table of known files.
+
+    Args:
+        path: The .onnx file.
+
+    Returns:
+        The spec.
+
+    Raises:
+        CheckpointError: The YAML or metadata has no sense, the file is damaged, or nothing is
+            known about it; the text then shows a YAML to start from.
+        MissingExtraError: onnx is not installed.
+    """
+    path = Path(path)
+    beside = path.with_suffix(".yaml")
+    if beside.is_file():
+        return _read_yaml(beside)
+    onnx = require("onnx", "onnx")
+    try:
+        metadata = onnx.load(path, load_external_data=False).metadata_props
+    except Exception as error:  # protobuf's DecodeError, whichever protobuf is installed
+        raise CheckpointError(f"'{path}' is damaged or not an ONNX file; get it again") from error
+    for entry in metadata:
+        if entry.key == METADATA_KEY:
+            return _from_values(json.loads(entry.value), f"the metadata of '{path}'")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest in KNOWN_FILES:
+        return KNOWN_FILES[digest]
+    raise CheckpointError(
+        f"nothing says how to feed '{path}'; write '{beside.name}' beside it, for example:\n"
+        f"{TEMPLATE}"
+    )
+
+
+def write_yaml(spec: OnnxSpec, path: str | Path) -> None:
+    """Write the YAML that `spec_of` reads.
+
+    Args:
+        spec: What to write.
+        path: The .yaml file.
+    """
+    import yaml
+
+    Path(path).write_text(
+        yaml.safe_dump(spec.as_dict(), sort_keys=False, default_flow_style=None), encoding="utf-8"
+    )
+
+
+def _read_yaml(path: Path) -> OnnxSpec:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"'{path}' is not readable YAML: {error}") from error
+    return _from_values(values, f"'{path}'")
+
+
+def _from_values(values: object, where: str) -> OnnxSpec:
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{where} holds no table of settings; start from:\n{TEMPLATE}")
+    try:
+        return OnnxSpec.from_dict(values)
+    except SettingError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+
+
+def resized_spec(spec: OnnxSpec, input_size: int | None) -> OnnxSpec:
+    """The spec at another input size, as far as the network allows it.
+
+    Args:
+        spec: The network's own.
+        input_size: Shorter side in pixels, None for the network's own.
+
+    Returns:
+        The spec to use.
+
+    Raises:
+        SettingError: The network has a fixed size.
+    """
+    if input_size is None or spec.input_size == input_size:
+        return spec
+    if not isinstance(spec.input_size, int):
+        raise SettingError(
+            f"input_size is {input_size} but this network takes {list(spec.input_size)} only"
+        )
+    return replace(spec, input_size=input_size)
