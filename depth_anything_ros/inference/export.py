@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -66,8 +69,7 @@ def export_onnx(
     shapes = {"image": {0: torch.export.Dim("batch", max=64), 2: PATCH * rows, 3: PATCH * cols}}
     # Odd, unequal sizes, so that nothing in the graph can mistake one for another or for 37.
     example = torch.zeros(2, 3, 5 * PATCH, 7 * PATCH)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside the exporter
+    with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
             network.eval(),
             (example,),
@@ -84,3 +86,17 @@ def export_onnx(
     path.write_bytes(model.SerializeToString())
     write_yaml(spec, path.with_suffix(".yaml"))
     return spec
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what users cannot act on: deprecations inside, torchvision not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -166,7 +166,7 @@ def load_network(
         size_mb=file.path.stat().st_size / 1e6,
     )
     info = replace(info, kind=config.kind, max_depth=config.max_depth)
-    _log_licence(info)
+    log_licence(info)
     return network, info
 
 
@@ -447,8 +447,14 @@ def _build(config: DepthAnythingConfig, state: dict[str, Tensor], path: Path) ->
     return network.requires_grad_(True).eval()
 
 
-def _log_licence(info: ModelInfo) -> None:
-    """Say once, at load, under which licence the weights are."""
+def log_licence(info: ModelInfo) -> None:
+    """Say under which licence weights are; a warning when it forbids commercial use.
+
+    `load_network` does so itself; whoever loads an ONNX file calls it once.
+
+    Args:
+        info: What is known about the network.
+    """
     note = f" ({info.licence_note})" if info.licence_note else ""
     if info.non_commercial:
         logger.warning(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -208,3 +210,15 @@ def test_files_and_settings_that_cannot_be(tmp_path: Path, mean_network: Path) -
         OnnxEstimator(mean_network, spec, device="tpu")
     with pytest.raises(SettingError, match=r"takes \[224, 224\] only"):
         OnnxEstimator(mean_network, FAST_DEPTH, input_size=518)
+
+
+def test_it_needs_no_torch() -> None:
+    code = (
+        "import sys, depth_anything_ros.inference.onnx_estimator\n"
+        "print([m for m in ('torch', 'onnx', 'onnxruntime') if m in sys.modules])"
+    )
+    repository = Path(__file__).resolve().parents[2]
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
