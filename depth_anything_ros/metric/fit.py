@@ -1,0 +1,231 @@
+"""Robust global fit of scale and shift to measured depths.
+
+The model is a line, `y = scale * x + shift`: y is 1/Z and x the disparity of a relative network,
+or y is Z and x the depth of a metric one. What is minimised is log(y_fit / y), the relative error,
+which is the same for depth and inverse depth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, SparsePoints
+
+_STREAM = 1  # apart from other users of the same seed
+_PAIRS = 192
+_JUDGES = 256
+_MAX_POINTS = 4096
+_ITERATIONS = 20
+_TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
+_INLIER_SPREADS = 3.0
+_SMALLEST_SPREAD = 1e-9
+_SAME_VALUE = 1e-3
+
+
+class UnmeasurableError(DepthAnythingError):
+    """A frame from which no scale can be measured; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How scale and shift are fitted.
+
+    Attributes:
+        metric_shift: Fit a shift for metric networks too, not the scale alone.
+        min_points: Fewest points that are trusted.
+        min_inlier_share: Smallest share of points that must agree with the fit.
+        seed: Of the random starts.
+    """
+
+    metric_shift: bool = False
+    min_points: int = 6
+    min_inlier_share: float = 0.4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted line.
+
+    Attributes:
+        scale: Factor on the network's values.
+        shift: Added after the factor.
+        inliers: N bool, the points that agree.
+        residual: Median |relative error| of the inliers.
+    """
+
+    scale: float
+    shift: float
+    inliers: npt.NDArray[np.bool_]
+    residual: float
+
+    @property
+    def inlier_share(self) -> float:
+        """Share of the points that agree."""
+        return float(np.mean(self.inliers))
+
+
+def values_at(values: npt.NDArray[Any], points: SparsePoints) -> FloatArray:
+    """The value of the pixel each point lies in.
+
+    Args:
+        values: HxW image.
+        points: Points of that image.
+
+    Returns:
+        N float64.
+    """
+    height, width = values.shape
+    rows = np.clip(np.rint(points.v), 0, height - 1).astype(np.intp)
+    columns = np.clip(np.rint(points.u), 0, width - 1).astype(np.intp)
+    return values[rows, columns].astype(np.float64)
+
+
+def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettings) -> Fit:
+    """Fit scale and shift of a prediction to measured depths.
+
+    Args:
+        prediction: The network's values.
+        points: Measured depths in the same image.
+        settings: How to fit.
+
+    Returns:
+        The fit; its mask is over `points`.
+
+    Raises:
+        UnmeasurableError: The points do not determine a scale; the text says why.
+    """
+    relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
+    x = values_at(prediction.values, points)
+    usable = np.isfinite(x) & np.isfinite(points.z) & (points.z > 0)
+    if not relative:
+        usable &= x > 0
+    if len(points) and not np.any(points.z > 0):
+        raise UnmeasurableError(f"all {len(points)} points are behind the camera")
+    y = 1 / points.z[usable] if relative else points.z[usable]
+    fit = fit_line(x[usable], y, relative or settings.metric_shift, settings)
+    inliers = np.zeros(len(points), bool)
+    inliers[usable] = fit.inliers
+    return Fit(fit.scale, fit.shift, inliers, fit.residual)
+
+
+def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettings) -> Fit:
+    """Fit y = scale * x + shift so that the relative error of y is smallest, robustly.
+
+    Random pairs of points give candidate lines, the one with the least median error starts
+    (least median of squares, Rousseeuw 1984; stands up to half the points being wrong), then
+    Gauss-Newton steps on log(y_fit / y) with Tukey's redescending weights.
+
+    Args:
+        x: N values of the network.
+        y: N positive measurements.
+        with_shift: Whether there is a shift; else it is 0.
+        settings: How to fit.
+
+    Returns:
+        The fit.
+
+    Raises:
+        UnmeasurableError: The points do not determine a line; the text says why.
+    """
+    if len(x) < settings.min_points:
+        raise UnmeasurableError(
+            f"too few points: {len(x)} usable, at least {settings.min_points} are needed"
+        )
+    near, far = np.percentile(x, [2, 98])
+    if with_shift and far - near <= _SAME_VALUE * max(abs(near), abs(far)):
+        raise UnmeasurableError(
+            f"all {len(x)} points lie at one network value ({np.median(x):.4g}): scale and shift "
+            "cannot be told apart"
+        )
+    rng = np.random.default_rng((settings.seed, _STREAM))
+    order = rng.permutation(len(x))[:_MAX_POINTS]
+    few_x, few_y = x[order], y[order]
+    if with_shift:
+        scale, shift = _best_pair(few_x, few_y, rng)
+    else:
+        scale, shift = float(np.exp(np.median(np.log(few_y / few_x)))), 0.0
+    scale, shift = _reweighted(few_x, few_y, scale, shift, with_shift)
+    if not scale > 0:
+        raise UnmeasurableError(
+            "the best fit has a negative scale: the points get farther where the network says "
+            "nearer; check extrinsics and calibration"
+        )
+    error = _log_error(x, y, scale, shift)
+    tolerance = _INLIER_SPREADS * _spread(error)
+    inliers = np.abs(error) <= tolerance
+    if np.mean(inliers) < settings.min_inlier_share:
+        raise UnmeasurableError(
+            f"only {np.mean(inliers):.0%} of {len(x)} points agree on one scale; at least "
+            f"{settings.min_inlier_share:.0%} must"
+        )
+    residual = float(np.median(np.abs(np.expm1(error[inliers]))))
+    return Fit(scale, shift, inliers, residual)
+
+
+def _log_error(x: FloatArray, y: FloatArray, scale: float, shift: float) -> FloatArray:
+    """log(y_fit / y); a fit that is not positive counts as a thousandth of the measurement."""
+    return np.log(np.maximum((scale * x + shift) / y, 1e-3))
+
+
+def _spread(error: FloatArray) -> float:
+    """Robust standard deviation, with Rousseeuw and Leroy's small-sample factor (1987)."""
+    factor = 1.4826 * (1 + 5 / max(len(error) - 2, 1))
+    return max(factor * float(np.median(np.abs(error))), _SMALLEST_SPREAD)
+
+
+def _best_pair(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[float, float]:
+    """The line through two points that has the least median relative error over all."""
+    by_value = np.argsort(x, kind="stable")
+    half = len(x) // 2
+    low = by_value[rng.integers(0, half, _PAIRS)]
+    high = by_value[rng.integers(len(x) - half, len(x), _PAIRS)]
+    apart = x[high] - x[low]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = (y[high] - y[low]) / apart
+    shift = y[low] - scale * x[low]
+    sound = np.isfinite(scale) & (scale > 0)
+    if not sound.any():
+        raise UnmeasurableError(
+            "no two points give a positive scale: the points get farther where the network says "
+            "nearer; check extrinsics and calibration"
+        )
+    scale, shift = scale[sound], shift[sound]
+    judges_x, judges_y = x[:_JUDGES], y[:_JUDGES]
+    ratio = (scale[:, None] * judges_x + shift[:, None]) / judges_y
+    error = np.abs(np.log(np.clip(ratio, 1e-3, 1e3)))
+    best = int(np.argmin(np.median(error, axis=1)))
+    return float(scale[best]), float(shift[best])
+
+
+def _reweighted(
+    x: FloatArray, y: FloatArray, scale: float, shift: float, with_shift: bool
+) -> tuple[float, float]:
+    """Iteratively reweighted Gauss-Newton on log(scale * x + shift) - log(y)."""
+    for _ in range(_ITERATIONS):
+        error = _log_error(x, y, scale, shift)
+        limit = _TUKEY * _spread(error)
+        weight = np.clip(1 - (error / limit) ** 2, 0, None) ** 2
+        fitted = np.maximum(scale * x + shift, 1e-3 * y)
+        by_scale, by_shift = x / fitted, 1 / fitted
+        a = float(weight @ by_scale**2)
+        b = float(weight @ (by_scale * by_shift))
+        c = float(weight @ by_shift**2)
+        p = -float(weight @ (by_scale * error))
+        q = -float(weight @ (by_shift * error))
+        if with_shift:
+            determinant = a * c - b * b
+            if determinant <= 1e-12 * a * c:
+                break
+            step = (c * p - b * q) / determinant, (a * q - b * p) / determinant
+        else:
+            step = p / a, 0.0
+        scale, shift = scale + step[0], shift + step[1]
+        if abs(step[0]) <= 1e-12 * abs(scale) and abs(step[1]) <= 1e-12 * (abs(shift) + 1e-12):
+            break
+    return scale, shift

@@ -1,0 +1,215 @@
+"""A smooth field through scattered, partly wrong samples: kriging with a bilateral kernel.
+
+Kriging (Gaussian process regression; Rasmussen and Williams, "Gaussian Processes for Machine
+Learning", 2006, chapters 2 and 5) with mean zero: where samples are the field follows them, far
+from all it is zero. A place is (u, v, l): column and row in image widths, and a third coordinate
+that says which surface a pixel lies on, so that neighbours across an edge hardly speak to each
+other. What cannot be known in advance (how far the third coordinate reaches, how noisy samples are,
+whether some are grossly wrong) is chosen by leaving each sample out in turn, in closed form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+from scipy.linalg import lapack
+
+Floats = npt.NDArray[np.float32]
+
+REACH_UV = 0.8
+"""Length of the exponential kernel over the image, in image widths (own choice: long, because
+an exponential kernel that is long is the linear variogram, which needs no tuning)."""
+
+REACHES_L = (0.5, 2.0)
+"""Lengths over the third coordinate to choose from, in units of its range in the image."""
+
+NOISES = (0.003, 0.03)
+"""Noise variances to choose from, relative to the variance of the field."""
+
+GROSS = 0.5
+"""Residual from which on a left-out sample counts no worse: it is wrong, however far off."""
+
+_CUT = 2.0
+_NEIGHBOURS = 12
+_ROUNDS = 2
+_FAR_OFF = 0.3
+_FEW = 0.03
+_MAX_CENTRES = 256
+_MAX_JUDGES = 128
+
+
+@dataclass(frozen=True)
+class Field:
+    """A fitted field.
+
+    Attributes:
+        centres: Mx3 float32 places of the samples it was made of.
+        weights: M float32, one per centre.
+        reach_l: Length of its kernel over the third coordinate.
+        robust: Whether leaving samples out showed that some are grossly wrong.
+        error: Mean of min(|residual|, GROSS) of left-out samples.
+    """
+
+    centres: Floats
+    weights: Floats
+    reach_l: float
+    robust: bool
+    error: float
+
+    def on_lattice(self, u: Floats, v: Floats, layers: Floats) -> Floats:
+        """Evaluate the field on a regular lattice; cheap because the kernel is a product.
+
+        Args:
+            u: Columns of the lattice in image widths.
+            v: Rows of the lattice in image widths.
+            layers: Third coordinates of the lattice.
+
+        Returns:
+            len(v) x len(u) x len(layers) float32.
+        """
+        grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2).astype(np.float32)
+        over_image = np.exp(_distance(grid, self.centres) * np.float32(-1 / REACH_UV))
+        over_layers = _surface_kernel(layers, self.centres[:, 2], self.reach_l)
+        values = over_image @ (self.weights[:, None] * over_layers.T)
+        return values.reshape(len(v), len(u), len(layers))
+
+
+def fit_field(places: Floats, values: Floats) -> Field | None:
+    """Fit the field that predicts left-out samples best.
+
+    Args:
+        places: Nx3 float32 (u, v, l), in random order: the first ones judge the choices.
+        values: N float32 samples.
+
+    Returns:
+        The field, or None when no field predicts left-out samples better than zero does.
+    """
+    centres, heights, noise = _merged(places, values)
+    count = min(len(heights), _MAX_JUDGES)
+    judges, truth = centres[:count], heights[:count]
+    trusted = _sample_noise(centres, heights, noise)
+    choices = [(False, noise)] if trusted is None else [(False, noise), (True, trusted)]
+    best = (float(np.minimum(np.abs(truth), GROSS).mean()), 0.0, 0.0, False)
+    for reach in REACHES_L:
+        kernel = _kernel(judges, judges, reach)
+        for robust, variances in choices:
+            for level in NOISES:
+                residual = _left_out(kernel, np.float32(level) * variances[:count], truth)[0]
+                error = float(np.minimum(np.abs(residual), GROSS).mean())
+                if error < best[0]:
+                    best = (error, reach, level, robust)
+    error, reach, level, robust = best
+    if not reach:
+        return None
+    kernel = _kernel(centres, centres, reach)
+    if robust and trusted is not None:
+        noise = _reweighted(kernel, level, heights, trusted, noise)
+    kernel[np.diag_indices_from(kernel)] += np.float32(level) * noise
+    weights = linalg.solve(kernel, heights, assume_a="pos", check_finite=False)
+    return Field(centres, weights.astype(np.float32), reach, robust, error)
+
+
+def spread(values: npt.NDArray[Any]) -> float:
+    """Robust standard deviation around zero: 1.4826 times the median absolute value."""
+    return 1.4826 * float(np.median(np.abs(values))) + 1e-6
+
+
+def _distance(a: Floats, b: Floats) -> Floats:
+    """Distances over the image, len(a) x len(b)."""
+    square = (a[:, :2] ** 2).sum(1)[:, None] + (b[:, :2] ** 2).sum(1)[None]
+    square -= 2 * a[:, :2] @ b[:, :2].T
+    return np.sqrt(np.maximum(square, 0, out=square), out=square)
+
+
+def _surface_kernel(a: Floats, b: Floats, reach: float) -> Floats:
+    """Matern kernel of smoothness 3/2 over the third coordinate, len(a) x len(b)."""
+    ratio = np.abs(a[:, None] - b[None]) * np.float32(np.sqrt(3) / reach)
+    return (1 + ratio) * np.exp(-ratio)
+
+
+def _kernel(a: Floats, b: Floats, reach: float) -> Floats:
+    """Exponential over the image times Matern over the third coordinate, len(a) x len(b)."""
+    over_image = np.exp(_distance(a, b) * np.float32(-1 / REACH_UV))
+    return over_image * _surface_kernel(a[:, 2], b[:, 2], reach)
+
+
+def _left_out(kernel: Floats, noise: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """Residual and variance of each sample predicted from all others.
+
+    Rasmussen and Williams, eq. 5.12: with A = (K + noise)^-1 the residual is (A y)_i / A_ii and
+    the variance 1 / A_ii; the sample's own noise is taken out of the latter.
+    """
+    matrix = kernel.copy()
+    matrix[np.diag_indices_from(matrix)] += noise
+    factor, _ = lapack.spotrf(matrix, lower=1, overwrite_a=1)
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    diagonal = np.diag(inverse)
+    lower = np.tril(inverse, -1)
+    return (lower @ values + values @ lower + diagonal * values) / diagonal, 1 / diagonal - noise
+
+
+def _doubt(z: Floats) -> Floats:
+    """Factor on the noise of a sample z standard deviations off (Geman and McClure 1987)."""
+    return (1 + (z / np.float32(_CUT)) ** 2) ** 2
+
+
+def _sample_noise(places: Floats, values: Floats, noise: Floats) -> Floats | None:
+    """Noise of every sample, large for those that contradict their neighbours.
+
+    Starts from each sample's distance to the median of its neighbours, which a minority of gross
+    errors cannot move, then reweights by left-out residuals. None where hardly any is far off.
+    """
+    apart = _distance(places, places) + np.abs(places[:, None, 2] - places[None, :, 2]) / 2
+    k = min(_NEIGHBOURS, len(values) - 1)
+    neighbours = np.argpartition(apart, k, axis=1)[:, : k + 1]
+    off = values - np.median(values[neighbours], axis=1)
+    if np.mean(np.abs(off) > _FAR_OFF) < _FEW:
+        return None
+    doubted = noise * _doubt(off / np.float32(spread(off)))
+    return _reweighted(_kernel(places, places, 1.0), NOISES[-1], values, doubted, noise)
+
+
+def _reweighted(
+    kernel: Floats, level: float, values: Floats, doubted: Floats, noise: Floats
+) -> Floats:
+    """Noise of every sample from how far off it lies when it is left out."""
+    for _ in range(_ROUNDS):
+        residual, variance = _left_out(kernel, np.float32(level) * doubted, values)
+        z = residual / np.sqrt(np.maximum(variance, 0) + np.float32(level))
+        doubted = noise * _doubt(z / np.float32(spread(z)))
+    return doubted.astype(np.float32)
+
+
+def _merged(places: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Merge samples that share a cell until at most _MAX_CENTRES are left, in random order.
+
+    Returns:
+        Mean place and median value of each cell, and its noise relative to that of one sample.
+    """
+    count = len(values)
+    if count <= _MAX_CENTRES:
+        return places, values, np.ones(count, np.float32)
+    size = 0.5 / np.sqrt(_MAX_CENTRES)
+    while True:
+        cells = (places * np.array([1 / size, 1 / size, 4], np.float32)).astype(np.int64)
+        key = (cells[:, 2] * 4096 + cells[:, 1]) * 4096 + cells[:, 0]
+        unique, index = np.unique(key, return_inverse=True)
+        if len(unique) <= _MAX_CENTRES:
+            break
+        size *= 1.12
+    members = np.bincount(index)
+    order = np.lexsort((values, index))
+    start = np.cumsum(members) - members
+    median = (values[order[start + (members - 1) // 2]] + values[order[start + members // 2]]) / 2
+    mean = np.stack([np.bincount(index, places[:, i]) / members for i in range(3)], axis=1)
+    shuffle = np.argsort(np.modf(unique * 0.6180339887498949)[0])
+    noise = np.maximum(1 / members, 0.2)
+    return (
+        mean[shuffle].astype(np.float32),
+        median[shuffle].astype(np.float32),
+        noise[shuffle].astype(np.float32),
+    )
