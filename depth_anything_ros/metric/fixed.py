@@ -18,6 +18,8 @@ from depth_anything_ros.frames import (
     ScaleState,
 )
 from depth_anything_ros.metric.apply import to_metres
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.source import Measurement
 
 
 @dataclass(frozen=True)
@@ -148,21 +150,22 @@ class FixedScaler:
         """
         return cls(calibration.scale, calibration.shift, calibration.kind)
 
-    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
-        """Apply scale and shift; see `MetricScaler.scale`."""
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        """Give scale and shift as the last resort of `auto`; see `ScaleSource.measure`."""
         if self._kind not in (None, prediction.kind):
-            reason = (
+            raise UnmeasurableError(
                 f"the calibration is for {self._kind.value}, the network gives "
                 f"{prediction.kind.value}"
             )
-            return ScaledDepth(None, ScaleState(self.name, Quality.INVALID, reason))
-        state = ScaleState(
-            method=self.name,
-            quality=Quality.GOOD,
-            reason="scale and shift are given",
-            scale=self._scale,
-            shift=self._shift,
-        )
+        return Measurement(self.name, "scale and shift are given", self._scale, self._shift)
+
+    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        """Apply scale and shift; see `MetricScaler.scale`."""
+        try:
+            reason = self.measure(prediction, frame).reason
+        except UnmeasurableError as error:
+            return ScaledDepth(None, ScaleState(self.name, Quality.INVALID, str(error)))
+        state = ScaleState(self.name, Quality.GOOD, reason, self._scale, self._shift)
         return ScaledDepth(to_metres(prediction, self._scale, self._shift), state)
 
     def reset(self) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
-from scipy.linalg import lapack
+from scipy import linalg  # type: ignore[import-untyped]
+from scipy.linalg import lapack  # type: ignore[import-untyped]
 
 Floats = npt.NDArray[np.float32]
 
@@ -149,7 +149,8 @@ def _left_out(kernel: Floats, noise: Floats, values: Floats) -> tuple[Floats, Fl
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
     diagonal = np.diag(inverse)
     lower = np.tril(inverse, -1)
-    return (lower @ values + values @ lower + diagonal * values) / diagonal, 1 / diagonal - noise
+    residual: Floats = (lower @ values + values @ lower + diagonal * values) / diagonal
+    return residual, (1 / diagonal - noise).astype(np.float32)
 
 
 def _doubt(z: Floats) -> Floats:

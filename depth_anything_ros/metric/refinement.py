@@ -9,6 +9,8 @@ fit alone, else they are dropped.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -88,8 +90,10 @@ def refine(depth_m: FloatImage, points: SparsePoints, seed: int = 0) -> FloatIma
     return depth_m
 
 
-def _resized(image: FloatImage, shape: tuple[int, ...], interpolation: int) -> FloatImage:
-    return cv2.resize(image, (shape[1], shape[0]), interpolation=interpolation)
+def _resized(image: npt.NDArray[Any], shape: tuple[int, ...], interpolation: int) -> FloatImage:
+    return cv2.resize(image, (shape[1], shape[0]), interpolation=interpolation).astype(
+        np.float32, copy=False
+    )
 
 
 def _grid(cells: float, aspect: float) -> tuple[int, int]:
@@ -101,14 +105,14 @@ def _grid(cells: float, aspect: float) -> tuple[int, int]:
 def _lattice(field: Field, aspect: float) -> Floats:
     """The field on a coarse lattice, rows x columns x layers, nodes at the centres of cells."""
     rows, columns = _grid(_LATTICE_NODES, aspect)
-    u = (np.arange(columns, dtype=np.float32) + 0.5) / columns
-    v = (np.arange(rows, dtype=np.float32) + 0.5) / rows * np.float32(aspect)
+    u = (np.arange(columns, dtype=np.float32) + np.float32(0.5)) / np.float32(columns)
+    v = (np.arange(rows, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / rows)
     return field.on_lattice(u, v, _LAYERS)
 
 
 def _at_places(lattice: Floats, places: Floats, aspect: float) -> Floats:
     """Trilinear interpolation of the lattice at some places."""
-    from scipy.ndimage import map_coordinates
+    from scipy.ndimage import map_coordinates  # type: ignore[import-untyped]
 
     rows, columns, layers = lattice.shape
     where = np.stack(

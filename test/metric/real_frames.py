@@ -44,7 +44,7 @@ class FastDepth:
     """The real network of the data folder, run without the package's own inference."""
 
     def __init__(self, data_dir: Path) -> None:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 2
@@ -63,8 +63,14 @@ class FastDepth:
         return Prediction(disparity, PredictionKind.RELATIVE_DISPARITY, FASTDEPTH_SIZE)
 
 
+def read(path: Path, flags: int = cv2.IMREAD_COLOR) -> Array:
+    image = cv2.imread(str(path), flags)
+    assert image is not None, path
+    return image
+
+
 def read_rgb(path: Path) -> Array:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(read(path), cv2.COLOR_BGR2RGB)
 
 
 def points_of_depth(depth: Array) -> SparsePoints:
@@ -112,7 +118,7 @@ def load_frames(data_dir: Path) -> list[RealFrame]:
     frames = []
     for name in ("00000", "00050"):
         rgb = read_rgb(data_dir / "nyu" / f"rgb_{name}.jpg")
-        depth = cv2.imread(str(data_dir / "nyu" / f"sync_depth_{name}.png"), cv2.IMREAD_UNCHANGED)
+        depth = read(data_dir / "nyu" / f"sync_depth_{name}.png", cv2.IMREAD_UNCHANGED)
         truth = points_of_depth(depth / 1000.0)
         frames.append(RealFrame(f"nyu {name}", rgb, network(rgb), truth))
     rgb = read_rgb(data_dir / "marigold_dc" / "image.png")

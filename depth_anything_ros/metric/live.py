@@ -1,0 +1,160 @@
+"""The scaler that follows measurements over time, from one source or the best of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import Frame, Prediction, Quality, ScaledDepth
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.apply import to_metres
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.fixed import load_calibration, save_calibration
+from depth_anything_ros.metric.refinement import refine
+from depth_anything_ros.metric.scene import SceneCut
+from depth_anything_ros.metric.source import Measurement, ScaleSource
+from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
+
+AUTO_ORDER = ("sparse", "motion", "slam", "ground_plane", "focal", "baseline", "fixed")
+"""From the best source to the last resort; what `auto` gives a LiveScaler."""
+
+_SAMPLE = 16
+
+
+class LiveScaler:
+    """Measures in every frame and keeps the scale in between.
+
+    With several sources it is `auto`: it takes the first that can measure, names it and says why
+    the better ones could not. A better source takes over at once, a worse one only after the
+    present one has been silent for `switch_after`; either way the depth does not jump.
+
+    Args:
+        sources: Where scale comes from, best first.
+        tracking: How it is followed over time.
+        refinement: "local" lets measured points correct the depth around them, "none" does not.
+        switch_after: Seconds of silence after which a worse source takes over.
+        seed: Of random choices.
+
+    Raises:
+        SettingError: There is no source, or `refinement` is neither "none" nor "local".
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ScaleSource],
+        tracking: TrackingSettings | None = None,
+        refinement: str = "local",
+        switch_after: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        if not sources:
+            raise SettingError("a live scaler needs at least one source")
+        if refinement not in ("none", "local"):
+            raise SettingError(f"refinement is '{refinement}'; use none or local")
+        self.name = sources[0].name if len(sources) == 1 else "auto"
+        self._sources = tuple(sources)
+        self._tracker = ScaleTracker(tracking)
+        self._scene = SceneCut()
+        self._refine = refinement == "local"
+        self._switch_after = round(switch_after * 1e9)
+        self._seed = seed
+        self.reset()
+
+    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        """Measure, follow and apply; see `MetricScaler.scale`."""
+        self._notice_breaks(frame)
+        measured = self._measure(prediction, frame)
+        state = self._tracker.follow(
+            frame.stamp,
+            prediction.kind,
+            prediction.values[::_SAMPLE, ::_SAMPLE],
+            measured,
+            self.name,
+        )
+        if state.quality is Quality.INVALID:
+            return ScaledDepth(None, state)
+        depth = to_metres(prediction, state.scale, state.shift)
+        fresh = state.quality is Quality.GOOD and not self._tracker.frozen
+        if self._refine and fresh and isinstance(measured, Measurement) and measured.points:
+            depth = refine(depth, measured.points, self._seed)
+        return ScaledDepth(depth, state)
+
+    def reset(self) -> None:
+        """Forget everything measured so far, and unfreeze."""
+        self._tracker.reset()
+        self._start_over()
+
+    def freeze(self, on: bool = True) -> None:
+        """Keep the present scale whatever is measured, or follow measurements again.
+
+        Args:
+            on: Whether to freeze.
+
+        Raises:
+            InputError: There is no scale yet.
+        """
+        self._tracker.freeze(on)
+
+    def save(self, path: Path) -> None:
+        """Write the present scale as a calibration file.
+
+        Args:
+            path: The YAML file.
+
+        Raises:
+            InputError: There is no scale yet, or the file cannot be written.
+        """
+        save_calibration(self._tracker.calibration(), path)
+
+    def load(self, path: Path) -> None:
+        """Take the scale of a calibration file and freeze it.
+
+        Args:
+            path: A file that `save` wrote.
+
+        Raises:
+            InputError: The file cannot be used.
+        """
+        self._tracker.load(load_calibration(path))
+
+    def _start_over(self) -> None:
+        for source in self._sources:
+            source.reset()
+        self._scene.reset()
+        self._stamp = 0
+        self._camera: Camera | None = None
+        self._current = len(self._sources)
+        self._last_success = 0
+
+    def _notice_breaks(self, frame: Frame) -> None:
+        """Start anew where time jumps back, the scene is cut or the camera is another one."""
+        cut = self._scene.happened(frame.rgb)
+        back = frame.stamp < self._stamp
+        other = self._camera is not None and frame.camera not in (None, self._camera)
+        if back or cut or other:
+            self._start_over()
+            self._scene.happened(frame.rgb)
+            if not self._tracker.frozen:
+                self._tracker.reset()
+        self._stamp = frame.stamp
+        self._camera = frame.camera or self._camera
+
+    def _measure(self, prediction: Prediction, frame: Frame) -> Measurement | str:
+        """The measurement of the best source that has one, or why there is none."""
+        reasons = []
+        for rank, source in enumerate(self._sources):
+            if rank > self._current and frame.stamp - self._last_success <= self._switch_after:
+                break
+            try:
+                measured = source.measure(prediction, frame)
+            except UnmeasurableError as error:
+                reasons.append(f"{source.name}: {error}" if self.name == "auto" else str(error))
+                continue
+            self._current, self._last_success = rank, frame.stamp
+            if reasons:
+                reason = f"{source.name}: {measured.reason} ({'; '.join(reasons)})"
+                return replace(measured, reason=reason)
+            return measured
+        return "; ".join(reasons)

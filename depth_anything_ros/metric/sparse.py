@@ -1,0 +1,80 @@
+"""Scale from measured points: LiDAR, laser scan, range, depth camera, SLAM map."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import Frame, Prediction, SparsePoints
+from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
+from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.visibility import visible
+
+
+class SparseSource:
+    """Fits scale and shift to `Frame.points`.
+
+    Args:
+        fit: How to fit.
+    """
+
+    name = "sparse"
+
+    def __init__(self, fit: FitSettings | None = None) -> None:
+        self._fit = fit or FitSettings()
+
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        """Fit the frame's points; see `ScaleSource.measure`."""
+        if frame.points is None:
+            raise UnmeasurableError("no measured points for this image")
+        return measure_points(prediction, frame.points, self._fit, self.name)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+
+def measure_points(
+    prediction: Prediction, points: SparsePoints, settings: FitSettings, method: str
+) -> Measurement:
+    """Fit scale and shift to the visible ones of some points.
+
+    Args:
+        prediction: The network's values.
+        points: Measured depths in the same image.
+        settings: How to fit.
+        method: Name to report.
+
+    Returns:
+        The measurement, with the visible points for refinement.
+
+    Raises:
+        UnmeasurableError: The points do not determine a scale.
+    """
+    if len(points) and not np.any(points.z > 0):
+        raise UnmeasurableError(f"all {len(points)} points are behind the camera")
+    points = subset(points, visible(prediction, points))
+    fit = fit_points(prediction, points, settings)
+    inliers = int(fit.inliers.sum())
+    return Measurement(
+        method=method,
+        reason=f"{inliers} of {len(points)} points ({points.source}) agree",
+        scale=fit.scale,
+        shift=fit.shift,
+        inliers=inliers,
+        inlier_share=fit.inlier_share,
+        residual=fit.residual,
+        points=points,
+    )
+
+
+def subset(points: SparsePoints, keep: npt.NDArray[np.bool_]) -> SparsePoints:
+    """Some of the points.
+
+    Args:
+        points: N points.
+        keep: N bool.
+
+    Returns:
+        The points to keep, in order.
+    """
+    return SparsePoints(points.u[keep], points.v[keep], points.z[keep], points.source)

@@ -1,0 +1,267 @@
+"""Scale and shift over time: no flicker, no lag behind true change, honest about their age."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.frames import PredictionKind, Quality, ScaleState
+from depth_anything_ros.metric.fixed import Calibration
+from depth_anything_ros.metric.source import Measurement
+
+
+@dataclass(frozen=True)
+class TrackingSettings:
+    """How a scale is followed; a relative change is a change of depth everywhere.
+
+    Attributes:
+        noise: Standard deviation of one measurement, relative.
+        drift: How fast the true scale wanders, relative per square root of a second.
+        gate: Standard deviations from which on a measurement is doubted.
+        patience: Doubted measurements in a row that agree with each other before they are believed.
+        max_age: Seconds after which an old scale is INVALID (`scale_max_age`); infinite means the
+            last scale is held for ever (`on_invalid: hold`).
+        handover: Seconds over which the change to another method is spread.
+    """
+
+    noise: float = 0.05
+    drift: float = 0.03
+    gate: float = 3.0
+    patience: int = 3
+    max_age: float = 2.0
+    handover: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot work.
+
+        Raises:
+            SettingError: A number is out of its range.
+        """
+        for name in ("noise", "gate", "max_age"):
+            if not getattr(self, name) > 0:
+                raise SettingError(f"{name} is {getattr(self, name):g}; it must be above 0")
+        for name in ("drift", "handover"):
+            if not getattr(self, name) >= 0:
+                raise SettingError(f"{name} is {getattr(self, name):g}; it must not be negative")
+        if self.patience < 1:
+            raise SettingError(f"patience is {self.patience}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Scale and shift as the filter sees them."""
+
+    log_scale: float
+    shift: float
+
+    def mixed(self, other: _Line, share: float) -> _Line:
+        return _Line(
+            self.log_scale + share * (other.log_scale - self.log_scale),
+            self.shift + share * (other.shift - self.shift),
+        )
+
+
+class ScaleTracker:
+    """A filter on (log scale, shift) with innovation gating.
+
+    A scalar Kalman filter (random walk) whose variance is that of log depth; one gain moves both
+    numbers. Whether a measurement fits is judged by what it does to the depths of the image at
+    hand, because scale and shift trade off against each other. A measurement that does not fit is
+    doubted; several in a row that agree with each other are a true change and are believed at once.
+
+    Args:
+        settings: How to follow.
+    """
+
+    def __init__(self, settings: TrackingSettings | None = None) -> None:
+        self.settings = settings or TrackingSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the scale, and unfreeze."""
+        self._line: _Line | None = None
+        self._variance = 0.0
+        self._kind = PredictionKind.RELATIVE_DISPARITY
+        self._measured = 0  # stamp of the measurement behind the line
+        self._seen = 0  # stamp of the last frame
+        self._last: Measurement | None = None
+        self._doubted: list[_Line] = []
+        self._handover: tuple[_Line, int] | None = None
+        self._shown: _Line | None = None
+        self._frozen = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether measurements are ignored."""
+        return self._frozen
+
+    def freeze(self, on: bool = True) -> None:
+        """Keep the present scale whatever is measured, or follow measurements again.
+
+        Args:
+            on: Whether to freeze.
+
+        Raises:
+            InputError: There is no scale yet that could be frozen.
+        """
+        if on and self._line is None:
+            raise InputError("no scale has been measured yet; there is nothing to freeze")
+        if on and self._shown is not None:
+            self._line, self._handover = self._shown, None
+        self._frozen = on
+
+    def calibration(self) -> Calibration:
+        """The present scale as something to save.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            InputError: There is no scale yet.
+        """
+        line = self._shown or self._line
+        if line is None:
+            raise InputError("no scale has been measured yet; there is nothing to save")
+        method = self._last.method if self._last else "fixed"
+        return Calibration(self._kind, math.exp(line.log_scale), line.shift, method)
+
+    def load(self, calibration: Calibration) -> None:
+        """Take a saved scale and freeze it; `freeze(False)` lets measurements move it.
+
+        Args:
+            calibration: The saved scale and the kind of network it belongs to.
+        """
+        self.reset()
+        self._line = _Line(math.log(calibration.scale), calibration.shift)
+        self._variance = self.settings.noise**2
+        self._kind = calibration.kind
+        self._last = Measurement(
+            calibration.method, "loaded from a file", calibration.scale, calibration.shift
+        )
+        self._frozen = True
+
+    def follow(
+        self,
+        stamp: int,
+        kind: PredictionKind,
+        values: npt.NDArray[Any],
+        measured: Measurement | str,
+        method: str,
+    ) -> ScaleState:
+        """Take in one frame.
+
+        Args:
+            stamp: Time of the frame in nanoseconds, not before the last one's.
+            kind: Kind of the network's values.
+            values: The network's values, or a sample of them.
+            measured: The measurement of this frame, or why there is none.
+            method: Name to report while there is nothing else to name.
+
+        Returns:
+            The scale to use for this frame.
+        """
+        if self._line is not None and kind is not self._kind:
+            reason = f"the scale is for {self._kind.value}, the network gives {kind.value}"
+            if self._frozen:
+                return ScaleState(method, Quality.INVALID, reason)
+            self.reset()
+        elapsed = (stamp - self._seen) / 1e9 if self._seen else 0.0
+        self._variance += self.settings.drift**2 * max(elapsed, 0.0)
+        self._seen = stamp
+        self._measured = self._measured or stamp
+        if self._frozen:
+            return self._state(stamp, Quality.GOOD, "frozen by the user")
+        self._kind = kind
+        if isinstance(measured, str):
+            reason = measured
+        else:
+            reason = self._take(stamp, kind, values, measured)
+            if not reason:
+                return self._state(stamp, Quality.GOOD, measured.reason)
+        if self._line is None:
+            return ScaleState(method, Quality.INVALID, reason)
+        age = (stamp - self._measured) / 1e9
+        if age > self.settings.max_age:
+            return replace(
+                self._state(stamp, Quality.INVALID, f"{reason}; the last scale is too old"),
+                scale=math.nan,
+                shift=math.nan,
+            )
+        return self._state(stamp, Quality.HELD, reason)
+
+    def _take(
+        self, stamp: int, kind: PredictionKind, values: npt.NDArray[Any], new: Measurement
+    ) -> str:
+        """Update by a measurement; returns why it is doubted, or nothing."""
+        line = _Line(math.log(new.scale), new.shift)
+        noise = self.settings.noise**2 + new.residual**2 / max(new.inliers, 1)
+        too_old = stamp - self._measured > self.settings.max_age * 1e9
+        if self._line is None or self._last is None or too_old:
+            self._handover = None
+            self._believe(stamp, line, noise, new)
+            return ""
+        if new.method != self._last.method:
+            self._handover = ((self._shown or self._line), stamp)
+            self._believe(stamp, line, noise, new)
+            return ""
+        change = _depth_change(self._line, line, kind, values)
+        if change <= self.settings.gate * math.sqrt(self._variance + noise):
+            gain = self._variance / (self._variance + noise)
+            self._believe(stamp, self._line.mixed(line, gain), (1 - gain) * self._variance, new)
+            return ""
+        allowed = self.settings.gate * math.sqrt(2 * noise)
+        if self._doubted and _depth_change(self._doubted[-1], line, kind, values) > allowed:
+            self._doubted = []
+        self._doubted.append(line)
+        count = len(self._doubted)
+        if count < self.settings.patience:
+            return f"the measured scale changes depth by {math.expm1(change):.0%}; waiting for more"
+        mean = _Line(
+            sum(each.log_scale for each in self._doubted) / count,
+            sum(each.shift for each in self._doubted) / count,
+        )
+        self._handover = None
+        self._believe(stamp, mean, noise / count, new)
+        return ""
+
+    def _believe(self, stamp: int, line: _Line, variance: float, new: Measurement) -> None:
+        self._line, self._variance = line, variance
+        self._measured, self._last, self._doubted = stamp, new, []
+
+    def _state(self, stamp: int, quality: Quality, reason: str) -> ScaleState:
+        assert self._line is not None and self._last is not None
+        line = self._line
+        if self._handover is not None:
+            start, since = self._handover
+            done = (stamp - since) / 1e9 / self.settings.handover if self.settings.handover else 1.0
+            if done < 1:
+                line = start.mixed(line, max(done, 0.0))
+            else:
+                self._handover = None
+        self._shown = line
+        return ScaleState(
+            method=self._last.method,
+            quality=quality,
+            reason=reason,
+            scale=math.exp(line.log_scale),
+            shift=line.shift,
+            inliers=self._last.inliers,
+            inlier_share=self._last.inlier_share,
+            residual=self._last.residual,
+            age=max(stamp - self._measured, 0) / 1e9,
+        )
+
+
+def _depth_change(old: _Line, new: _Line, kind: PredictionKind, values: npt.NDArray[Any]) -> float:
+    """Median |log ratio| of the depths that two lines give the values of an image."""
+    before = math.exp(old.log_scale) * values + old.shift
+    after = math.exp(new.log_scale) * values + new.shift
+    usable = (before > 0) & (after > 0)
+    if not usable.any():
+        return math.inf
+    return float(np.median(np.abs(np.log(after[usable] / before[usable]))))
