@@ -26,6 +26,7 @@ from depth_anything_ros.factory import (
 from depth_anything_ros.frames import DepthFrame, Frame, Quality
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.node.delivery import prefer_shared_memory
 from depth_anything_ros.node.diagnostics import CameraStatistics, camera_status
 from depth_anything_ros.node.inputs import CameraInput, CameraSample
 from depth_anything_ros.node.messages import camera_from_info, image_to_rgb, nanoseconds
@@ -36,7 +37,7 @@ from depth_anything_ros.node.worker import Worker
 from depth_anything_ros.pipeline import Pipeline
 
 _WARM_UP_SIZE = (480, 640)
-_MATCH_PERIOD = 0.5
+_MATCH_PERIOD = 0.25
 _DIAGNOSTICS_PERIOD = 1.0
 
 
@@ -249,7 +250,7 @@ class DepthNode(LifecycleNode):
             return SetParametersResult(successful=False, reason=str(error))
         self._settings = parameters
         if self._input is not None:
-            self._input.reliability = parameters.image_reliability
+            self._input.set_reliability(parameters.image_reliability)
             self._input.info_timeout = parameters.camera_info_timeout
         later = names_at_configure(values)
         if later and self._model is not None:
@@ -302,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after a normal stop, 1 when a start parameter is impossible.
     """
+    hindrance = prefer_shared_memory()
     rclpy.init(args=arguments)
     try:
         node = DepthNode()
@@ -309,6 +311,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"depth_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
+    if hindrance:
+        node.get_logger().warning(hindrance)
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -35,8 +35,10 @@ from depth_anything_ros.formats.camera_yaml import read_camera
 from depth_anything_ros.formats.media import find_media, read_all_media
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.node.delivery import prefer_shared_memory
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
 
+_SETTLING = 1.0
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -211,12 +213,16 @@ class ImagePlayer(Node):
         until = time.monotonic() + self._wait
         while rclpy.ok() and time.monotonic() < until and not self._images.get_subscription_count():
             rclpy.spin_once(self, timeout_sec=0.05)
+        # A subscriber learns of its publisher later than the publisher of it, and a depth node
+        # subscribes anew when it sees that reliable is on offer: what is sent before is lost.
+        self._idle(_SETTLING)
 
     def _await_delivery(self) -> None:
         """Leave the subscribers time to fetch the last reliable messages."""
-        until = time.monotonic() + 1.0
-        while rclpy.ok() and time.monotonic() < until:
-            rclpy.spin_once(self, timeout_sec=0.05)
+        self._idle(_SETTLING)
+
+    def _idle(self, seconds: float) -> None:
+        self._sleep_until(time.monotonic() + seconds)
 
     def _sleep_until(self, moment: float) -> None:
         while rclpy.ok():
@@ -259,6 +265,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after a normal end, 1 when the input or a parameter is unusable.
     """
+    hindrance = prefer_shared_memory()
+    if hindrance:
+        print(f"image_player: {hindrance}", file=sys.stderr)
     rclpy.init(args=arguments)
     player: ImagePlayer | None = None
     try:

@@ -9,11 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 
 from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.subscriptions import MatchedSubscription
 
 _INFOS_KEPT = 30
 
@@ -44,13 +43,11 @@ class CameraInput:
 
         Args:
             node: The node to subscribe with.
-            reliability: "auto", "reliable" or "best_effort", for the image.
+            reliability: "auto", "reliable" or "best_effort", for both.
             info_timeout: Seconds an image waits for its camera_info.
             on_image: Called with every image; True when it replaced one nobody had taken.
             wake: Called when something new may make a sample ready.
         """
-        self._node = node
-        self.reliability = reliability
         self.info_timeout = info_timeout
         self._on_image = on_image
         self._wake = wake
@@ -59,41 +56,22 @@ class CameraInput:
         self._arrival = 0.0
         self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
         self._newest_info: dict[str, CameraInfo] = {}
-        self._image_subscription: Subscription | None = None
-        self._subscribed_as: ReliabilityPolicy | None = None
-        self._info_subscription = node.create_subscription(
-            CameraInfo, "camera_info", self._receive_info, qos_profile_sensor_data
+        self._images = MatchedSubscription(
+            node, Image, "image", self._receive_image, 1, reliability
         )
-        self.match_reliability()
+        self._camera_infos = MatchedSubscription(
+            node, CameraInfo, "camera_info", self._receive_info, 5, reliability
+        )
 
     def match_reliability(self) -> None:
-        """Subscribe to the image the way its publishers offer it.
+        """Look again at what the publishers offer."""
+        self._images.match()
+        self._camera_infos.match()
 
-        Best effort matches every publisher, but Fast DDS loses most big best-effort messages, so
-        `auto` asks for reliable as long as all publishers offer it.
-        """
-        wanted = {
-            "reliable": ReliabilityPolicy.RELIABLE,
-            "best_effort": ReliabilityPolicy.BEST_EFFORT,
-        }.get(self.reliability)
-        if wanted is None:
-            name = self._node.resolve_topic_name("image")
-            offers = [
-                info.qos_profile.reliability
-                for info in self._node.get_publishers_info_by_topic(name)
-            ]
-            if not offers and self._subscribed_as is not None:
-                return
-            all_reliable = bool(offers) and all(o == ReliabilityPolicy.RELIABLE for o in offers)
-            wanted = ReliabilityPolicy.RELIABLE if all_reliable else ReliabilityPolicy.BEST_EFFORT
-        if wanted == self._subscribed_as:
-            return
-        if self._image_subscription is not None:
-            self._node.destroy_subscription(self._image_subscription)
-        self._image_subscription = self._node.create_subscription(
-            Image, "image", self._receive_image, QoSProfile(depth=1, reliability=wanted)
-        )
-        self._subscribed_as = wanted
+    def set_reliability(self, reliability: str) -> None:
+        """Change the reliability of both subscriptions ("auto", "reliable", "best_effort")."""
+        self._images.reliability = self._camera_infos.reliability = reliability
+        self.match_reliability()
 
     def take(self) -> tuple[CameraSample | None, float | None]:
         """Take the newest image if it is ready.
@@ -103,7 +81,7 @@ class CameraInput:
             which it will be given without one.
         """
         # Asked before the lock is taken: the graph query must not hold up the callbacks.
-        info_expected = self._node.count_publishers(self._info_subscription.topic_name) > 0
+        info_expected = self._camera_infos.has_publisher
         with self._lock:
             image = self._image
             if image is None:
@@ -119,10 +97,8 @@ class CameraInput:
 
     def close(self) -> None:
         """Unsubscribe and forget what was received."""
-        for subscription in (self._image_subscription, self._info_subscription):
-            if subscription is not None:
-                self._node.destroy_subscription(subscription)
-        self._image_subscription = None
+        self._images.close()
+        self._camera_infos.close()
         with self._lock:
             self._image = None
             self._infos.clear()

@@ -65,9 +65,10 @@ class NodeParameters:
         at_configure=True,
     )
     input_size: int = _parameter(
-        518,
-        "Pixels of the image's shorter side as the network sees it; smaller is faster and coarser.",
-        minimum=14,
+        0,
+        "Pixels of the image's shorter side as the network sees it; smaller is faster and coarser, "
+        "0 takes the model's own (518 for Depth Anything).",
+        minimum=0,
         maximum=4096,
         at_configure=True,
     )
@@ -96,7 +97,8 @@ class NodeParameters:
     )
     image_reliability: str = _parameter(
         "auto",
-        "Reliability of the image subscription; auto is reliable while every publisher offers it.",
+        "Reliability of the subscriptions to image and camera_info; auto is reliable while every "
+        "publisher offers it.",
         choices=("auto", "reliable", "best_effort"),
     )
     camera_info_timeout: float = _parameter(

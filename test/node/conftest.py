@@ -14,11 +14,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros_harness import DOMAIN, Consumer, NodeProcess
 
+from depth_anything_ros.node.delivery import prefer_shared_memory
+
 
 @pytest.fixture
 def consumer() -> Iterator[Consumer]:
     """A consumer that spins in a thread of its own."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    prefer_shared_memory()
     context = Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     node = Node("consumer", context=context)

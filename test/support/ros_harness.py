@@ -111,6 +111,7 @@ class Consumer:
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Wait until the depth node listens reliably to image and sends what was subscribed."""
         self.wait(self._ready, timeout, "the depth node never subscribed reliably to image")
+        time.sleep(0.5)  # the other side learns of a match a little later than this one
 
     def send(self, rgb: npt.NDArray[np.uint8], camera: Camera | None = None) -> int:
         """Publish a picture, with its camera_info when it has one; its stamp."""
@@ -142,7 +143,7 @@ class Consumer:
         until = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > until:
-                pytest.fail(f"{complaint} (waited {timeout:g} s)")
+                pytest.fail(f"{complaint} (waited {timeout:g} s); diagnostics: {self.diagnostics}")
             time.sleep(0.01)
 
     def call(self, kind: Any, name: str, request: Any, timeout: float = 30.0) -> Any:
@@ -185,11 +186,13 @@ class Consumer:
         return str(response.current_state.label)
 
     def _ready(self) -> bool:
-        listeners = self.node.get_subscriptions_info_by_topic("/image")
+        listeners = [
+            self.node.get_subscriptions_info_by_topic(topic) for topic in ("/image", "/camera_info")
+        ]
         reliable = ReliabilityPolicy.RELIABLE
         mine = [s for s in self.node.subscriptions if "/depth_anything/" in s.topic_name]
         return (
-            any(listener.qos_profile.reliability == reliable for listener in listeners)
+            all(any(one.qos_profile.reliability == reliable for one in some) for some in listeners)
             and self._images.get_subscription_count() > 0
             and all(self.node.count_publishers(s.topic_name) for s in mine)
         )

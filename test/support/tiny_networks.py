@@ -15,12 +15,15 @@ SLOPE = 8.0
 OFFSET = 1.0
 
 
-def write_red_network(folder: Path, kind: str, heavy_layers: int = 0) -> Path:
+def write_red_network(
+    folder: Path, kind: str, input_size: int = 120, heavy_layers: int = 0
+) -> Path:
     """A network that answers `1 + 8 * red` (red from 0 to 1), whatever its kind means.
 
     Args:
         folder: Where to write `<kind>.onnx` and its YAML.
         kind: "metric_depth" or "relative_disparity".
+        input_size: Shorter side of the images it sees unchanged.
         heavy_layers: Convolutions whose result is multiplied by zero: makes it slow.
 
     Returns:
@@ -69,6 +72,7 @@ def write_red_network(folder: Path, kind: str, heavy_layers: int = 0) -> Path:
     onnx.save(model, str(path))
     spec = {
         "kind": kind,
+        "input_size": input_size,
         "multiple_of": 1,
         "scale": 1 / 255,
         "mean": [0.0, 0.0, 0.0],

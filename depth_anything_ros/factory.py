@@ -1,0 +1,166 @@
+"""Settings -> ready parts; the one place that knows every estimator and scaler by name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.metric.fixed import FixedScaler
+from depth_anything_ros.metric.network import NetworkScaler
+from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.network.catalogue import ModelInfo
+
+if TYPE_CHECKING:
+    from depth_anything_ros.network.checkpoints import ModelFile
+
+DEFAULT_MODEL = "depth_anything_v2_vits"
+"""What `model: auto` means: the one V2 network whose licence allows any use."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which network, and how it runs.
+
+    Attributes:
+        model: Catalogue name, path to a .pth, .safetensors or .onnx file, or "auto".
+        device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
+        precision: "auto", "fp32", "fp16" or "bf16".
+        input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
+            model's own (518 for Depth Anything).
+        num_threads: CPU threads; 0 takes all cores but one.
+    """
+
+    model: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    input_size: int = 0
+    num_threads: int = 0
+
+
+@dataclass(frozen=True)
+class ScalerSettings:
+    """Which way to metres, and its numbers.
+
+    Attributes:
+        scaler: "auto", "none", "network" or "fixed".
+        scale: For "fixed": factor on the network's values; 0 means not given.
+        shift: For "fixed": added after the factor.
+    """
+
+    scaler: str = "auto"
+    scale: float = 0.0
+    shift: float = 0.0
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready to run and what is known about it."""
+
+    estimator: DepthEstimator
+    info: ModelInfo
+
+    def description(self) -> dict[str, str]:
+        """What a person wants to know about it, by name."""
+        return {
+            "model": self.info.name,
+            "kind": self.estimator.kind.value,
+            "licence": self.info.licence,
+            "backend": self.estimator.backend,
+            "device": self.estimator.device,
+            "precision": self.estimator.precision,
+        }
+
+
+def make_estimator(settings: ModelSettings) -> LoadedModel:
+    """Find, load and set up a network.
+
+    Args:
+        settings: Which network, and how it runs.
+
+    Returns:
+        The network, ready for its first image.
+
+    Raises:
+        CheckpointError: The model cannot be found or used.
+        SettingError: The device or precision cannot be had here.
+        MissingExtraError: The library for this kind of file is not installed.
+    """
+    # Late: torch alone takes seconds to import, and an ONNX model needs none of it.
+    from depth_anything_ros.network.checkpoints import load_network, resolve
+
+    file = resolve(DEFAULT_MODEL if settings.model == "auto" else settings.model)
+    threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
+    if file.is_onnx:
+        if settings.precision not in ("auto", "fp32"):
+            raise SettingError(
+                f"precision is '{settings.precision}' but '{file.path}' is an ONNX graph, which "
+                "runs in the precision it was exported in; use precision auto"
+            )
+        return _onnx_model(file, settings, threads)
+    import torch
+
+    from depth_anything_ros.inference.preprocess import INPUT_SIZE
+    from depth_anything_ros.inference.torch_estimator import TorchEstimator
+
+    torch.set_num_threads(threads)
+    network, info = load_network(file)
+    estimator = TorchEstimator(
+        network, settings.device, settings.precision, settings.input_size or INPUT_SIZE
+    )
+    return LoadedModel(estimator, info)
+
+
+def _onnx_model(file: ModelFile, settings: ModelSettings, threads: int) -> LoadedModel:
+    from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+
+    onnx = OnnxEstimator(
+        file.path,
+        device=settings.device,
+        input_size=settings.input_size or None,
+        num_threads=threads,
+    )
+    info = ModelInfo(
+        name=file.name,
+        encoder="custom",
+        version="custom",
+        kind=onnx.kind,
+        max_depth=onnx.spec.max_depth,
+        licence=onnx.spec.licence,
+        size_mb=file.path.stat().st_size / 1e6,
+    )
+    return LoadedModel(onnx, info)
+
+
+def make_scaler(settings: ScalerSettings, model: LoadedModel) -> MetricScaler:
+    """Set up one camera's way to metres.
+
+    Args:
+        settings: Which way, and its numbers.
+        model: The network whose values it will scale.
+
+    Returns:
+        A scaler with nothing measured yet.
+
+    Raises:
+        SettingError: The settings do not fit together or not to the network.
+    """
+    relative = model.estimator.kind is PredictionKind.RELATIVE_DISPARITY
+    name = settings.scaler
+    if name == "auto":
+        name = "fixed" if settings.scale else "network"
+    if name == "fixed":
+        if not settings.scale:
+            raise SettingError("scaler is 'fixed' but scale is 0; give scale (and shift)")
+        return FixedScaler(settings.scale, settings.shift)
+    if name == "network" and settings.scaler == "network" and relative:
+        raise SettingError(
+            f"scaler is 'network' but {model.info.name} gives relative depth, which has no "
+            "metres; use another scaler or a metric model"
+        )
+    if name in ("network", "none"):
+        return NetworkScaler()
+    raise SettingError(f"scaler '{settings.scaler}' is not known")

@@ -1,0 +1,162 @@
+"""Where things stand to each other: tf2 where it is installed, fixed extrinsics where not."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import Pose, Transform
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.time import Time
+
+from depth_anything_ros.errors import InputError
+
+Matrix = npt.NDArray[np.float64]
+
+
+class TransformError(InputError):
+    """A transform that is not known now; the text says which and what to do."""
+
+
+class Transforms:
+    """Looks up transforms between frames through tf2."""
+
+    def __init__(self, node: Node) -> None:
+        """Listen to /tf and /tf_static where tf2_ros is installed.
+
+        Args:
+            node: The node to listen with.
+        """
+        try:
+            tf2_ros = importlib.import_module("tf2_ros")
+        except ImportError:
+            self._buffer: Any = None
+            return
+        self._errors: Any = tf2_ros.TransformException
+        self._buffer = tf2_ros.Buffer(node=node)
+        self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    @property
+    def available(self) -> bool:
+        """Whether tf2_ros is installed."""
+        return self._buffer is not None
+
+    def lookup(self, target: str, source: str, stamp: int, timeout: float) -> Matrix:
+        """The transform that brings points of one frame into another at one time.
+
+        Args:
+            target: Frame the points are wanted in.
+            source: Frame the points are in.
+            stamp: Time in nanoseconds; 0 takes the newest known.
+            timeout: Seconds to wait for it.
+
+        Returns:
+            4x4 float64.
+
+        Raises:
+            TransformError: It is not known, or tf2_ros is not installed.
+        """
+        if target == source:
+            return np.eye(4)
+        buffer = self._require(target, source)
+        try:
+            found = buffer.lookup_transform(
+                target, source, Time(nanoseconds=stamp), Duration(seconds=timeout)
+            )
+        except self._errors as error:
+            raise TransformError(f"no transform {source} -> {target}: {error}") from error
+        return matrix_of_transform(found.transform)
+
+    def lookup_moved(
+        self,
+        target: str,
+        target_stamp: int,
+        source: str,
+        source_stamp: int,
+        fixed_frame: str,
+        timeout: float,
+    ) -> Matrix:
+        """The transform between two frames at two times, through a frame that does not move.
+
+        Args:
+            target: Frame the points are wanted in.
+            target_stamp: Time the target frame is taken at, in nanoseconds.
+            source: Frame the points are in.
+            source_stamp: Time the points were measured, in nanoseconds.
+            fixed_frame: Frame that stands still between the two ("odom").
+            timeout: Seconds to wait for it.
+
+        Returns:
+            4x4 float64.
+
+        Raises:
+            TransformError: It is not known, or tf2_ros is not installed.
+        """
+        buffer = self._require(target, source)
+        try:
+            found = buffer.lookup_transform_full(
+                target,
+                Time(nanoseconds=target_stamp),
+                source,
+                Time(nanoseconds=source_stamp),
+                fixed_frame,
+                Duration(seconds=timeout),
+            )
+        except self._errors as error:
+            raise TransformError(
+                f"no transform {source} -> {target} through {fixed_frame}: {error}"
+            ) from error
+        return matrix_of_transform(found.transform)
+
+    def _require(self, target: str, source: str) -> Any:
+        if self._buffer is None:
+            raise TransformError(
+                f"tf2_ros is not installed, so {source} -> {target} is not known; install "
+                "ros-<distro>-tf2-ros, or give the extrinsics as a parameter"
+            )
+        return self._buffer
+
+
+def matrix_of_transform(transform: Transform) -> Matrix:
+    """A geometry_msgs/Transform as 4x4 float64."""
+    position, turn = transform.translation, transform.rotation
+    return pose_matrix((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
+
+
+def matrix_of_pose(pose: Pose) -> Matrix:
+    """A geometry_msgs/Pose as 4x4 float64."""
+    position, turn = pose.position, pose.orientation
+    return pose_matrix((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
+
+
+def pose_matrix(
+    position: tuple[float, float, float], quaternion: tuple[float, float, float, float]
+) -> Matrix:
+    """Position and attitude as one matrix.
+
+    Args:
+        position: x, y, z in metres.
+        quaternion: x, y, z, w; need not be of unit length.
+
+    Returns:
+        4x4 float64.
+
+    Raises:
+        InputError: The quaternion has no length.
+    """
+    x, y, z, w = quaternion
+    norm = np.sqrt(x * x + y * y + z * z + w * w)
+    if not norm > 1e-9:
+        raise InputError(f"quaternion {quaternion} has no length; a missing attitude is 0 0 0 1")
+    x, y, z, w = x / norm, y / norm, z / norm, w / norm
+    matrix = np.eye(4)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, 3] = position
+    return matrix
