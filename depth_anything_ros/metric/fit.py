@@ -36,16 +36,20 @@ class FitSettings:
     """How scale and shift are fitted.
 
     Attributes:
-        metric_shift: Fit a shift for metric networks too, not the scale alone.
+        shift: Fit a shift beside the scale; None means for relative networks only.
         min_points: Fewest points that are trusted.
         min_inlier_share: Smallest share of points that must agree with the fit.
         seed: Of the random starts.
     """
 
-    metric_shift: bool = False
+    shift: bool | None = None
     min_points: int = 6
     min_inlier_share: float = 0.4
     seed: int = 0
+
+    def with_shift(self, kind: PredictionKind) -> bool:
+        """Whether a shift is fitted for a kind of network."""
+        return kind is PredictionKind.RELATIVE_DISPARITY if self.shift is None else self.shift
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,13 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
     x = values_at(prediction.values, points)
     usable = np.isfinite(x) & np.isfinite(points.z) & (points.z > 0)
-    if not relative:
+    with_shift = settings.with_shift(prediction.kind)
+    if not (relative and with_shift):
         usable &= x > 0
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     y = 1 / points.z[usable] if relative else points.z[usable]
-    fit = fit_line(x[usable], y, relative or settings.metric_shift, settings)
+    fit = fit_line(x[usable], y, with_shift, settings)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers
     return Fit(fit.scale, fit.shift, inliers, fit.residual)

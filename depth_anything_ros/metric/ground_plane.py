@@ -16,6 +16,7 @@ _GRID = 64
 _JUDGES = 1024
 _PAIRS = 256
 _MIN_PIXELS = 50
+_MIN_SPAN = 1.5
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,18 @@ class GroundPlaneSource:
                 f"no ground is seen within {settings.max_range:g} m: the camera looks above it"
             )
         measured = inverse if relative else 1 / inverse
-        with_shift = relative or settings.fit.metric_shift
+        with_shift = settings.fit.with_shift(prediction.kind)
         scale, shift = _most_ground(values, measured, relative, with_shift, settings)
         ground = np.abs((scale * values + shift) / measured - 1) < 2 * settings.tolerance
         if np.mean(ground) < settings.min_share:
             raise UnmeasurableError(
                 f"no ground is seen: only {np.mean(ground):.0%} of the pixels that look at it fit "
                 f"a plane, at least {settings.min_share:.0%} must"
+            )
+        if _span(inverse[ground]) < min(0.9 * _span(inverse), _MIN_SPAN):
+            raise UnmeasurableError(
+                "no ground is seen: what fits the plane spans too little depth to tell it from a "
+                "wall"
             )
         fit = fit_line(values[ground], measured[ground], with_shift, settings.fit)
         inliers = int(fit.inliers.sum())
@@ -116,6 +122,12 @@ class GroundPlaneSource:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+
+def _span(inverse: FloatArray) -> float:
+    """Ratio of far to near depth, extremes aside."""
+    near, far = np.percentile(inverse, [95, 5])
+    return float(near / far)
 
 
 def _most_ground(

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
+
+from depth_anything_ros.frames import Prediction, SparsePoints
+from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
+
+SETTINGS = FitSettings()
+
+
+@pytest.mark.parametrize("count", [8, 100, 20_000])
+def test_exact_points_give_the_exact_scale_and_shift(count: int) -> None:
+    depth = wavy_depth()
+    fit = fit_points(relative(depth, 0.037, 0.021), sample(depth, count), SETTINGS)
+    print(f"N={count}: scale {fit.scale:.9f} of 0.037, shift {fit.shift:.9f} of 0.021")
+    assert fit.scale == pytest.approx(0.037, rel=1e-6)
+    assert fit.shift == pytest.approx(0.021, rel=1e-6)
+    assert fit.inlier_share == 1.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gross_errors_and_noise_move_scale_and_shift_by_less_than_one_percent(seed: int) -> None:
+    depth = wavy_depth()
+    points = spoiled(sample(depth, 2000, seed), 0.4, 0.02, seed)
+    fit = fit_points(relative(depth, 0.05, 0.08), points, SETTINGS)
+    errors = fit.scale / 0.05 - 1, fit.shift / 0.08 - 1
+    print(f"40 % gross, 2 % noise: scale {errors[0]:+.3%} shift {errors[1]:+.3%}")
+    assert fit.scale == pytest.approx(0.05, rel=0.01)
+    assert fit.shift == pytest.approx(0.08, rel=0.01)
+    assert fit.inlier_share == pytest.approx(0.6, abs=0.03)
+    assert fit.residual == pytest.approx(0.6745 * 0.02, rel=0.15)
+
+
+def test_a_metric_network_gets_a_scale_and_on_request_a_shift() -> None:
+    depth = wavy_depth()
+    points = spoiled(sample(depth, 1000), 0.4, 0.02)
+    fit = fit_points(metric(depth, 1.7), points, SETTINGS)
+    assert (fit.scale, fit.shift) == (pytest.approx(1.7, rel=0.01), 0.0)
+
+    shifted = Prediction(((depth - 0.4) / 1.7).astype(np.float32), METRIC, depth.shape)
+    fit = fit_points(shifted, sample(depth, 1000), FitSettings(shift=True))
+    assert (fit.scale, fit.shift) == (pytest.approx(1.7, rel=1e-5), pytest.approx(0.4, rel=1e-4))
+
+
+def test_the_relative_error_counts_not_the_metres() -> None:
+    """Near and far points off by the same factor pull equally."""
+    depth = np.full((40, 40), 2.0)
+    depth[:, 20:] = 40.0
+    points = sample(depth, 1000)
+    z = points.z * np.where(np.arange(1000) % 2, 1.02, 1 / 1.02)
+    fit = fit_points(metric(depth), SparsePoints(points.u, points.v, z), SETTINGS)
+    assert fit.scale == pytest.approx(1.0, abs=5e-3)
+
+
+def test_the_same_seed_gives_the_same_fit() -> None:
+    depth = wavy_depth()
+    points = spoiled(sample(depth, 500), 0.4, 0.05)
+    fits = [fit_points(relative(depth, 0.05, 0.08), points, SETTINGS) for _ in range(2)]
+    assert (fits[0].scale, fits[0].shift) == (fits[1].scale, fits[1].shift)
+
+
+def test_degenerate_points_are_named_not_fitted() -> None:
+    depth = wavy_depth()
+    prediction = relative(depth, 0.05, 0.08)
+    points = sample(depth, 100)
+    with pytest.raises(UnmeasurableError, match="too few points: 3 usable, at least 6"):
+        fit_points(prediction, sample(depth, 3), SETTINGS)
+    with pytest.raises(UnmeasurableError, match="behind the camera"):
+        fit_points(prediction, SparsePoints(points.u, points.v, -points.z), SETTINGS)
+    with pytest.raises(UnmeasurableError, match="one network value"):
+        fit_points(relative(np.full_like(depth, 4.0), 0.05, 0.08), points, SETTINGS)
+    with pytest.raises(UnmeasurableError, match=r"negative scale|positive scale"):
+        fit_points(relative(depth, -0.05, 0.9), points, SETTINGS)
+    rng = np.random.default_rng(0)
+    noise = SparsePoints(points.u, points.v, np.exp(rng.uniform(-3, 5, 100)))
+    with pytest.raises(UnmeasurableError):
+        fit_points(prediction, noise, FitSettings(min_inlier_share=0.9))

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import METRIC, RELATIVE
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import Frame, Prediction, Quality
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.focal import (
+    HYPERSIM_FOCAL,
+    VIRTUAL_KITTI_FOCAL,
+    BaselineSource,
+    FocalSource,
+)
+from depth_anything_ros.metric.live import LiveScaler
+
+VALUES = np.linspace(1, 9, 480 * 640, dtype=np.float32).reshape(480, 640)
+CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
+FRAME = Frame(np.zeros((480, 640, 3), np.uint8), stamp=1, camera=CAMERA)
+
+
+def test_training_focal_lengths_are_those_of_the_data_sets() -> None:
+    assert pytest.approx(598.1, abs=0.05) == HYPERSIM_FOCAL
+    assert pytest.approx(1001.5, abs=0.05) == VIRTUAL_KITTI_FOCAL
+
+
+def test_metres_grow_with_the_focal_length_at_the_networks_input() -> None:
+    prediction = Prediction(VALUES, METRIC, (518, 686))
+    scaled = LiveScaler([FocalSource(HYPERSIM_FOCAL)]).scale(prediction, FRAME)
+    factor = 525.0 * 686 / 640 / HYPERSIM_FOCAL
+    assert scaled.depth_m is not None
+    assert np.abs(scaled.depth_m / (VALUES * factor) - 1).max() < 1e-6
+    assert scaled.state.scale == pytest.approx(factor, rel=1e-9)
+    assert (scaled.state.method, scaled.state.quality) == ("focal", Quality.GOOD)
+
+
+def test_the_virtual_baseline_is_the_stereo_formula() -> None:
+    prediction = Prediction(VALUES, RELATIVE, (480, 640))
+    scaled = LiveScaler([BaselineSource(0.12)]).scale(prediction, FRAME)
+    assert scaled.depth_m is not None
+    assert np.abs(scaled.depth_m / (525.0 * 0.12 / VALUES) - 1).max() < 1e-6
+
+
+def test_the_wrong_kind_and_a_missing_camera_are_named() -> None:
+    relative = Prediction(VALUES, RELATIVE, (480, 640))
+    metric = Prediction(VALUES, METRIC, (480, 640))
+    with pytest.raises(UnmeasurableError, match="metric networks only"):
+        FocalSource(600).measure(relative, FRAME)
+    with pytest.raises(UnmeasurableError, match="relative networks only"):
+        BaselineSource(0.1).measure(metric, FRAME)
+    with pytest.raises(UnmeasurableError, match="camera_info"):
+        FocalSource(600).measure(metric, Frame(FRAME.rgb))
+    with pytest.raises(SettingError, match="baseline is 0"):
+        BaselineSource(0)
+    with pytest.raises(SettingError, match="training_focal is -1"):
+        FocalSource(-1)
