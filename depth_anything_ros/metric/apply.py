@@ -31,7 +31,7 @@ def to_metres(prediction: Prediction, scale: float, shift: float) -> FloatImage:
     if shift:
         metres += np.float32(shift)
     if prediction.kind is PredictionKind.RELATIVE_DISPARITY:
-        known = metres >= np.float32(1 / FARTHEST_M)
+        known = (metres >= np.float32(1 / FARTHEST_M)) & np.isfinite(metres)
         with np.errstate(divide="ignore"):
             np.reciprocal(metres, out=metres)
     else:

@@ -176,11 +176,11 @@ def _track(
         if not near.any():
             continue
         guess = np.stack([u[near], v[near]], axis=1).astype(np.float32)
-        forward, back, distance = _both_ways(keyframe.grey, grey, start[near], guess)
-        good = np.isfinite(forward).all(axis=1) & (back < settings.max_error_px)
-        index = np.flatnonzero(near)[good & (distance < least[near])]
-        chosen = np.isin(np.flatnonzero(near), index)
-        best[index], least[index] = forward[chosen], distance[chosen]
+        forward, back, difference = _both_ways(keyframe.grey, grey, start[near], guess)
+        good = back < settings.max_error_px
+        index, forward, difference = np.flatnonzero(near)[good], forward[good], difference[good]
+        better = difference < least[index]
+        best[index[better]], least[index[better]] = forward[better], difference[better]
     return best.astype(np.float64), np.isfinite(least)
 
 

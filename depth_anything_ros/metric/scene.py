@@ -7,7 +7,7 @@ import numpy as np
 
 from depth_anything_ros.frames import FloatImage, RgbImage
 
-CUT_CORRELATION = 0.3
+CUT_CORRELATION = 0.5
 """Correlation of two thumbnails below which they do not show the same scene (own choice)."""
 
 _SIZE = (16, 12)

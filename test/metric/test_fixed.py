@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenes import METRIC, RELATIVE, frame, metric, relative, wavy_depth
+
+from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.frames import Prediction, Quality
+from depth_anything_ros.metric.apply import FARTHEST_M, to_metres
+from depth_anything_ros.metric.fixed import (
+    Calibration,
+    FixedScaler,
+    load_calibration,
+    save_calibration,
+)
+from depth_anything_ros.metric.network import NetworkScaler
+from depth_anything_ros.metric.scaler import MetricScaler
+
+DEPTH = wavy_depth()
+
+
+def test_scale_and_shift_are_applied_in_the_space_of_the_network() -> None:
+    for prediction, scale, shift in (
+        (relative(DEPTH, 0.05, 0.08), 0.05, 0.08),
+        (metric(DEPTH, 1.7), 1.7, 0.0),
+    ):
+        scaled = FixedScaler(scale, shift).scale(prediction, frame(DEPTH))
+        assert scaled.depth_m is not None and scaled.depth_m.dtype == np.float32
+        assert np.abs(scaled.depth_m / DEPTH - 1).max() < 1e-5
+        assert (scaled.state.quality, scaled.state.scale) == (Quality.GOOD, scale)
+
+
+def test_what_has_no_depth_is_nan_never_zero_negative_or_infinite() -> None:
+    values = np.array([[0.0, -1.0, 1e-9, np.nan, np.inf, 0.5, 1 / FARTHEST_M]], np.float32)
+    metres = to_metres(Prediction(values, RELATIVE, (1, 7)), 1.0, 0.0)
+    assert np.isnan(metres[0, :4]).all()
+    assert metres[0, 5:] == pytest.approx([2.0, FARTHEST_M])
+    values = np.array([[0.0, -1.0, np.nan, np.inf, 2000.0, 3.0]], np.float32)
+    metres = to_metres(Prediction(values, METRIC, (1, 6)), 1.0, 0.0)
+    assert np.isnan(metres[0, :5]).all() and metres[0, 5] == 3.0
+
+
+def test_an_infinite_disparity_is_not_a_depth_of_zero() -> None:
+    values = np.array([[np.inf]], np.float32)
+    assert np.isnan(to_metres(Prediction(values, RELATIVE, (1, 1)), 1.0, 0.0)).all()
+
+
+def test_a_calibration_file_brings_back_the_same_numbers(tmp_path: Path) -> None:
+    saved = Calibration(RELATIVE, 0.1 + 0.2, -1 / 3, "sparse")
+    save_calibration(saved, tmp_path / "new" / "scale.yaml")
+    assert load_calibration(tmp_path / "new" / "scale.yaml") == saved
+
+
+def test_a_calibration_of_another_kind_gives_no_metres() -> None:
+    scaler = FixedScaler.from_calibration(Calibration(METRIC, 1.2))
+    scaled = scaler.scale(relative(DEPTH, 0.05, 0.08), frame(DEPTH))
+    assert scaled.depth_m is None and scaled.state.quality is Quality.INVALID
+    assert "for metric_depth, the network gives relative_disparity" in scaled.state.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "scale: 1", "kind: metres\nscale: 1", "kind: metric_depth\nscale: -1", "[1, 2", "7"],
+)
+def test_a_file_that_is_no_calibration_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "scale.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"scale\.yaml is not a calibration"):
+        load_calibration(path)
+
+
+def test_a_missing_file_and_unusable_numbers_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read the calibration"):
+        load_calibration(tmp_path / "none.yaml")
+    with pytest.raises(SettingError, match="scale is 0; it must be a positive number"):
+        FixedScaler(0.0)
+    with pytest.raises(SettingError, match="shift is nan"):
+        FixedScaler(1.0, float("nan"))
+
+
+def test_the_network_scaler_passes_metres_and_refuses_disparity() -> None:
+    scaled = NetworkScaler().scale(metric(DEPTH), frame(DEPTH))
+    assert scaled.depth_m is not None and np.allclose(scaled.depth_m, DEPTH)
+    assert scaled.state.quality is Quality.GOOD
+    scaled = NetworkScaler().scale(relative(DEPTH, 1, 0), frame(DEPTH))
+    assert scaled.depth_m is None and scaled.state.quality is Quality.INVALID
+    assert "choose a scaler" in scaled.state.reason
+    assert isinstance(NetworkScaler(), MetricScaler) and isinstance(FixedScaler(1), MetricScaler)

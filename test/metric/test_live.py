@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenes import (
+    CAMERA,
+    Array,
+    frame,
+    ground_plane,
+    metric,
+    plane_depth,
+    relative,
+    sample,
+    texture,
+    wavy_depth,
+)
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import Frame, Prediction, Quality, SparsePoints
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.fixed import FixedScaler
+from depth_anything_ros.metric.ground_plane import GroundPlaneSource
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.scene import SceneCut
+from depth_anything_ros.metric.sparse import SparseSource
+from depth_anything_ros.metric.tracking import TrackingSettings
+
+DEPTH = wavy_depth()
+PREDICTION = relative(DEPTH, 0.05, 0.08)
+POINTS = sample(DEPTH, 500)
+
+
+def at(index: int, **fields: object) -> Frame:
+    return frame(DEPTH, stamp=1_000_000_000 + index * 100_000_000, **fields)
+
+
+def picture(seed: int) -> Array:
+    grey = texture(seed, 512)[: CAMERA.height, : CAMERA.width]
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def test_points_become_metres() -> None:
+    scaler = LiveScaler([SparseSource()])
+    assert isinstance(scaler, MetricScaler) and scaler.name == "sparse"
+    before = PREDICTION.values.copy()
+    scaled = scaler.scale(PREDICTION, at(0, points=POINTS))
+    assert scaled.depth_m is not None
+    assert np.abs(scaled.depth_m / DEPTH - 1).max() < 1e-4
+    assert np.array_equal(PREDICTION.values, before)
+    assert scaled.state.inliers == 500 and scaled.state.inlier_share == 1.0
+    assert scaled.state.reason == "500 of 500 points (lidar) agree"
+
+
+def test_a_sensor_that_dies_and_comes_back() -> None:
+    scaler = LiveScaler([SparseSource()], TrackingSettings(max_age=1.0))
+    qualities = []
+    for i in range(40):
+        alive = i < 10 or i >= 30
+        scaled = scaler.scale(PREDICTION, at(i, points=POINTS if alive else None))
+        qualities.append(scaled.state.quality)
+        assert (scaled.depth_m is None) == (scaled.state.quality is Quality.INVALID)
+    assert qualities[:10] == [Quality.GOOD] * 10
+    assert qualities[10:19] == [Quality.HELD] * 9
+    assert qualities[20:30] == [Quality.INVALID] * 10
+    assert qualities[30:] == [Quality.GOOD] * 10
+
+
+def test_bad_points_end_in_a_reason_never_in_an_exception() -> None:
+    scaler = LiveScaler([SparseSource()])
+    nan = np.full(9, np.nan)
+    for points in (
+        SparsePoints(np.zeros(0), np.zeros(0), np.zeros(0)),
+        SparsePoints(nan, nan, nan),
+        SparsePoints(POINTS.u, POINTS.v, -POINTS.z),
+        sample(DEPTH, 2),
+    ):
+        scaled = scaler.scale(PREDICTION, at(0, points=points))
+        assert scaled.state.quality is Quality.INVALID and scaled.depth_m is None
+        assert "points" in scaled.state.reason
+        print(scaled.state.reason)
+
+
+def test_time_that_jumps_back_starts_anew() -> None:
+    scaler = LiveScaler([SparseSource()])
+    for i in range(5):
+        scaler.scale(PREDICTION, at(i, points=POINTS))
+    assert scaler.scale(PREDICTION, at(4)).state.quality is Quality.HELD
+    assert scaler.scale(PREDICTION, at(0)).state.quality is Quality.INVALID
+    assert scaler.scale(PREDICTION, at(1, points=POINTS)).state.quality is Quality.GOOD
+
+
+def test_a_scene_cut_starts_anew_at_once() -> None:
+    scaler = LiveScaler([SparseSource()])
+    for i in range(5):
+        scaler.scale(PREDICTION, at(i, points=POINTS, rgb=picture(1)))
+    other = relative(DEPTH, 0.1, 0.02)
+    scaled = scaler.scale(other, at(5, points=POINTS, rgb=picture(2)))
+    assert scaled.state.scale == pytest.approx(0.1, rel=1e-5)
+    assert scaled.state.quality is Quality.GOOD
+    assert scaler.scale(other, at(6, rgb=picture(3))).state.quality is Quality.INVALID
+
+
+def test_a_moving_camera_is_no_scene_cut() -> None:
+    image = picture(1)
+    scene = SceneCut()
+    assert not any(scene.happened(np.roll(image, 8 * i, axis=1)) for i in range(10))
+    assert not scene.happened((np.roll(image, 80, axis=1) * 0.5).astype(np.uint8))
+    assert scene.happened(picture(5))
+    assert not scene.happened(np.zeros_like(image))
+
+
+def test_real_unrelated_images_are_a_cut_and_real_motion_is_none(data_dir: Path) -> None:
+    from real_frames import read_rgb
+
+    scene = SceneCut()
+    moving = [read_rgb(data_dir / "tum_kinect" / "color" / f"{i}.png") for i in range(3, 6)]
+    assert not any(scene.happened(image) for image in moving)
+    cuts = [
+        read_rgb(data_dir / "kitti" / "image_2" / f"{name}.png") for name in ("000001", "000002")
+    ]
+    assert [scene.happened(image) for image in cuts] == [True, True]
+
+
+def test_another_camera_starts_anew() -> None:
+    scaler = LiveScaler([SparseSource()])
+    scaler.scale(PREDICTION, at(0, points=POINTS))
+    zoomed = Camera(320, 240, 400.0, 400.0, 159.5, 119.5)
+    scaled = scaler.scale(PREDICTION, at(1, camera=zoomed))
+    assert scaled.state.quality is Quality.INVALID
+
+
+def auto() -> tuple[LiveScaler, Array, Prediction]:
+    ground = ground_plane()
+    depth = plane_depth(ground)
+    sources = [SparseSource(), GroundPlaneSource(), FixedScaler(0.06, 0.03)]
+    return LiveScaler(sources, switch_after=0.25), depth, relative(depth, 0.04, 0.03)
+
+
+def test_auto_takes_the_best_source_says_why_and_changes_over_without_a_jump() -> None:
+    scaler, depth, prediction = auto()
+    assert scaler.name == "auto"
+    points = sample(depth, 300)
+    wrong = SparsePoints(points.u, points.v, points.z / 1.15)  # LiDAR and ground disagree
+    frames = [
+        frame(
+            depth,
+            stamp=1_000_000_000 + i * 100_000_000,
+            points=wrong if i < 10 or i >= 40 else None,
+            ground=ground_plane() if i < 25 or i >= 40 else None,
+        )
+        for i in range(60)
+    ]
+    states = [scaler.scale(prediction, each).state for each in frames]
+    methods = [state.method for state in states]
+    assert methods[:10] == ["sparse"] * 10 and methods[13:25] == ["ground_plane"] * 12
+    assert methods[28:40] == ["fixed"] * 12 and methods[41:] == ["sparse"] * 19
+    assert states[10].quality is Quality.HELD
+    assert "sparse: no measured points" in states[15].reason
+    assert "ground_plane: where the camera stands" in states[30].reason
+    near = np.array([state.scale * 1.0 + state.shift for state in states])
+    step = np.abs(np.diff(np.log(near))).max()
+    print(f"largest change of depth between two frames: {step:.1%}")
+    assert step < 0.05
+
+
+def test_save_load_freeze_and_reset(tmp_path: Path) -> None:
+    scaler = LiveScaler([SparseSource()])
+    scaler.scale(PREDICTION, at(0, points=POINTS))
+    scaler.save(tmp_path / "scale.yaml")
+    other = LiveScaler([SparseSource()])
+    other.load(tmp_path / "scale.yaml")
+    scaled = other.scale(PREDICTION, at(50))
+    assert scaled.depth_m is not None and np.abs(scaled.depth_m / DEPTH - 1).max() < 1e-4
+    doubled = SparsePoints(POINTS.u, POINTS.v, 2 * POINTS.z)
+    assert other.scale(PREDICTION, at(51, points=doubled)).state.scale == pytest.approx(
+        0.05, rel=1e-4
+    )
+    other.freeze(False)
+    for i in range(52, 57):
+        state = other.scale(PREDICTION, at(i, points=doubled)).state
+    assert state.scale == pytest.approx(0.025, rel=1e-4)
+    other.reset()
+    assert other.scale(PREDICTION, at(58)).state.quality is Quality.INVALID
+
+
+def test_metric_networks_are_scaled_in_depth() -> None:
+    scaled = LiveScaler([SparseSource()]).scale(metric(DEPTH, 1.4), at(0, points=POINTS))
+    assert (scaled.state.scale, scaled.state.shift) == (pytest.approx(1.4, rel=1e-5), 0.0)
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(SettingError, match="refinement is 'lots'"):
+        LiveScaler([SparseSource()], refinement="lots")
+    with pytest.raises(SettingError, match="at least one source"):
+        LiveScaler([])

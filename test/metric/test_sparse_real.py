@@ -1,0 +1,111 @@
+"""The sparse scaler on real images, with a real network that has never seen them.
+
+FastDepth's depth, turned into disparity, is the network. Some truth points are given, all other
+truth pixels are scored. G is the global robust fit alone, W interpolates the points alone (inverse
+distance, 8 neighbours).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_frames import Array, RealFrame, beams_of_scan, kitti_truth, load_frames
+from scenes import spoiled
+from scipy.spatial import cKDTree
+
+from depth_anything_ros.frames import SparsePoints
+from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sparse import SparseSource, subset
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def frames(data_dir: Path) -> list[RealFrame]:
+    return load_frames(data_dir)
+
+
+def absrel(depth: Array, truth: Array) -> float:
+    return float(np.mean(np.abs(depth / truth - 1)))
+
+
+def score(real: RealFrame, points: SparsePoints, rest: SparsePoints, refinement: str) -> float:
+    """AbsRel of the scaler on truth pixels it was not given; each of them must have a depth."""
+    scaled = LiveScaler([SparseSource()], refinement=refinement).scale(
+        real.prediction, real.frame(points)
+    )
+    assert scaled.depth_m is not None, scaled.state.reason
+    depth = values_at(scaled.depth_m, rest)
+    assert np.isfinite(depth).all()
+    return absrel(depth, rest.z)
+
+
+def interpolated(points: SparsePoints, rest: SparsePoints) -> float:
+    """AbsRel of the points alone."""
+    distance, index = cKDTree(np.c_[points.u, points.v]).query(np.c_[rest.u, rest.v], k=8)
+    weight = 1 / np.maximum(distance, 1e-6)
+    return absrel((weight * points.z[index]).sum(1) / weight.sum(1), rest.z)
+
+
+def ratio(real: RealFrame, points: SparsePoints, rest: SparsePoints) -> float:
+    """Our error relative to the better one of the references, printed."""
+    ours = score(real, points, rest, "local")
+    g, w = score(real, points, rest, "none"), interpolated(points, rest)
+    result = ours / min(g, w)
+    print(
+        f"{real.name:13} N={len(points):5}  ours {ours:.4f}  G {g:.4f}  W {w:.4f}  "
+        f"ratio {result:.3f}"
+    )
+    return result
+
+
+@pytest.mark.parametrize(("count", "bar"), [(100, 0.85), (1000, 0.95)])
+def test_better_than_the_global_fit_and_than_the_points_alone(
+    frames: list[RealFrame], count: int, bar: float
+) -> None:
+    ratios = [ratio(real, *real.split(count)) for real in frames]
+    print(f"N={count}: mean ratio {np.mean(ratios):.3f} (bar {bar}), worst {max(ratios):.3f}")
+    assert np.mean(ratios) <= bar
+    assert max(ratios) <= 1.03
+
+
+def test_better_with_every_fourth_beam_of_a_real_lidar(frames: list[RealFrame]) -> None:
+    ratios = []
+    for real in frames:
+        if real.scan is None or real.camera is None:
+            continue
+        sixteen = beams_of_scan(real.scan) % 4 == 0
+        points = kitti_truth(real.camera, real.scan[sixteen])
+        rest = kitti_truth(real.camera, real.scan[~sixteen])
+        ratios.append(ratio(real, points, rest))
+    print(f"16 beams: mean ratio {np.mean(ratios):.3f}")
+    assert len(ratios) == 2
+    assert np.mean(ratios) <= 0.95
+    assert max(ratios) <= 1.03
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_gross_errors_in_30_percent_of_the_points_cost_little(
+    frames: list[RealFrame], count: int
+) -> None:
+    """Also compared with what the good 70 % of the points give: what no method can do better."""
+    growth: dict[str, list[float]] = {"none": [], "local": [], "of good points": []}
+    for real in frames:
+        points, rest = real.split(count)
+        wrong = spoiled(points, 0.3)
+        good = subset(points, wrong.z == points.z)
+        for refinement in ("none", "local"):
+            clean = score(real, points, rest, refinement)
+            growth[refinement].append(score(real, wrong, rest, refinement) / clean)
+        growth["of good points"].append(score(real, good, rest, "local") / clean)
+        print(
+            f"{real.name:13} N={count:5}  "
+            + "  ".join(f"{name} x{values[-1]:.3f}" for name, values in growth.items())
+        )
+    mean = {name: float(np.mean(values)) for name, values in growth.items()}
+    print(f"N={count}: AbsRel grows by " + ", ".join(f"{k} {v - 1:+.1%}" for k, v in mean.items()))
+    assert mean["none"] <= 1.1
+    assert mean["local"] <= 1.1
