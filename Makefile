@@ -27,9 +27,9 @@ setup: $(READY)
 
 $(READY): setup.py setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q --upgrade -c constraints.txt pip setuptools
+	$(BIN)/pip install -q --upgrade -c constraints.txt pip setuptools wheel
 	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt --editable ".[ros,onnx,demo,test,dev]"
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[ros,onnx,demo,test,dev]"
 	touch $@
 
 demo: $(READY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.errors import SettingError
@@ -116,6 +116,7 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
 
 def _onnx_model(file: ModelFile, settings: ModelSettings, threads: int) -> LoadedModel:
     from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+    from depth_anything_ros.network.checkpoints import log_licence
 
     onnx = OnnxEstimator(
         file.path,
@@ -123,15 +124,18 @@ def _onnx_model(file: ModelFile, settings: ModelSettings, threads: int) -> Loade
         input_size=settings.input_size or None,
         num_threads=threads,
     )
-    info = ModelInfo(
-        name=file.name,
-        encoder="custom",
-        version="custom",
+    # An official network that was exported keeps what the catalogue knows of it.
+    known = file.info or ModelInfo(
+        name=file.name, encoder="custom", version="custom", kind=onnx.kind
+    )
+    info = replace(
+        known,
         kind=onnx.kind,
         max_depth=onnx.spec.max_depth,
         licence=onnx.spec.licence,
         size_mb=file.path.stat().st_size / 1e6,
     )
+    log_licence(info)
     return LoadedModel(onnx, info)
 
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import export, models, run
+from depth_anything_ros.cli import demo, export, models, run
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.add_typer(models.app, name="models")
 app.command("export")(export.export)
+app.command("demo")(demo.demo)
 
 
 def main() -> None:

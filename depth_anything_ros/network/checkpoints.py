@@ -11,12 +11,15 @@ import difflib
 import json
 import logging
 import math
+import os
 import pickle
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.frames import PredictionKind
@@ -95,7 +98,13 @@ def _download(info: ModelInfo) -> ModelFile:
     hub = require("huggingface_hub", _EXTRA)
     errors = require("huggingface_hub.errors", _EXTRA)
     where = f"https://huggingface.co/{'spaces/' if info.repo_type == 'space' else ''}{info.repo}"
+    # Published weights do not change: a robot that has them needs no network to start.
+    cached = hub.try_to_load_from_cache(info.repo, info.filename, repo_type=info.repo_type)
+    if isinstance(cached, str):
+        return ModelFile(Path(cached), info.name, info)
     try:
+        if not _resolvable(hub.constants.ENDPOINT):
+            raise errors.LocalEntryNotFoundError(f"{hub.constants.ENDPOINT} is not known here")
         path = hub.hf_hub_download(info.repo, info.filename, repo_type=info.repo_type)
     except errors.LocalEntryNotFoundError as error:
         twin = hub.try_to_load_from_cache(info.hf_repo, "model.safetensors")
@@ -113,6 +122,17 @@ def _download(info: ModelInfo) -> ModelFile:
             f"copy {info.filename} by hand and give its path"
         ) from error
     return ModelFile(Path(path), info.name, info)
+
+
+def _resolvable(endpoint: str) -> bool:
+    """Whether the address is known here: asked first, for the hub retries for half a minute."""
+    if any(name.lower() in ("https_proxy", "all_proxy") for name in os.environ):
+        return True
+    try:
+        socket.getaddrinfo(urlparse(endpoint).hostname, 443)
+    except OSError:
+        return False
+    return True
 
 
 def load_network(

@@ -29,6 +29,7 @@ from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.node.delivery import prefer_shared_memory
 from depth_anything_ros.node.diagnostics import CameraStatistics, camera_status
 from depth_anything_ros.node.inputs import CameraInput, CameraSample
+from depth_anything_ros.node.logs import log_through
 from depth_anything_ros.node.messages import camera_from_info, image_to_rgb, nanoseconds
 from depth_anything_ros.node.notices import Notices
 from depth_anything_ros.node.outputs import CameraOutput, Output
@@ -60,6 +61,7 @@ class DepthNode(LifecycleNode):
         """
         super().__init__("depth_anything", **arguments)
         self._settings = NodeParameters.declare(self)
+        log_through(self.get_logger())
         self._notices = Notices(self.get_logger())
         self._statistics = CameraStatistics()
         self._model: LoadedModel | None = None

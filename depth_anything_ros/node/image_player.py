@@ -103,6 +103,7 @@ class ImagePlayer(Node):
         self._played = 0
         self._start_stamp = 0
         self._first_stamp: int | None = None
+        self._has_own_times = True
 
     def play(self) -> None:
         """Publish everything, once or for ever.
@@ -125,6 +126,8 @@ class ImagePlayer(Node):
                 raise InputError(f"{self._path} holds no image that can be read")
             if not self._loop:
                 break
+            if not self._has_own_times:
+                self._sleep_until(started + (self._played - before) / self._rate / self._speed)
         self.get_logger().info(f"played {self._played} images")
         self._await_delivery()
 
@@ -134,9 +137,9 @@ class ImagePlayer(Node):
             return
         files = find_media([self._path])
         pictures = read_all_media(files, lambda error: self._warn(str(error)))
-        video = len(files) == 1 and files[0].is_video
+        self._has_own_times = len(files) == 1 and files[0].is_video
         for index, picture in enumerate(pictures):
-            moment = picture.stamp * 1e-9 if video else index / self._rate
+            moment = picture.stamp * 1e-9 if self._has_own_times else index / self._rate
             yield PlayedItem(moment, None, "", picture.rgb)
 
     def _bag_items(self) -> Iterator[PlayedItem]:
