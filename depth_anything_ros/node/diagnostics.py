@@ -110,6 +110,8 @@ def camera_status(
         OK while metres are good, WARN when they are held or missing.
     """
     level, text = DiagnosticStatus.OK, "waiting for the first image"
+    if not model:
+        level, text = DiagnosticStatus.WARN, "no model is loaded: the node is not configured"
     if state is not None:
         level, text = _LEVELS[state.quality], state.reason
     values = {**model, **statistics.values(), **(scale_values(state) if state else {})}

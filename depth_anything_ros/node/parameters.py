@@ -7,7 +7,9 @@ is what the documentation is held against.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -209,6 +211,34 @@ def names_at_configure(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in later]
 
 
+def parameters_yaml() -> str:
+    """Every default and its meaning, as `config/depth_anything.yaml` has them.
+
+    Returns:
+        YAML that `--params-file` takes.
+    """
+    lines = [
+        "# Every parameter of the depth node with its default, for any node name and namespace.",
+        "# Made by `python -m depth_anything_ros.node.parameters`.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for field in dataclasses.fields(NodeParameters):
+        meta = field.metadata
+        text = meta["description"]
+        if meta["choices"]:
+            text += f" One of {', '.join(meta['choices'])}."
+        if meta["minimum"] is not None:
+            text += f" From {meta['minimum']:g} to {meta['maximum']:g}."
+        if meta["read_only"]:
+            text += " Read-only."
+        if meta["at_configure"]:
+            text += " Takes effect at configure."
+        lines += [f"    # {line}" for line in textwrap.wrap(text, 92)]
+        lines.append(f"    {field.name}: {json.dumps(field.default)}")
+    return "\n".join(lines) + "\n"
+
+
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
     choices = field.metadata["choices"]
     if choices and value not in choices:
@@ -233,3 +263,7 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
                 IntegerRange(from_value=int(meta["minimum"]), to_value=int(meta["maximum"]), step=1)
             ]
     return descriptor
+
+
+if __name__ == "__main__":
+    print(parameters_yaml(), end="")
