@@ -31,13 +31,13 @@ NOISES = (0.003, 0.03)
 """Noise variances to choose from, relative to the variance of the field."""
 
 GROSS = 0.5
-"""Residual from which on a left-out sample counts no worse: it is wrong, however far off."""
+"""Difference from which on a sample counts as grossly wrong, and a left-out one as no worse."""
 
-_CUT = 2.0
+_CUT = 2.5
 _NEIGHBOURS = 12
 _ROUNDS = 2
-_FAR_OFF = 0.3
 _FEW = 0.03
+_MANY = 0.15
 _MAX_CENTRES = 256
 _MAX_JUDGES = 128
 
@@ -88,6 +88,10 @@ def fit_field(places: Floats, values: Floats) -> Field | None:
     Returns:
         The field, or None when no field predicts left-out samples better than zero does.
     """
+    polluted = _far_off(places[:_MAX_CENTRES], values[:_MAX_CENTRES]) > _MANY
+    if polluted:
+        agree = _agreeing(places, values)
+        places, values = places[agree], values[agree]
     centres, heights, noise = _merged(places, values)
     count = min(len(heights), _MAX_JUDGES)
     judges, truth = centres[:count], heights[:count]
@@ -110,7 +114,7 @@ def fit_field(places: Floats, values: Floats) -> Field | None:
         noise = _reweighted(kernel, level, heights, trusted, noise)
     kernel[np.diag_indices_from(kernel)] += np.float32(level) * noise
     weights = linalg.solve(kernel, heights, assume_a="pos", check_finite=False)
-    return Field(centres, weights.astype(np.float32), reach, robust, error)
+    return Field(centres, weights.astype(np.float32), reach, robust or polluted, error)
 
 
 def spread(values: npt.NDArray[Any]) -> float:
@@ -164,14 +168,35 @@ def _sample_noise(places: Floats, values: Floats, noise: Floats) -> Floats | Non
     Starts from each sample's distance to the median of its neighbours, which a minority of gross
     errors cannot move, then reweights by left-out residuals. None where hardly any is far off.
     """
-    apart = _distance(places, places) + np.abs(places[:, None, 2] - places[None, :, 2]) / 2
-    k = min(_NEIGHBOURS, len(values) - 1)
-    neighbours = np.argpartition(apart, k, axis=1)[:, : k + 1]
-    off = values - np.median(values[neighbours], axis=1)
-    if np.mean(np.abs(off) > _FAR_OFF) < _FEW:
+    off = values - _neighbour_median(places, values, places)
+    if np.mean(np.abs(off) > GROSS) < _FEW:
         return None
     doubted = noise * _doubt(off / np.float32(spread(off)))
     return _reweighted(_kernel(places, places, 1.0), NOISES[-1], values, doubted, noise)
+
+
+def _neighbour_median(places: Floats, values: Floats, where: Floats) -> Floats:
+    """Median of the samples nearest to some places, themselves aside."""
+    from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+
+    near = np.array([1, 1, 0.5], np.float32)
+    k = min(_NEIGHBOURS, len(values) - 1)
+    _, index = cKDTree(places * near).query(where * near, k=k + 1)
+    return np.median(values[index[:, 1:]], axis=1).astype(np.float32)
+
+
+def _far_off(places: Floats, values: Floats) -> float:
+    """Share of the samples that are far from the median of their neighbours."""
+    return float(np.mean(np.abs(values - _neighbour_median(places, values, places)) > GROSS))
+
+
+def _agreeing(places: Floats, values: Floats) -> npt.NDArray[np.bool_]:
+    """Samples near the median of their neighbours, in a second round of those that were."""
+    agree = np.ones(len(values), bool)
+    for _ in range(2):
+        off = np.abs(values - _neighbour_median(places[agree], values[agree], places))
+        agree = off < max(GROSS, 4 * spread(off[agree]))
+    return agree
 
 
 def _reweighted(

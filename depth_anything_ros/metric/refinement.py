@@ -29,7 +29,6 @@ _LATTICE_NODES = 1_200
 _LAYERS = np.linspace(0, 1, 10, dtype=np.float32)
 _MAX_LOG = 2.0
 _GATE = 4.0
-_NEVER_GROSS = 0.2
 _WINDOW = 3
 _SAME_SURFACE = 0.1
 _OWN_WEIGHT = 3.0
@@ -165,11 +164,11 @@ def _neighbour_average(
 
     kept = np.ones(len(residual), bool)
     if robust:
-        kept = np.abs(residual) < _GATE * spread(residual)
+        kept = np.abs(residual) < max(_GATE * spread(residual), GROSS)
         cells = _binned(cell[kept], residual[kept], places[kept, 2], pixels)
         total, mass = _window_sums(*cells)
         off = residual - (total / (mass + np.float32(_DOUBTS[1]))).ravel()[cell]
-        kept = np.abs(off) < max(_GATE * spread(off), _NEVER_GROSS)
+        kept = np.abs(off) < max(_GATE * spread(off[kept]), GROSS)
     cell, residual = cell[kept], residual[kept]
     mean, level, weight = _binned(cell, residual, places[kept, 2], pixels)
     total, mass = _window_sums(mean, level, weight)
