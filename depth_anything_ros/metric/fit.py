@@ -19,12 +19,13 @@ from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, Sp
 _STREAM = 1  # apart from other users of the same seed
 _PAIRS = 192
 _JUDGES = 256
-_MAX_POINTS = 4096
-_ITERATIONS = 20
+_MAX_POINTS = 2048
+_ITERATIONS = 10
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
 _INLIER_SPREADS = 3.0
 _SMALLEST_SPREAD = 1e-9
 _SAME_VALUE = 1e-3
+_CONVERGED = 1e-8
 
 
 class UnmeasurableError(DepthAnythingError):
@@ -231,6 +232,6 @@ def _reweighted(
         else:
             step = p / a, 0.0
         scale, shift = scale + step[0], shift + step[1]
-        if abs(step[0]) <= 1e-12 * abs(scale) and abs(step[1]) <= 1e-12 * (abs(shift) + 1e-12):
+        if np.max(np.abs(step[0] * x + step[1]) / fitted) < _CONVERGED:
             break
     return scale, shift

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg  # type: ignore[import-untyped]
-from scipy.linalg import lapack  # type: ignore[import-untyped]
+from scipy import linalg
+from scipy.linalg import lapack
 
 Floats = npt.NDArray[np.float32]
 
@@ -88,16 +88,17 @@ def fit_field(places: Floats, values: Floats) -> Field | None:
     Returns:
         The field, or None when no field predicts left-out samples better than zero does.
     """
-    polluted = _far_off(places[:_MAX_CENTRES], values[:_MAX_CENTRES]) > _MANY
-    if polluted:
+    gross = _gross_share(places[:_MAX_CENTRES], values[:_MAX_CENTRES])
+    if gross > _MANY:
         agree = _agreeing(places, values)
         places, values = places[agree], values[agree]
     centres, heights, noise = _merged(places, values)
     count = min(len(heights), _MAX_JUDGES)
     judges, truth = centres[:count], heights[:count]
-    trusted = _sample_noise(centres, heights, noise)
-    choices = [(False, noise)] if trusted is None else [(False, noise), (True, trusted)]
-    best = (float(np.minimum(np.abs(truth), GROSS).mean()), 0.0, 0.0, False)
+    choices = [(False, noise)]
+    if gross > _FEW:
+        choices.append((True, _sample_noise(centres, heights, noise)))
+    best = (float(np.minimum(np.abs(truth), GROSS).mean()), 0.0, 0.0, False, noise)
     for reach in REACHES_L:
         kernel = _kernel(judges, judges, reach)
         for robust, variances in choices:
@@ -105,16 +106,16 @@ def fit_field(places: Floats, values: Floats) -> Field | None:
                 residual = _left_out(kernel, np.float32(level) * variances[:count], truth)[0]
                 error = float(np.minimum(np.abs(residual), GROSS).mean())
                 if error < best[0]:
-                    best = (error, reach, level, robust)
-    error, reach, level, robust = best
+                    best = (error, reach, level, robust, variances)
+    error, reach, level, robust, variances = best
     if not reach:
         return None
     kernel = _kernel(centres, centres, reach)
-    if robust and trusted is not None:
-        noise = _reweighted(kernel, level, heights, trusted, noise)
-    kernel[np.diag_indices_from(kernel)] += np.float32(level) * noise
+    if robust:
+        variances = _reweighted(kernel, level, heights, variances, noise)
+    kernel[np.diag_indices_from(kernel)] += np.float32(level) * variances
     weights = linalg.solve(kernel, heights, assume_a="pos", check_finite=False)
-    return Field(centres, weights.astype(np.float32), reach, robust or polluted, error)
+    return Field(centres, weights.astype(np.float32), reach, robust or gross > _MANY, error)
 
 
 def spread(values: npt.NDArray[Any]) -> float:
@@ -162,22 +163,20 @@ def _doubt(z: Floats) -> Floats:
     return (1 + (z / np.float32(_CUT)) ** 2) ** 2
 
 
-def _sample_noise(places: Floats, values: Floats, noise: Floats) -> Floats | None:
+def _sample_noise(places: Floats, values: Floats, noise: Floats) -> Floats:
     """Noise of every sample, large for those that contradict their neighbours.
 
     Starts from each sample's distance to the median of its neighbours, which a minority of gross
-    errors cannot move, then reweights by left-out residuals. None where hardly any is far off.
+    errors cannot move, then reweights by left-out residuals.
     """
     off = values - _neighbour_median(places, values, places)
-    if np.mean(np.abs(off) > GROSS) < _FEW:
-        return None
     doubted = noise * _doubt(off / np.float32(spread(off)))
     return _reweighted(_kernel(places, places, 1.0), NOISES[-1], values, doubted, noise)
 
 
 def _neighbour_median(places: Floats, values: Floats, where: Floats) -> Floats:
     """Median of the samples nearest to some places, themselves aside."""
-    from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+    from scipy.spatial import cKDTree
 
     near = np.array([1, 1, 0.5], np.float32)
     k = min(_NEIGHBOURS, len(values) - 1)
@@ -185,8 +184,8 @@ def _neighbour_median(places: Floats, values: Floats, where: Floats) -> Floats:
     return np.median(values[index[:, 1:]], axis=1).astype(np.float32)
 
 
-def _far_off(places: Floats, values: Floats) -> float:
-    """Share of the samples that are far from the median of their neighbours."""
+def _gross_share(places: Floats, values: Floats) -> float:
+    """Share of the samples that are grossly off the median of their neighbours."""
     return float(np.mean(np.abs(values - _neighbour_median(places, values, places)) > GROSS))
 
 

@@ -220,7 +220,7 @@ def _adjusted(
     Robust least squares over a small rotation and translation: distances to the epipolar lines
     in pixels, and the deviation from odometry in its standard deviations.
     """
-    from scipy.optimize import least_squares  # type: ignore[import-untyped]
+    from scipy.optimize import least_squares
 
     way = float(np.linalg.norm(relative[:3, 3]))
     if len(rays) < _MIN_TRACKS or way == 0:

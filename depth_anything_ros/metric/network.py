@@ -11,6 +11,8 @@ from depth_anything_ros.frames import (
     ScaleState,
 )
 from depth_anything_ros.metric.apply import to_metres
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.source import Measurement
 
 
 class NetworkScaler:
@@ -20,6 +22,12 @@ class NetworkScaler:
     """
 
     name = "network"
+
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        """Take the network's word as the last resort; see `ScaleSource.measure`."""
+        if prediction.kind is not PredictionKind.METRIC_DEPTH:
+            raise UnmeasurableError("the network gives relative disparity")
+        return Measurement(self.name, "metres come from the network", scale=1.0)
 
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Pass metres through; see `MetricScaler.scale`."""

@@ -22,11 +22,11 @@ MIN_POINTS = 8
 """Fewer points than this cannot tell a trend from chance."""
 
 _STREAM = 2  # apart from other users of the same seed
-_MAX_POINTS = 10_000
+_MAX_POINTS = 8_000
 _FIELD_POINTS = 1_000
 _MAX_WIDTH = 320
 _LATTICE_NODES = 1_200
-_LAYERS = np.linspace(0, 1, 10, dtype=np.float32)
+_LAYERS = np.linspace(0, 1, 8, dtype=np.float32)
 _MAX_LOG = 2.0
 _GATE = 4.0
 _WINDOW = 3
@@ -111,7 +111,7 @@ def _lattice(field: Field, aspect: float) -> Floats:
 
 def _at_places(lattice: Floats, places: Floats, aspect: float) -> Floats:
     """Trilinear interpolation of the lattice at some places."""
-    from scipy.ndimage import map_coordinates  # type: ignore[import-untyped]
+    from scipy.ndimage import map_coordinates
 
     rows, columns, layers = lattice.shape
     where = np.stack(
@@ -156,7 +156,7 @@ def _neighbour_average(
         Rows x columns float32, or None where no strength predicts left-out cells.
     """
     aspect = surface.shape[0] / surface.shape[1]
-    shape = _grid(float(np.clip(4 * len(residual), 1_200, 16_000)), aspect)
+    shape = _grid(float(np.clip(4 * len(residual), 1_200, 12_000)), aspect)
     row = np.clip((places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
     column = np.clip((places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
     cell = row * shape[1] + column

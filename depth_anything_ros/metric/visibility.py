@@ -7,6 +7,7 @@ step there.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -46,22 +47,26 @@ def visible(prediction: Prediction, points: SparsePoints) -> npt.NDArray[np.bool
     nearness = values_at(prediction.values, inside)
     if prediction.kind is not PredictionKind.RELATIVE_DISPARITY:
         nearness = -nearness
-    spread = np.percentile(nearness, 98) - np.percentile(nearness, 2)
+    far, near = np.percentile(nearness[:: max(1, len(nearness) // 2000)], [2, 98])
 
     rows, columns = height // WINDOW_PX + 3, width // WINDOW_PX + 3
     row = (inside.v + 0.5).astype(np.intp) // WINDOW_PX + 1
     column = (inside.u + 0.5).astype(np.intp) // WINDOW_PX + 1
     cell = row * columns + column
-    farthest_first = np.argsort(-inside.z, kind="stable")
-    depth = np.full(rows * columns, np.inf)
+    depth = np.full(rows * columns, np.inf, np.float32)
+    z32 = inside.z.astype(np.float32)
+    np.minimum.at(depth, cell, z32)
     front = np.zeros(rows * columns)
-    depth[cell[farthest_first]] = inside.z[farthest_first]  # the last one written stays: nearest
-    front[cell[farthest_first]] = nearness[farthest_first]
-    hidden = np.zeros(len(index), bool)
+    nearest = z32 == depth[cell]
+    front[cell[nearest]] = nearness[nearest]
+    around = cv2.erode(depth.reshape(rows, columns), np.ones((3, 3), np.uint8)).ravel()
+    doubtful = np.flatnonzero(z32 > BEHIND * around[cell])
+    hidden = np.zeros(len(doubtful), bool)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            other = cell + dy * columns + dx
-            behind = inside.z > BEHIND * depth[other]
-            hidden |= behind & (nearness >= front[other] - NO_STEP * spread)
-    seen[index[hidden]] = False
+            other = cell[doubtful] + dy * columns + dx
+            behind = z32[doubtful] > BEHIND * depth[other]
+            no_step = nearness[doubtful] >= front[other] - NO_STEP * (near - far)
+            hidden |= behind & no_step
+    seen[index[doubtful[hidden]]] = False
     return seen

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
+from metric_scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import Prediction, SparsePoints
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points

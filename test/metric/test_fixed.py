@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes import METRIC, RELATIVE, frame, metric, relative, wavy_depth
+from metric_scenes import METRIC, RELATIVE, frame, metric, relative, wavy_depth
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Prediction, Quality

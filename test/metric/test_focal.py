@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import METRIC, RELATIVE
+from metric_scenes import METRIC, RELATIVE
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, Quality

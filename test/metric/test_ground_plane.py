@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import CAMERA, Array, frame, ground_plane, metric, plane_depth, relative
+from metric_scenes import CAMERA, Array, frame, ground_plane, metric, plane_depth, relative
 
 from depth_anything_ros.frames import Plane, Prediction
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError

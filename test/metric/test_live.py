@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from scenes import (
+from metric_scenes import (
     CAMERA,
     Array,
     frame,
@@ -25,6 +26,7 @@ from depth_anything_ros.metric.ground_plane import GroundPlaneSource
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.scene import SceneCut
+from depth_anything_ros.metric.source import ScaleSource
 from depth_anything_ros.metric.sparse import SparseSource
 from depth_anything_ros.metric.tracking import TrackingSettings
 
@@ -33,7 +35,7 @@ PREDICTION = relative(DEPTH, 0.05, 0.08)
 POINTS = sample(DEPTH, 500)
 
 
-def at(index: int, **fields: object) -> Frame:
+def at(index: int, **fields: Any) -> Frame:
     return frame(DEPTH, stamp=1_000_000_000 + index * 100_000_000, **fields)
 
 
@@ -135,7 +137,7 @@ def test_another_camera_starts_anew() -> None:
 def auto() -> tuple[LiveScaler, Array, Prediction]:
     ground = ground_plane()
     depth = plane_depth(ground)
-    sources = [SparseSource(), GroundPlaneSource(), FixedScaler(0.06, 0.03)]
+    sources: list[ScaleSource] = [SparseSource(), GroundPlaneSource(), FixedScaler(0.06, 0.03)]
     return LiveScaler(sources, switch_after=0.25), depth, relative(depth, 0.04, 0.03)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from scenes import Array, frame, look_at_plane, relative, texture
+from metric_scenes import Array, frame, look_at_plane, relative, texture
 from scipy.spatial.transform import Rotation
 
 from depth_anything_ros.frames import Frame, Plane

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import Array, sample, spoiled, wavy_depth
+from metric_scenes import Array, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.kriging import fit_field
@@ -96,10 +96,11 @@ def test_unknown_stays_unknown_and_few_points_change_nothing() -> None:
 def test_leaving_out_tells_a_field_from_noise() -> None:
     rng = np.random.default_rng(0)
     places = rng.random((120, 3)).astype(np.float32)
-    smooth = np.sin(3 * places[:, 0]).astype(np.float32) / 3
+    smooth = (np.sin(3 * places[:, 0]) / 3).astype(np.float32)
     field = fit_field(places, smooth)
     assert field is not None and not field.robust and field.error < 0.03
     values = field.on_lattice(places[:9, 0], places[:9, 1], places[:9, 2])
     assert values.shape == (9, 9, 9)
     assert np.abs(np.einsum("iii->i", values) - smooth[:9]).max() < 0.03
-    assert fit_field(places, (0.1 * rng.standard_normal(120)).astype(np.float32)) is None
+    noise = (0.1 * rng.standard_normal(120)).astype(np.float32)
+    assert fit_field(places, noise) is None

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import CAMERA, Array, frame, relative, wavy_depth
+from metric_scenes import CAMERA, Array, frame, relative, wavy_depth
 from scipy.spatial.transform import Rotation
 
 from depth_anything_ros.frames import SlamView

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metric_scenes import spoiled
 from real_frames import Array, RealFrame, beams_of_scan, kitti_truth, load_frames
-from scenes import spoiled
 from scipy.spatial import cKDTree
 
 from depth_anything_ros.frames import SparsePoints

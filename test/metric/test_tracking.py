@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from scenes import METRIC, RELATIVE
+from metric_scenes import METRIC, RELATIVE
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Quality, ScaleState

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scenes import relative, sample, wavy_depth
+from metric_scenes import relative, sample, wavy_depth
 
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.visibility import visible
