@@ -17,7 +17,7 @@ from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, SparsePoints
 
 _STREAM = 1  # apart from other users of the same seed
-_PAIRS = 192
+_PAIRS = 128
 _JUDGES = 256
 _MAX_POINTS = 2048
 _ITERATIONS = 10
@@ -143,15 +143,15 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
         raise UnmeasurableError(
             f"too few points: {len(x)} usable, at least {settings.min_points} are needed"
         )
-    near, far = np.percentile(x, [2, 98])
-    if with_shift and far - near <= _SAME_VALUE * max(abs(near), abs(far)):
-        raise UnmeasurableError(
-            f"all {len(x)} points lie at one network value ({np.median(x):.4g}): scale and shift "
-            "cannot be told apart"
-        )
     rng = np.random.default_rng((settings.seed, _STREAM))
     order = rng.permutation(len(x))[:_MAX_POINTS]
     few_x, few_y = x[order], y[order]
+    near, far = np.percentile(few_x, [2, 98])
+    if with_shift and far - near <= _SAME_VALUE * max(abs(near), abs(far)):
+        raise UnmeasurableError(
+            f"all {len(x)} points lie at one network value ({far:.4g}): scale and shift cannot be "
+            "told apart"
+        )
     if with_shift:
         scale, shift = _best_pair(few_x, few_y, rng)
     else:
@@ -162,15 +162,15 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
             "the best fit has a negative scale: the points get farther where the network says "
             "nearer; check extrinsics and calibration"
         )
-    error = _log_error(x, y, scale, shift)
-    tolerance = _INLIER_SPREADS * _spread(error)
-    inliers = np.abs(error) <= tolerance
+    few_error = np.abs(_log_error(few_x, few_y, scale, shift))
+    tolerance = _INLIER_SPREADS * _spread(few_error)
+    inliers = np.abs(_log_error(x, y, scale, shift)) <= tolerance
     if np.mean(inliers) < settings.min_inlier_share:
         raise UnmeasurableError(
             f"only {np.mean(inliers):.0%} of {len(x)} points agree on one scale; at least "
             f"{settings.min_inlier_share:.0%} must"
         )
-    residual = float(np.median(np.abs(np.expm1(error[inliers]))))
+    residual = float(np.median(np.expm1(few_error[few_error <= tolerance])))
     return Fit(scale, shift, inliers, residual)
 
 

@@ -125,9 +125,9 @@ def spread(values: npt.NDArray[Any]) -> float:
 
 def _distance(a: Floats, b: Floats) -> Floats:
     """Distances over the image, len(a) x len(b)."""
-    square = (a[:, :2] ** 2).sum(1)[:, None] + (b[:, :2] ** 2).sum(1)[None]
-    square -= 2 * a[:, :2] @ b[:, :2].T
-    return np.sqrt(np.maximum(square, 0, out=square), out=square)
+    square = (a[:, :1] - b[:, 0]) ** 2
+    square += (a[:, 1:2] - b[:, 1]) ** 2
+    return np.sqrt(square, out=square)
 
 
 def _surface_kernel(a: Floats, b: Floats, reach: float) -> Floats:
