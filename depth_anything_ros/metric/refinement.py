@@ -156,7 +156,7 @@ def _neighbour_average(
         Rows x columns float32, or None where no strength predicts left-out cells.
     """
     aspect = surface.shape[0] / surface.shape[1]
-    shape = _grid(float(np.clip(4 * len(residual), 1_200, 12_000)), aspect)
+    shape = _grid(float(np.clip(4 * len(residual), 1_200, 10_000)), aspect)
     row = np.clip((places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
     column = np.clip((places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
     cell = row * shape[1] + column
