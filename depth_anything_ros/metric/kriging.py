@@ -158,7 +158,7 @@ def _left_out(kernel: Floats, noise: Floats, values: Floats) -> tuple[Floats, Fl
     lower = np.tril(inverse, -1)
     total = (lower * values).sum(axis=1) + (lower * values[:, None]).sum(axis=0)
     residual: Floats = total / diagonal + values
-    variance: Floats = 1 / diagonal - noise
+    variance: Floats = np.float32(1) / diagonal - noise
     return residual, variance
 
 
