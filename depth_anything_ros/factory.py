@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.metric.fixed import FixedScaler
+from depth_anything_ros.metric.fit import FitSettings
+from depth_anything_ros.metric.fixed import FixedScaler, load_calibration
+from depth_anything_ros.metric.focal import BaselineSource, FocalSource
+from depth_anything_ros.metric.ground_plane import GroundPlaneSource, GroundSettings
+from depth_anything_ros.metric.live import AUTO_ORDER, LiveScaler
+from depth_anything_ros.metric.motion import MotionSettings, MotionSource
 from depth_anything_ros.metric.network import NetworkScaler
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.slam import SlamSettings, SlamSource
+from depth_anything_ros.metric.source import ScaleSource
+from depth_anything_ros.metric.sparse import SparseSource
+from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import ModelInfo
 
 if TYPE_CHECKING:
@@ -41,19 +51,46 @@ class ModelSettings:
     num_threads: int = 0
 
 
+SCALERS = (
+    "auto",
+    "none",
+    "network",
+    "fixed",
+    "sparse",
+    "ground_plane",
+    "focal",
+    "baseline",
+    "motion",
+    "slam",
+)
+"""Every way to metres by name."""
+
+
 @dataclass(frozen=True)
 class ScalerSettings:
     """Which way to metres, and its numbers.
 
     Attributes:
-        scaler: "auto", "none", "network" or "fixed".
+        scaler: One of `SCALERS`; "auto" takes the best that can measure.
         scale: For "fixed": factor on the network's values; 0 means not given.
         shift: For "fixed": added after the factor.
+        calibration: For "fixed": file that was saved before, in place of scale and shift.
+        baseline: For "baseline": virtual baseline in metres; 0 means not given.
+        fit_shift: Fit a shift beside the scale; None means for relative networks only.
+        refinement: "local" lets measured points correct the depth around them, "none" does not.
+        max_age: Seconds for which a scale is held without measurement; may be infinite.
+        seed: Of all random choices.
     """
 
     scaler: str = "auto"
     scale: float = 0.0
     shift: float = 0.0
+    calibration: Path | None = None
+    baseline: float = 0.0
+    fit_shift: bool | None = None
+    refinement: str = "local"
+    max_age: float = 2.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,24 +184,78 @@ def make_scaler(settings: ScalerSettings, model: LoadedModel) -> MetricScaler:
         model: The network whose values it will scale.
 
     Returns:
-        A scaler with nothing measured yet.
+        A scaler with nothing measured yet; a `LiveScaler` where it follows measurements.
 
     Raises:
         SettingError: The settings do not fit together or not to the network.
+        InputError: The calibration file cannot be used.
     """
-    relative = model.estimator.kind is PredictionKind.RELATIVE_DISPARITY
     name = settings.scaler
-    if name == "auto":
-        name = "fixed" if settings.scale else "network"
-    if name == "fixed":
-        if not settings.scale:
-            raise SettingError("scaler is 'fixed' but scale is 0; give scale (and shift)")
-        return FixedScaler(settings.scale, settings.shift)
-    if name == "network" and settings.scaler == "network" and relative:
-        raise SettingError(
-            f"scaler is 'network' but {model.info.name} gives relative depth, which has no "
-            "metres; use another scaler or a metric model"
-        )
-    if name in ("network", "none"):
+    if name == "none":
         return NetworkScaler()
-    raise SettingError(f"scaler '{settings.scaler}' is not known")
+    if name == "network":
+        if model.estimator.kind is PredictionKind.RELATIVE_DISPARITY:
+            raise SettingError(
+                f"scaler is 'network' but {model.info.name} gives relative depth, which has no "
+                "metres; use another scaler or a metric model"
+            )
+        return NetworkScaler()
+    if name == "fixed":
+        return _fixed_scaler(settings)
+    tracking = TrackingSettings(max_age=settings.max_age)
+    sources = _auto_sources(settings, model) if name == "auto" else [_source(settings, model)]
+    return LiveScaler(sources, tracking, settings.refinement, seed=settings.seed)
+
+
+def _auto_sources(settings: ScalerSettings, model: LoadedModel) -> list[ScaleSource]:
+    """Every source that the settings and the network allow, best first."""
+    metric = model.estimator.kind is PredictionKind.METRIC_DEPTH
+    possible = {
+        "focal": metric and model.info.train_focal is not None,
+        "baseline": not metric and settings.baseline > 0,
+        "fixed": settings.scale > 0 or settings.calibration is not None,
+    }
+    sources: list[ScaleSource] = [
+        _source(replace(settings, scaler=name), model)
+        for name in AUTO_ORDER
+        if possible.get(name, True)
+    ]
+    return [*sources, NetworkScaler()] if metric else sources
+
+
+def _source(settings: ScalerSettings, model: LoadedModel) -> ScaleSource:
+    """One source of scale by name."""
+    fit = FitSettings(shift=settings.fit_shift, seed=settings.seed)
+    name = settings.scaler
+    if name == "sparse":
+        return SparseSource(fit)
+    if name == "ground_plane":
+        return GroundPlaneSource(GroundSettings(fit=fit))
+    if name == "motion":
+        return MotionSource(MotionSettings(fit=fit))
+    if name == "slam":
+        return SlamSource(SlamSettings(fit=fit))
+    if name == "fixed":
+        return _fixed_scaler(settings)
+    if name == "focal":
+        if model.info.train_focal is None:
+            raise SettingError(
+                f"scaler is 'focal' but the focal length {model.info.name} was trained with is not "
+                "known; use a metric Depth Anything V2 model, or another scaler"
+            )
+        return FocalSource(model.info.train_focal)
+    if name == "baseline":
+        if not settings.baseline:
+            raise SettingError("scaler is 'baseline' but baseline is 0; give it in metres")
+        return BaselineSource(settings.baseline)
+    raise SettingError(f"scaler is '{name}'; use one of {', '.join(SCALERS)}")
+
+
+def _fixed_scaler(settings: ScalerSettings) -> FixedScaler:
+    if settings.calibration is not None:
+        return FixedScaler.from_calibration(load_calibration(settings.calibration))
+    if not settings.scale:
+        raise SettingError(
+            "scaler is 'fixed' but scale is 0; give scale (and shift), or a calibration file"
+        )
+    return FixedScaler(settings.scale, settings.shift)

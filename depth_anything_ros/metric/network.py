@@ -13,6 +13,8 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.source import Measurement
 
 
 class NetworkScaler:
@@ -29,19 +31,22 @@ class NetworkScaler:
             raise UnmeasurableError("the network gives relative disparity")
         return Measurement(self.name, "metres come from the network", scale=1.0)
 
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        """Take the network's metres as the last resort of `auto`; see `ScaleSource.measure`."""
+        if prediction.kind is not PredictionKind.METRIC_DEPTH:
+            raise UnmeasurableError(
+                "the network gives relative disparity; choose a scaler to get metres"
+            )
+        return Measurement(self.name, "metres come from the network", 1.0)
+
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Pass metres through; see `MetricScaler.scale`."""
-        if prediction.kind is PredictionKind.METRIC_DEPTH:
-            state = ScaleState(
-                method=self.name,
-                quality=Quality.GOOD,
-                reason="metres come from the network",
-                scale=1.0,
-                shift=0.0,
-            )
-            return ScaledDepth(to_metres(prediction, 1.0, 0.0), state)
-        reason = "the network gives relative disparity; choose a scaler to get metres"
-        return ScaledDepth(None, ScaleState("none", Quality.INVALID, reason))
+        try:
+            reason = self.measure(prediction, frame).reason
+        except UnmeasurableError as error:
+            return ScaledDepth(None, ScaleState("none", Quality.INVALID, str(error)))
+        state = ScaleState(self.name, Quality.GOOD, reason, scale=1.0, shift=0.0)
+        return ScaledDepth(to_metres(prediction, 1.0, 0.0), state)
 
     def reset(self) -> None:
         """Nothing is remembered."""

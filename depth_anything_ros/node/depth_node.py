@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import math
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -34,6 +39,9 @@ from depth_anything_ros.node.messages import camera_from_info, image_to_rgb, nan
 from depth_anything_ros.node.notices import Notices
 from depth_anything_ros.node.outputs import CameraOutput, Output
 from depth_anything_ros.node.parameters import NodeParameters, names_at_configure
+from depth_anything_ros.node.scale_services import ScaleServices
+from depth_anything_ros.node.surroundings import Surroundings, affect_surroundings
+from depth_anything_ros.node.transforms import Transforms
 from depth_anything_ros.node.worker import Worker
 from depth_anything_ros.pipeline import Pipeline
 
@@ -67,9 +75,19 @@ class DepthNode(LifecycleNode):
         self._model: LoadedModel | None = None
         self._pipeline: Pipeline | None = None
         self._input: CameraInput | None = None
+        self._surroundings: Surroundings | None = None
         self._output: CameraOutput | None = None
         self._worker: Worker | None = None
         self._last_answer: DepthFrame | None = None
+        self._had_metres = False
+        self._scaling = threading.Lock()
+        self._transforms = Transforms(self)
+        ScaleServices(
+            self,
+            lambda: self._pipeline.scaler if self._pipeline else None,
+            lambda: self._settings.scale_file,
+            self._scaling,
+        )
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics)
@@ -105,12 +123,15 @@ class DepthNode(LifecycleNode):
         result = super().on_activate(state)
         worker = Worker(self._step)
         self._worker = worker
+        self._surroundings = self._listen_around(self._settings)
         self._input = CameraInput(
             self,
             self._settings.image_reliability,
             self._settings.camera_info_timeout,
             self._on_image,
             worker.wake,
+            self._settings.points_timeout,
+            self._points_complete,
         )
         return result
 
@@ -152,11 +173,15 @@ class DepthNode(LifecycleNode):
         if self._input is not None:
             self._input.close()
             self._input = None
+        if self._surroundings is not None:
+            self._surroundings.close()
+            self._surroundings = None
 
     def _free(self) -> None:
         if self._output is not None:
             self._output.close()
         self._output = self._pipeline = self._model = self._last_answer = None
+        self._had_metres = False
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -199,9 +224,15 @@ class DepthNode(LifecycleNode):
         rgb = image_to_rgb(sample.image)
         camera = self._camera(sample, rgb.shape[1], rgb.shape[0])
         stamp = nanoseconds(header.stamp)
-        answer = pipeline.process(Frame(rgb, stamp, header.frame_id, camera))
+        frame = Frame(rgb, stamp, header.frame_id, camera)
+        if self._surroundings is not None:
+            frame = self._surroundings.complete(frame)
+        with self._scaling:
+            answer = pipeline.process(frame)
         self._last_answer = answer
+        self._had_metres = self._had_metres or answer.depth_m is not None
         self._explain(answer, wanted)
+        answer = self._without_metres(answer)
         if output.publish(answer, header, parameters):
             self._statistics.publish((self.get_clock().now().nanoseconds - stamp) * 1e-9)
         else:
@@ -229,14 +260,27 @@ class DepthNode(LifecycleNode):
             return None
         return camera
 
+    def _without_metres(self, answer: DepthFrame) -> DepthFrame:
+        """An answer without scale as `on_invalid` wants it: unknown everywhere, or not at all.
+
+        Where nothing has measured or was asked to measure, there are no metres to speak of.
+        """
+        measuring = self._had_metres or self._settings.scaler not in ("auto", "none", "network")
+        if answer.depth_m is not None or self._settings.on_invalid == "drop" or not measuring:
+            return answer
+        unknown = np.full(answer.prediction.values.shape, np.nan, np.float32)
+        return dataclasses.replace(answer, depth_m=unknown)
+
     def _explain(self, answer: DepthFrame, wanted: set[Output]) -> None:
-        if answer.depth_m is None and wanted & {Output.DEPTH, Output.POINTS}:
+        if answer.scale_state.quality is not Quality.INVALID:
+            return
+        if self._had_metres or self._settings.scaler not in ("auto", "none", "network"):
+            self._notices.warn(f"depth is unknown: {answer.scale_state.reason}")
+        elif wanted & {Output.DEPTH, Output.POINTS}:
             self._notices.warn_once(
                 f"no metres on ~/depth/image and ~/points: {answer.scale_state.reason}; "
                 f"~/{Output.DISPARITY.value} has the relative depth"
             )
-        elif answer.scale_state.quality is Quality.INVALID:
-            self._notices.warn(f"depth is unknown: {answer.scale_state.reason}")
 
     # Operation -------------------------------------------------------------------------------
 
@@ -244,14 +288,19 @@ class DepthNode(LifecycleNode):
         values = {change.name: change.value for change in changes}
         try:
             parameters = self._settings.changed(values)
-            if self._pipeline is not None:
+            changed = _scaler_settings(parameters) != _scaler_settings(self._settings)
+            if changed and self._pipeline is not None:
                 scaler = self._make_scaler(parameters)
-                if _scaler_settings(parameters) != _scaler_settings(self._settings):
-                    self._pipeline = Pipeline(self._pipeline.estimator, scaler)
+                self._pipeline = Pipeline(self._pipeline.estimator, scaler)
+            if self._surroundings is not None and affect_surroundings(values):
+                around = self._listen_around(parameters)
+                self._surroundings.close()
+                self._surroundings = around
         except DepthAnythingError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings = parameters
         if self._input is not None:
+            self._input.points_timeout = parameters.points_timeout
             self._input.set_reliability(parameters.image_reliability)
             self._input.info_timeout = parameters.camera_info_timeout
         later = names_at_configure(values)
@@ -264,9 +313,21 @@ class DepthNode(LifecycleNode):
             raise SettingError("no model is loaded; configure the node first")
         return make_scaler(_scaler_settings(parameters), self._model)
 
+    def _listen_around(self, parameters: NodeParameters) -> Surroundings:
+        return Surroundings(self, parameters, self._transforms, self._notices, self._wake)
+
+    def _wake(self) -> None:
+        if self._worker is not None:
+            self._worker.wake()
+
+    def _points_complete(self, stamp: int) -> bool:
+        return self._surroundings is None or self._surroundings.are_complete(stamp)
+
     def _match_reliability(self) -> None:
         if self._input is not None:
             self._input.match_reliability()
+        if self._surroundings is not None:
+            self._surroundings.match()
 
     def _publish_diagnostics(self) -> None:
         model, answer = self._model, self._last_answer
@@ -293,7 +354,17 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
 
 
 def _scaler_settings(parameters: NodeParameters) -> ScalerSettings:
-    return ScalerSettings(scaler=parameters.scaler, scale=parameters.scale, shift=parameters.shift)
+    given = parameters.scale > 0 or not parameters.scale_file
+    return ScalerSettings(
+        scaler=parameters.scaler,
+        scale=parameters.scale,
+        shift=parameters.shift,
+        calibration=None if given else Path(parameters.scale_file).expanduser(),
+        baseline=parameters.baseline,
+        fit_shift={"auto": None, "true": True, "false": False}[parameters.fit_shift],
+        refinement=parameters.refinement,
+        max_age=math.inf if parameters.on_invalid == "hold" else parameters.scale_max_age,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

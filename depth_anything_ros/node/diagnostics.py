@@ -10,7 +10,7 @@ from collections import Counter, deque
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
-from depth_anything_ros.frames import Quality, ScaleState
+from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
 
 _LATENCIES_KEPT = 300
 _LEVELS = {
@@ -93,6 +93,28 @@ def scale_values(state: ScaleState) -> dict[str, str]:
         "inliers": str(state.inliers),
         **{name: f"{value:.6g}" for name, value in numbers.items() if math.isfinite(value)},
     }
+
+
+def scale_status(name: str, answer: DepthFrame) -> DiagnosticStatus:
+    """The scale state of one answer as `~/scale_state` has it.
+
+    Args:
+        name: Name of the status.
+        answer: Depth of one image.
+
+    Returns:
+        OK while the metres are good, WARN when they are held or missing.
+    """
+    state = answer.scale_state
+    stamp = answer.frame.stamp
+    values = {**scale_values(state), "stamp": f"{stamp // 10**9}.{stamp % 10**9:09d}"}
+    return DiagnosticStatus(
+        level=_LEVELS[state.quality],
+        name=name,
+        message=f"{state.quality.value}: {state.reason}",
+        hardware_id=answer.frame.frame_id,
+        values=[KeyValue(key=key, value=value) for key, value in values.items()],
+    )
 
 
 def camera_status(

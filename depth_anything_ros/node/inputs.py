@@ -38,6 +38,8 @@ class CameraInput:
         info_timeout: float,
         on_image: Callable[[bool], None],
         wake: Callable[[], None],
+        points_timeout: float = 0.0,
+        points_complete: Callable[[int], bool] = lambda stamp: True,
     ) -> None:
         """Subscribe to `image` and `camera_info`.
 
@@ -47,10 +49,14 @@ class CameraInput:
             info_timeout: Seconds an image waits for its camera_info.
             on_image: Called with every image; True when it replaced one nobody had taken.
             wake: Called when something new may make a sample ready.
+            points_timeout: Seconds an image waits for the points of its moment.
+            points_complete: Tells whether the points of a stamp have come.
         """
         self.info_timeout = info_timeout
         self._on_image = on_image
         self._wake = wake
+        self.points_timeout = points_timeout
+        self.points_complete = points_complete
         self._lock = threading.Lock()
         self._image: Image | None = None
         self._arrival = 0.0
@@ -77,23 +83,32 @@ class CameraInput:
         """Take the newest image if it is ready.
 
         Returns:
-            The sample, or None; and when an image waits for its camera_info, the seconds after
-            which it will be given without one.
+            The sample, or None; and when an image waits for its camera_info or points, the
+            seconds after which it will be given without them.
         """
-        # Asked before the lock is taken: the graph query must not hold up the callbacks.
-        info_expected = self._camera_infos.has_publisher
         with self._lock:
-            image = self._image
-            if image is None:
-                return None, None
+            image, waited = self._image, time.monotonic() - self._arrival
+        if image is None:
+            return None, None
+        info = self._info_of(image)
+        missing_info = info is None and self._camera_infos.has_publisher
+        if missing_info and waited < self.info_timeout:
+            return None, self.info_timeout - waited
+        if waited < self.points_timeout and not self.points_complete(
+            nanoseconds(image.header.stamp)
+        ):
+            return None, self.points_timeout - waited
+        with self._lock:
+            if self._image is image:
+                self._image = None
+                return CameraSample(image, info), None
+        return None, 0.0
+
+    def _info_of(self, image: Image) -> CameraInfo | None:
+        """The camera_info of the same stamp, else the newest of the same frame."""
+        with self._lock:
             info = self._infos.get(nanoseconds(image.header.stamp))
-            if info is None:
-                info = self._newest_info.get(image.header.frame_id)
-            waited = time.monotonic() - self._arrival
-            if info is None and info_expected and waited < self.info_timeout:
-                return None, self.info_timeout - waited
-            self._image = None
-            return CameraSample(image, info), None
+            return info or self._newest_info.get(image.header.frame_id)
 
     def close(self) -> None:
         """Unsubscribe and forget what was received."""

@@ -1,10 +1,11 @@
-"""What goes out for one camera: depth, camera_info, cloud, disparity and preview."""
+"""What goes out for one camera: depth, camera_info, cloud, disparity, preview, scale state."""
 
 from __future__ import annotations
 
 import enum
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -14,6 +15,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
 from depth_anything_ros.frames import DepthFrame, FloatImage, PredictionKind, RgbImage
 from depth_anything_ros.geometry.cloud import build_cloud
+from depth_anything_ros.node.diagnostics import scale_status
 from depth_anything_ros.node.messages import (
     cloud_to_message,
     depth_to_image,
@@ -32,6 +34,7 @@ class Output(enum.Enum):
     POINTS = "points"
     DISPARITY = "disparity/image"
     PREVIEW = "depth/preview"
+    SCALE_STATE = "scale_state"
 
 
 _TYPES = {
@@ -40,6 +43,7 @@ _TYPES = {
     Output.POINTS: PointCloud2,
     Output.DISPARITY: Image,
     Output.PREVIEW: Image,
+    Output.SCALE_STATE: DiagnosticStatus,
 }
 
 
@@ -93,7 +97,9 @@ class CameraOutput:
 
     def _message(
         self, output: Output, answer: DepthFrame, header: Header, parameters: NodeParameters
-    ) -> Image | CameraInfo | PointCloud2 | None:
+    ) -> Image | CameraInfo | PointCloud2 | DiagnosticStatus | None:
+        if output is Output.SCALE_STATE:
+            return scale_status(f"{self._node.get_fully_qualified_name()}: scale", answer)
         frame, depth_m = answer.frame, answer.depth_m
         relative = answer.prediction.kind is PredictionKind.RELATIVE_DISPARITY
         if output is Output.DISPARITY:

@@ -17,6 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.factory import SCALERS
 
 _LARGEST = 1e9
 
@@ -83,9 +84,10 @@ class NodeParameters:
     )
     scaler: str = _parameter(
         "auto",
-        "How network depth becomes metres: auto, none, network (a metric model as it is) or fixed "
-        "(scale and shift below).",
-        choices=("auto", "none", "network", "fixed"),
+        "How network depth becomes metres. auto: the best that can measure, in the order sparse, "
+        "motion, slam, ground_plane, focal, baseline, fixed, network. none: not at all. network: "
+        "a metric model as it is.",
+        choices=SCALERS,
     )
     scale: float = _parameter(
         0.0,
@@ -96,6 +98,114 @@ class NodeParameters:
     )
     shift: float = _parameter(
         0.0, "Scaler fixed: the shift that goes with scale.", minimum=-_LARGEST, maximum=_LARGEST
+    )
+    scale_file: str = _parameter(
+        "",
+        "Calibration file: ~/scale/save writes it, ~/scale/load and scaler fixed read it "
+        "(in place of scale and shift).",
+    )
+    baseline: float = _parameter(
+        0.0,
+        "Scaler baseline: virtual stereo baseline in metres of a relative model, in "
+        "Z = f * B / disparity; 0 means not given.",
+        minimum=0.0,
+        maximum=_LARGEST,
+    )
+    fit_shift: str = _parameter(
+        "auto",
+        "Whether a shift is fitted beside the scale; auto: for relative models only.",
+        choices=("auto", "true", "false"),
+    )
+    refinement: str = _parameter(
+        "local",
+        "local lets measured points correct the depth around them, none applies scale and shift "
+        "only.",
+        choices=("local", "none"),
+    )
+    scale_max_age: float = _parameter(
+        2.0,
+        "Seconds for which a scale is used without a fresh measurement.",
+        minimum=0.01,
+        maximum=_LARGEST,
+    )
+    on_invalid: str = _parameter(
+        "nan",
+        "What goes out while there is no valid scale: nan (depth is NaN everywhere), hold (the "
+        "last scale for ever) or drop (nothing).",
+        choices=("nan", "hold", "drop"),
+    )
+    cloud_topics: tuple[str, ...] = _parameter(
+        ("points",), "Scaler sparse: PointCloud2 topics (LiDAR, map points)."
+    )
+    scan_topics: tuple[str, ...] = _parameter(("",), "Scaler sparse: LaserScan topics.")
+    range_topics: tuple[str, ...] = _parameter(
+        ("",), "Scaler sparse: Range topics with a beam narrower than 0.2 rad."
+    )
+    depth_topics: tuple[str, ...] = _parameter(
+        ("",), "Scaler sparse: depth images (32FC1 or 16UC1) with a camera_info beside them."
+    )
+    points_slop: float = _parameter(
+        0.1,
+        "Seconds between an image and the points used for it, at most.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    points_timeout: float = _parameter(
+        0.0,
+        "Seconds an image waits until every point sensor has sent something as new as it.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    sensor_extrinsics: str = _parameter(
+        "",
+        "Where sensors stand, instead of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings their "
+        "points into the optical frame; for several, {topic: [...], other_topic: [...]}.",
+    )
+    fixed_frame: str = _parameter(
+        "",
+        "Frame that stands still (odom): points are moved by the robot's motion between their "
+        "time and the image's, and scaler motion takes camera poses from tf2.",
+    )
+    tf_timeout: float = _parameter(
+        0.05, "Seconds to wait for a transform.", minimum=0.0, maximum=10.0
+    )
+    odometry_topic: str = _parameter(
+        "odom", "Scalers motion and slam: nav_msgs/Odometry of the robot in metres."
+    )
+    slam_pose_topic: str = _parameter(
+        "slam/pose", "Scaler slam: poses of the optical frame in the SLAM map."
+    )
+    slam_pose_type: str = _parameter(
+        "pose",
+        "Scaler slam: message of slam_pose_topic: PoseStamped, Odometry or Path.",
+        choices=("pose", "odometry", "path"),
+    )
+    slam_points_topic: str = _parameter(
+        "slam/points", "Scaler slam: PointCloud2 of map points in the SLAM map."
+    )
+    base_frame: str = _parameter(
+        "base_footprint", "Scaler ground_plane: frame on the ground, z up (REP-120)."
+    )
+    camera_height: float = _parameter(
+        0.0,
+        "Scaler ground_plane: metres from the ground to the camera; 0 takes tf2's base_frame.",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    camera_pitch_deg: float = _parameter(
+        0.0,
+        "Scaler ground_plane, with camera_height: degrees the camera looks down.",
+        minimum=-90.0,
+        maximum=90.0,
+    )
+    camera_roll_deg: float = _parameter(
+        0.0,
+        "Scaler ground_plane, with camera_height: degrees the camera leans to the right.",
+        minimum=-180.0,
+        maximum=180.0,
+    )
+    imu_topic: str = _parameter(
+        "", "Scaler ground_plane: sensor_msgs/Imu whose gravity gives the attitude; empty: none."
     )
     image_reliability: str = _parameter(
         "auto",
@@ -152,8 +262,10 @@ class NodeParameters:
                 f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
                 "max_range must be larger, or 0 for no limit"
             )
-        if self.scaler == "fixed" and not self.scale:
-            raise SettingError("scaler is 'fixed' but scale is 0; give scale (and shift)")
+        if self.scaler == "fixed" and not self.scale and not self.scale_file:
+            raise SettingError(
+                "scaler is 'fixed' but scale is 0; give scale (and shift), or scale_file"
+            )
 
     @property
     def range_limits(self) -> tuple[float, float]:
@@ -174,7 +286,7 @@ class NodeParameters:
         """
         known = {field.name for field in dataclasses.fields(self)}
         return dataclasses.replace(
-            self, **{name: value for name, value in values.items() if name in known}
+            self, **{name: _plain(value) for name, value in values.items() if name in known}
         )
 
     @classmethod
@@ -191,10 +303,11 @@ class NodeParameters:
             SettingError: A start value is impossible.
             rclpy.exceptions.ParameterException: A start value has another type or is out of range.
         """
-        values = {
-            field.name: node.declare_parameter(field.name, field.default, _descriptor(field)).value
-            for field in dataclasses.fields(cls)
-        }
+        values = {}
+        for field in dataclasses.fields(cls):
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            declared = node.declare_parameter(field.name, default, _descriptor(field))
+            values[field.name] = _plain(declared.value)
         return cls(**values)
 
 
@@ -237,6 +350,11 @@ def parameters_yaml() -> str:
         lines += [f"    # {line}" for line in textwrap.wrap(text, 92)]
         lines.append(f"    {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """A parameter's value as the dataclass keeps it: arrays as tuples."""
+    return tuple(value) if isinstance(value, (list, tuple)) else value
 
 
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:

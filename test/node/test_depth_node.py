@@ -363,6 +363,10 @@ def test_an_impossible_start_parameter_is_one_clear_line(start: Start, metric_mo
     assert "Traceback" not in node.log
 
 
+def published(consumer: Consumer, topic: str) -> bool:
+    return consumer.node.count_publishers(topic) > 0
+
+
 def test_quality_of_service_can_be_overridden(
     start: Start, consumer: Consumer, metric_model: Path
 ) -> None:
@@ -372,8 +376,10 @@ def test_quality_of_service_can_be_overridden(
         **{"qos_overrides./depth_anything/depth/image.publisher.reliability": "best_effort"},
     )
     topic = "/depth_anything/depth/image"
-    consumer.wait(lambda: consumer.node.count_publishers(topic) > 0, 30, "no publisher")
+    others = "/depth_anything/points"
+    for name in (topic, others):
+        consumer.wait(partial(published, consumer, name), 30, f"no publisher of {name}")
     offered = consumer.node.get_publishers_info_by_topic(topic)[0].qos_profile
     assert offered.reliability.name == "BEST_EFFORT"
-    points = consumer.node.get_publishers_info_by_topic("/depth_anything/points")[0]
+    points = consumer.node.get_publishers_info_by_topic(others)[0]
     assert points.qos_profile.reliability.name == "RELIABLE"

@@ -19,10 +19,11 @@ def test_the_parameter_file_is_the_code_s() -> None:
         "run `python -m depth_anything_ros.node.parameters > config/depth_anything.yaml`"
     )
     values = yaml.safe_load(CONFIG.read_text())["/**"]["ros__parameters"]
-    assert NodeParameters(**values) == NodeParameters()
+    assert NodeParameters().changed(values) == NodeParameters()
     for name, value in values.items():
         # rclpy refuses an int for a double parameter, so the file must keep the type.
-        assert type(value) is type(getattr(NodeParameters(), name)), name
+        default = getattr(NodeParameters(), name)
+        assert type(value) is (list if isinstance(default, tuple) else type(default)), name
 
 
 def test_every_parameter_is_described() -> None:

@@ -1,0 +1,82 @@
+"""Services that freeze, reset, save and load a scale."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from depth_anything_ros.errors import DepthAnythingError, InputError
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.scaler import MetricScaler
+
+
+class ScaleServices:
+    """`~/scale/freeze` (SetBool), `~/scale/reset`, `~/scale/save`, `~/scale/load` (Trigger)."""
+
+    def __init__(
+        self,
+        node: Node,
+        scaler: Callable[[], MetricScaler | None],
+        path: Callable[[], str],
+        lock: threading.Lock,
+    ) -> None:
+        """Offer the services.
+
+        Args:
+            node: The node to offer them with.
+            scaler: Gives the scaler in use, or None before the node is configured.
+            path: Gives the file to save to and load from, or an empty text.
+            lock: Held by whoever uses the scaler.
+        """
+        self._scaler = scaler
+        self._path = path
+        self._lock = lock
+        node.create_service(SetBool, "~/scale/freeze", self._freeze)
+        node.create_service(Trigger, "~/scale/reset", self._reset)
+        node.create_service(Trigger, "~/scale/save", self._save)
+        node.create_service(Trigger, "~/scale/load", self._load)
+
+    def _freeze(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        return self._answer(
+            response,
+            lambda: self._live().freeze(request.data),
+            "frozen" if request.data else "follows measurements",
+        )
+
+    def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: self._live().reset(), "forgotten; measuring anew")
+
+    def _save(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: self._live().save(self._file()), "saved")
+
+    def _load(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, lambda: self._live().load(self._file()), "loaded and frozen")
+
+    def _live(self) -> LiveScaler:
+        scaler = self._scaler()
+        if scaler is None:
+            raise InputError("no scaler yet: the node is not configured")
+        if not isinstance(scaler, LiveScaler):
+            raise InputError(f"scaler {scaler.name} measures nothing; set parameter scaler")
+        return scaler
+
+    def _file(self) -> Path:
+        if not self._path():
+            raise InputError("parameter scale_file is empty; set it to the file to use")
+        return Path(self._path()).expanduser()
+
+    def _answer(self, response: Any, action: Callable[[], None], done: str) -> Any:
+        """Fill a response of either service type."""
+        try:
+            with self._lock:
+                action()
+        except DepthAnythingError as error:
+            response.success, response.message = False, str(error)
+        else:
+            response.success, response.message = True, done
+        return response
