@@ -23,6 +23,7 @@ _MAX_POINTS = 2048
 _ITERATIONS = 10
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
 _INLIER_SPREADS = 3.0
+_FACTOR_OF_TWO = 0.693  # however bad the network, a point off by that does not agree
 _SMALLEST_SPREAD = 1e-9
 _SAME_VALUE = 1e-3
 _CONVERGED = 1e-8
@@ -163,7 +164,7 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
             "nearer; check extrinsics and calibration"
         )
     few_error = np.abs(_log_error(few_x, few_y, scale, shift))
-    tolerance = _INLIER_SPREADS * _spread(few_error)
+    tolerance = min(_INLIER_SPREADS * _spread(few_error), _FACTOR_OF_TWO)
     inliers = np.abs(_log_error(x, y, scale, shift)) <= tolerance
     if np.mean(inliers) < settings.min_inlier_share:
         raise UnmeasurableError(

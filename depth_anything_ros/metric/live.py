@@ -86,6 +86,11 @@ class LiveScaler:
         self._tracker.reset()
         self._start_over()
 
+    @property
+    def frozen(self) -> bool:
+        """Whether measurements are ignored."""
+        return self._tracker.frozen
+
     def freeze(self, on: bool = True) -> None:
         """Keep the present scale whatever is measured, or follow measurements again.
 

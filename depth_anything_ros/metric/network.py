@@ -13,8 +13,6 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.source import Measurement
-from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
 
 
 class NetworkScaler:
@@ -28,16 +26,10 @@ class NetworkScaler:
     def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
         """Take the network's word as the last resort; see `ScaleSource.measure`."""
         if prediction.kind is not PredictionKind.METRIC_DEPTH:
-            raise UnmeasurableError("the network gives relative disparity")
-        return Measurement(self.name, "metres come from the network", scale=1.0)
-
-    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
-        """Take the network's metres as the last resort of `auto`; see `ScaleSource.measure`."""
-        if prediction.kind is not PredictionKind.METRIC_DEPTH:
             raise UnmeasurableError(
                 "the network gives relative disparity; choose a scaler to get metres"
             )
-        return Measurement(self.name, "metres come from the network", 1.0)
+        return Measurement(self.name, "metres come from the network", scale=1.0)
 
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Pass metres through; see `MetricScaler.scale`."""

@@ -24,6 +24,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fixed import FixedScaler
 from depth_anything_ros.metric.ground_plane import GroundPlaneSource
 from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.network import NetworkScaler
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.scene import SceneCut
 from depth_anything_ros.metric.source import ScaleSource
@@ -168,6 +169,16 @@ def test_auto_takes_the_best_source_says_why_and_changes_over_without_a_jump() -
     assert step < 0.05
 
 
+def test_a_metric_network_is_its_own_last_resort() -> None:
+    scaler = LiveScaler([SparseSource(), NetworkScaler()], switch_after=0.25)
+    alone = scaler.scale(metric(DEPTH, 1.4), at(0)).state
+    assert (alone.method, alone.scale, alone.quality) == ("network", 1.0, Quality.GOOD)
+    assert "sparse: no measured points" in alone.reason
+    for i in range(1, 20):
+        state = scaler.scale(metric(DEPTH, 1.4), at(i, points=POINTS)).state
+    assert (state.method, state.scale) == ("sparse", pytest.approx(1.4, rel=1e-5))
+
+
 def test_save_load_freeze_and_reset(tmp_path: Path) -> None:
     scaler = LiveScaler([SparseSource()])
     scaler.scale(PREDICTION, at(0, points=POINTS))
@@ -180,6 +191,7 @@ def test_save_load_freeze_and_reset(tmp_path: Path) -> None:
     assert other.scale(PREDICTION, at(51, points=doubled)).state.scale == pytest.approx(
         0.05, rel=1e-4
     )
+    assert other.frozen
     other.freeze(False)
     for i in range(52, 57):
         state = other.scale(PREDICTION, at(i, points=doubled)).state
