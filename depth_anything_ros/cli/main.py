@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import demo, export, models, run
+from depth_anything_ros.cli import demo, evaluate, export, models, run, vote
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -21,6 +21,8 @@ app.command("run")(run.run)
 app.add_typer(models.app, name="models")
 app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.add_typer(evaluate.app, name="eval")
+app.command("vote")(vote.vote)
 
 
 def main() -> None:
