@@ -1,0 +1,141 @@
+"""Constants worth keeping, estimated from a whole recording: scale and shift, height and attitude.
+
+What one frame measures is noisy; the median over many frames is not, and a few wrong frames do not
+move it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_anything_ros.frames import FloatArray, Plane, PredictionKind
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.fixed import Calibration
+from depth_anything_ros.metric.source import Measurement
+
+_STREAM = 5  # apart from other users of the same seed
+_TRIPLES = 300
+_JUDGES = 2000
+_TOLERANCE = 0.02
+_MIN_POINTS = 30
+_MIN_SHARE = 0.05
+
+
+def pooled_scale(
+    measured: Sequence[Measurement], values: tuple[float, float], kind: PredictionKind
+) -> Calibration:
+    """The scale and shift that lie in the middle of those of many frames.
+
+    Scale and shift trade off, so their medians need not fit together; the medians of what the
+    frames make of two network values do.
+
+    Args:
+        measured: One measurement per frame.
+        values: A low and a high value of the network, typical of the recording.
+        kind: Kind of the network.
+
+    Returns:
+        The calibration.
+
+    Raises:
+        UnmeasurableError: There is no measurement, or the frames contradict each other.
+    """
+    if not measured:
+        raise UnmeasurableError("no frame of the recording gave a scale")
+    low, high = values
+    scales = np.array([each.scale for each in measured])
+    shifts = np.array([each.shift for each in measured])
+    if not shifts.any():
+        return Calibration(kind, float(np.median(scales)), 0.0, measured[0].method)
+    at_low, at_high = np.median(scales * low + shifts), np.median(scales * high + shifts)
+    scale = float((at_high - at_low) / (high - low)) if high > low else 0.0
+    if not scale > 0:
+        raise UnmeasurableError("the frames of the recording contradict each other")
+    return Calibration(kind, scale, float(at_low - scale * low), measured[0].method)
+
+
+@dataclass(frozen=True)
+class CameraStand:
+    """How a camera stands over level ground.
+
+    Attributes:
+        height: Metres above the ground.
+        pitch_deg: Degrees the camera looks down.
+        roll_deg: Degrees it is turned clockwise about its optical axis.
+    """
+
+    height: float
+    pitch_deg: float
+    roll_deg: float
+
+
+def stand_over(ground: Plane) -> CameraStand:
+    """Height and attitude of a camera from the ground plane in its optical frame.
+
+    The up direction of a camera pitched down by p and then rolled clockwise by r is
+    (-sin r cos p, -cos r cos p, -sin p) in the optical frame (REP-103: x right, y down, z forward).
+
+    Args:
+        ground: The plane, its normal pointing up.
+
+    Returns:
+        How the camera stands.
+    """
+    x, y, z = ground.normal
+    return CameraStand(
+        height=ground.offset,
+        pitch_deg=math.degrees(math.asin(min(max(-z, -1.0), 1.0))),
+        roll_deg=math.degrees(math.atan2(-x, -y)),
+    )
+
+
+def ground_of_points(points: FloatArray, max_tilt_deg: float = 35.0, seed: int = 0) -> Plane:
+    """The ground plane among metric points of the optical frame (LiDAR, depth camera).
+
+    Random triples of points span candidate planes; the one wins that holds most points and has
+    fewest below it. Then least squares over its points (smallest singular vector).
+
+    Args:
+        points: Nx3 metres in the optical frame.
+        max_tilt_deg: Largest angle between the ground's normal and the image's upward direction.
+        seed: Of the triples.
+
+    Returns:
+        The plane, its normal pointing up and its offset the camera's height.
+
+    Raises:
+        UnmeasurableError: No such plane is among the points.
+    """
+    points = points[np.isfinite(points).all(axis=1)]
+    if len(points) < _MIN_POINTS:
+        raise UnmeasurableError(f"{len(points)} points are too few to find the ground in")
+    rng = np.random.default_rng((seed, _STREAM))
+    corners = points[rng.integers(0, len(points), (3, _TRIPLES))]
+    normals = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    lengths = np.linalg.norm(normals, axis=1)
+    normals /= np.maximum(lengths, 1e-12)[:, None]
+    normals *= -np.sign(normals[:, 1])[:, None]
+    offsets = -(normals * corners[0]).sum(axis=1)
+    sound = (lengths > 1e-6) & (-normals[:, 1] >= math.cos(math.radians(max_tilt_deg)))
+    sound &= offsets > 0
+    if not sound.any():
+        raise UnmeasurableError("no plane below the camera is level enough to be the ground")
+    normals, offsets = normals[sound], offsets[sound]
+    judges = points[rng.permutation(len(points))[:_JUDGES]]
+    above = (normals @ judges.T + offsets[:, None]) / offsets[:, None]
+    votes = (np.abs(above) < _TOLERANCE).sum(axis=1) - (above < -2 * _TOLERANCE).sum(axis=1)
+    best = int(np.argmax(votes))
+    normal, offset = normals[best], float(offsets[best])
+    for _ in range(3):
+        held = points[np.abs(points @ normal + offset) < _TOLERANCE * offset]
+        if len(held) < max(_MIN_SHARE * len(points), _MIN_POINTS):
+            raise UnmeasurableError("too few points lie on one level plane to call it the ground")
+        centre = held.mean(axis=0)
+        normal = np.linalg.svd(held - centre, full_matrices=False)[2][2]
+        normal = normal * -np.sign(normal[1])
+        offset = float(-normal @ centre)
+    return Plane((float(normal[0]), float(normal[1]), float(normal[2])), offset)
