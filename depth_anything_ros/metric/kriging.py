@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import blas, lapack
 
 Floats = npt.NDArray[np.float32]
 
@@ -73,6 +72,8 @@ class Field:
         Returns:
             len(v) x len(u) x len(layers) float32.
         """
+        from scipy.linalg import blas
+
         grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2).astype(np.float32)
         over_image = np.exp(_distance(grid, self.centres) * np.float32(-1 / REACH_UV))
         over_layers = _surface_kernel(layers, self.centres[:, 2], self.reach_l)
@@ -90,6 +91,8 @@ def fit_field(places: Floats, values: Floats) -> Field | None:
     Returns:
         The field, or None when no field predicts left-out samples better than zero does.
     """
+    from scipy.linalg import lapack
+
     gross = _gross_share(places[:_MAX_CENTRES], values[:_MAX_CENTRES])
     if gross > _MANY:
         agree = _agreeing(places, values)
@@ -150,6 +153,8 @@ def _left_out(kernel: Floats, noise: Floats, values: Floats) -> tuple[Floats, Fl
     Rasmussen and Williams, eq. 5.12: with A = (K + noise)^-1 the residual is (A y)_i / A_ii and
     the variance 1 / A_ii; the sample's own noise is taken out of the latter.
     """
+    from scipy.linalg import lapack
+
     matrix = kernel.copy()
     matrix[np.diag_indices_from(matrix)] += noise
     factor, _ = lapack.spotrf(matrix, lower=1, overwrite_a=1)

@@ -86,6 +86,30 @@ def test_bad_points_end_in_a_reason_never_in_an_exception() -> None:
         print(scaled.state.reason)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_a_sensor_delivers_metres_are_positive_or_unknown(seed: int) -> None:
+    """Few points, all at one pixel, infinite, wild; networks that give nothing or a constant."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    points = sample(DEPTH, count, seed)
+    z = points.z * np.exp(rng.choice([0.01, 0.3, 1.5]) * rng.standard_normal(count))
+    z[: rng.choice([0, count // 2])] = np.inf
+    u = points.u + rng.uniform(-0.5, 0.5, count) if seed % 7 else np.full(count, 5.0)
+    prediction = PREDICTION if seed % 2 else metric(DEPTH, 1.3)
+    values = prediction.values.copy()
+    values[rng.random(values.shape) < rng.choice([0.0, 0.3, 1.0])] = rng.choice([np.nan, 0, 2.0])
+    scaled = LiveScaler([SparseSource()]).scale(
+        Prediction(values, prediction.kind, prediction.input_size),
+        at(0, points=SparsePoints(u, points.v, z)),
+    )
+    if scaled.depth_m is None:
+        assert scaled.state.quality is Quality.INVALID and scaled.state.reason
+    else:
+        known = scaled.depth_m[~np.isnan(scaled.depth_m)]
+        assert np.isfinite(known).all() and (known > 0).all()
+
+
 def test_time_that_jumps_back_starts_anew() -> None:
     scaler = LiveScaler([SparseSource()])
     for i in range(5):
