@@ -17,15 +17,15 @@ from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, SparsePoints
 
 _STREAM = 1  # apart from other users of the same seed
-_PAIRS = 128
-_JUDGES = 256
-_MAX_POINTS = 2048
+_PAIRS = 128  # with half the points wrong, some 30 pairs are right
+_JUDGES = 256  # points that tell good pairs from bad
+_MAX_POINTS = 2048  # more do not make the fit better than the network is
 _ITERATIONS = 10
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
 _INLIER_SPREADS = 3.0
 _FACTOR_OF_TWO = 0.693  # however bad the network, a point off by that does not agree
 _SMALLEST_SPREAD = 1e-9
-_SAME_VALUE = 1e-3
+_SAME_VALUE = 1e-3  # relative range of values within which all count as one
 _CONVERGED = 1e-8
 
 

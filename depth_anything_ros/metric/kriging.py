@@ -34,11 +34,12 @@ NOISES = (0.003, 0.03)
 GROSS = 0.5
 """Difference from which on a sample counts as grossly wrong, and a left-out one as no worse."""
 
-_CUT = 2.5
-_NEIGHBOURS = 12
-_ROUNDS = 2
-_FEW = 0.03
-_MANY = 0.15
+# Own choices, made on real frames for robustness (below) and cost (the last two).
+_CUT = 2.5  # standard deviations where doubt about a sample sets in
+_NEIGHBOURS = 12  # whose median a sample is compared with
+_ROUNDS = 2  # of reweighting
+_FEW = 0.03  # share of gross samples up to which none is doubted: edges look gross too
+_MANY = 0.15  # share from which on gross samples are dropped before anything else
 _MAX_CENTRES = 256
 _MAX_JUDGES = 128
 

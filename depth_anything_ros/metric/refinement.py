@@ -22,17 +22,19 @@ MIN_POINTS = 8
 """Fewer points than this cannot tell a trend from chance."""
 
 _STREAM = 2  # apart from other users of the same seed
+# Own choices for cost: how many points are looked at, and on how coarse a grid.
 _MAX_POINTS = 8_000
 _FIELD_POINTS = 1_000
 _MAX_WIDTH = 320
 _LATTICE_NODES = 1_200
 _LAYERS = np.linspace(0, 1, 8, dtype=np.float32)
-_MAX_LOG = 2.0
-_GATE = 4.0
 _WINDOW = 3
-_SAME_SURFACE = 0.1
-_OWN_WEIGHT = 3.0
-_DOUBTS = (0.1, 0.5, 2.0, 8.0)
+# Own choices for accuracy.
+_MAX_LOG = 2.0  # a point off by more than e^2 says nothing about the network
+_GATE = 4.0  # standard deviations where a residual contradicts its neighbours
+_SAME_SURFACE = 0.1  # step of the layer over which neighbours lose touch
+_OWN_WEIGHT = 3.0  # of a cell's own points against those of a cell next to it
+_DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
 
 
 def refine(depth_m: FloatImage, points: SparsePoints, seed: int = 0) -> FloatImage:
