@@ -44,7 +44,7 @@ def boundary_f1(predicted: FloatImage, true: FloatImage) -> float:
         # The harmonic mean of hits / edges and hits / true edges.
         total += ratio * 2 * hits / count
         weights += ratio
-    return total / weights if weights else float("nan")
+    return float(total / weights) if weights else float("nan")
 
 
 def _log_steps(

@@ -86,8 +86,9 @@ def key_points(rgb: RgbImage) -> list[Point]:
     shrink = min(1.0, _SUPERPIXEL_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    # SLICO, SLIC's form without a compactness to choose: noise and texture keep their superpixels.
     labels: npt.NDArray[np.int64] = segmentation.slic(
-        small, n_segments=_SUPERPIXELS, start_label=1, channel_axis=-1
+        small, n_segments=_SUPERPIXELS, sigma=1, slic_zero=True, start_label=1, channel_axis=-1
     )
     points = []
     for label in range(1, int(labels.max()) + 1):

@@ -202,7 +202,8 @@ function draw() {
   canvas.width = canvas.clientWidth; canvas.height = canvas.clientHeight;
   if (!picture) {
     pen.fillStyle = "#e8e8e8"; pen.font = "24px system-ui"; pen.textAlign = "center";
-    const text = state.ended ? "Finished. This window can be closed." : "All pairs are settled.";
+    const text = state.ended ? "Finished. This window can be closed."
+      : state.open ? "This image cannot be read; space passes it." : "All pairs are settled.";
     pen.fillText(text, canvas.width / 2, canvas.height / 2);
     return;
   }
@@ -229,8 +230,7 @@ async function show(next) {
   if (state.open) {
     const image = new Image();
     image.src = "/image/" + state.id;
-    await image.decode();
-    picture = image;
+    picture = await image.decode().then(() => image, () => null);
   }
   draw();
 }
@@ -243,9 +243,10 @@ async function post(path, body) {
 
 addEventListener("keydown", async (event) => {
   const back = event.key === "Backspace" && past.length;
-  const verdict = state.open ? verdicts[event.key] : undefined;
+  const shown = picture || event.key === " ";
+  const verdict = state.open && shown ? verdicts[event.key] : undefined;
   const end = event.key === "Enter" && state.open === 0;
-  if (busy || event.repeat || !(back || verdict || end)) return;
+  if (busy || state.ended || event.repeat || !(back || verdict || end)) return;
   event.preventDefault();
   busy = true;
   try {
