@@ -77,6 +77,7 @@ class ScalerSettings:
         calibration: For "fixed": file that was saved before, in place of scale and shift.
         baseline: For "baseline": virtual baseline in metres; 0 means not given.
         fit_shift: Fit a shift beside the scale; None means for relative networks only.
+        min_points: Fewest measured points that are trusted.
         refinement: "local" lets measured points correct the depth around them, "none" does not.
         max_age: Seconds for which a scale is held without measurement; may be infinite.
         seed: Of all random choices.
@@ -88,6 +89,7 @@ class ScalerSettings:
     calibration: Path | None = None
     baseline: float = 0.0
     fit_shift: bool | None = None
+    min_points: int = 6
     refinement: str = "local"
     max_age: float = 2.0
     seed: int = 0
@@ -225,7 +227,7 @@ def _auto_sources(settings: ScalerSettings, model: LoadedModel) -> list[ScaleSou
 
 def _source(settings: ScalerSettings, model: LoadedModel) -> ScaleSource:
     """One source of scale by name."""
-    fit = FitSettings(shift=settings.fit_shift, seed=settings.seed)
+    fit = FitSettings(settings.fit_shift, settings.min_points, seed=settings.seed)
     name = settings.scaler
     if name == "sparse":
         return SparseSource(fit)

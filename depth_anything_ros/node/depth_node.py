@@ -361,7 +361,8 @@ def _scaler_settings(parameters: NodeParameters) -> ScalerSettings:
         shift=parameters.shift,
         calibration=None if given else Path(parameters.scale_file).expanduser(),
         baseline=parameters.baseline,
-        fit_shift={"auto": None, "true": True, "false": False}[parameters.fit_shift],
+        fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
+        min_points=parameters.min_points,
         refinement=parameters.refinement,
         max_age=math.inf if parameters.on_invalid == "hold" else parameters.scale_max_age,
     )

@@ -114,7 +114,13 @@ class NodeParameters:
     fit_shift: str = _parameter(
         "auto",
         "Whether a shift is fitted beside the scale; auto: for relative models only.",
-        choices=("auto", "true", "false"),
+        choices=("auto", "always", "never"),
+    )
+    min_points: int = _parameter(
+        6,
+        "Fewest measured points that are trusted; 1 lets a single Range scale a metric model.",
+        minimum=1,
+        maximum=1_000_000,
     )
     refinement: str = _parameter(
         "local",

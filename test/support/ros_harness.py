@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersAtomically
 from rclpy.node import Node
@@ -35,6 +35,7 @@ OUTPUTS: dict[str, type] = {
     "points": PointCloud2,
     "disparity/image": Image,
     "depth/preview": Image,
+    "scale_state": DiagnosticStatus,
 }
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -99,7 +100,7 @@ class Consumer:
         self._images = node.create_publisher(Image, "image", RELIABLE)
         self._infos = node.create_publisher(CameraInfo, "camera_info", RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._sent = 0
+        self._publishers: dict[str, Any] = {}
 
     def subscribe(self, *outputs: str, node: str = "depth_anything") -> None:
         """Subscribe to some outputs of the depth node."""
@@ -127,10 +128,30 @@ class Consumer:
             self._infos.publish(info)
         self._images.publish(image)
 
-    def header(self) -> Header:
-        """A header stamped with now."""
-        now = self.node.get_clock().now().to_msg()
-        return Header(stamp=Time(sec=now.sec, nanosec=now.nanosec), frame_id=FRAME_ID)
+    def publish(self, topic: str, message: Any) -> None:
+        """Publish any message; the first on a topic waits until the depth node listens to it."""
+        if topic not in self._publishers:
+            self._publishers[topic] = self.node.create_publisher(type(message), topic, RELIABLE)
+            self.wait(lambda: self._reliable_listeners(topic) > 0, 20, f"nobody listens to {topic}")
+            time.sleep(0.5)
+        self._publishers[topic].publish(message)
+
+    def header(self, frame_id: str = FRAME_ID, seconds: float = 0.0) -> Header:
+        """A header stamped with now, or some seconds later."""
+        stamp = self.node.get_clock().now().nanoseconds + round(seconds * 1e9)
+        return Header(stamp=Time(sec=stamp // 10**9, nanosec=stamp % 10**9), frame_id=frame_id)
+
+    def scale_state(self, number: int, timeout: float = 30.0) -> dict[str, str]:
+        """The scale state of the n-th answer (from 1), by name, with its message."""
+        status = self.answers("scale_state", number, timeout)[number - 1]
+        return {**{item.key: item.value for item in status.values}, "message": status.message}
+
+    def _reliable_listeners(self, topic: str) -> int:
+        name = self.node.resolve_topic_name(topic)
+        return sum(
+            listener.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+            for listener in self.node.get_subscriptions_info_by_topic(name)
+        )
 
     def answers(self, output: str, count: int, timeout: float = 30.0) -> list[Any]:
         """Wait until an output has this many messages; all of them."""
@@ -186,13 +207,9 @@ class Consumer:
         return str(response.current_state.label)
 
     def _ready(self) -> bool:
-        listeners = [
-            self.node.get_subscriptions_info_by_topic(topic) for topic in ("/image", "/camera_info")
-        ]
-        reliable = ReliabilityPolicy.RELIABLE
         mine = [s for s in self.node.subscriptions if "/depth_anything/" in s.topic_name]
         return (
-            all(any(one.qos_profile.reliability == reliable for one in some) for some in listeners)
+            all(self._reliable_listeners(topic) > 0 for topic in ("image", "camera_info"))
             and self._images.get_subscription_count() > 0
             and all(self.node.count_publishers(s.topic_name) for s in mine)
         )
