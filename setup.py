@@ -71,7 +71,7 @@ setup(
         "demo": DEMO,
         "train": TRAIN,
         "test": [*TEST, *ROS, *ONNX, *DEMO, "transformers"],
-        "dev": ["ruff", "mypy", "types-PyYAML"],
+        "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],
     },
     entry_points={
         "console_scripts": [

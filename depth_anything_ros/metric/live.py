@@ -6,8 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import Frame, Prediction, Quality, ScaledDepth
+from depth_anything_ros.frames import (
+    FloatImage,
+    Frame,
+    Prediction,
+    Quality,
+    ScaledDepth,
+    SparsePoints,
+)
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
@@ -78,7 +87,7 @@ class LiveScaler:
         depth = to_metres(prediction, state.scale, state.shift)
         fresh = state.quality is Quality.GOOD and not self._tracker.frozen
         if self._refine and fresh and isinstance(measured, Measurement) and measured.points:
-            depth = refine(depth, measured.points, self._seed)
+            depth = self._refined(depth, measured.points)
         return ScaledDepth(depth, state)
 
     def reset(self) -> None:
@@ -123,6 +132,14 @@ class LiveScaler:
             InputError: The file cannot be used.
         """
         self._tracker.load(load_calibration(path))
+
+    def _refined(self, depth: FloatImage, points: SparsePoints) -> FloatImage:
+        """Depth corrected by points; the correction comes in as gently as their scale does."""
+        share = self._tracker.handed_over
+        if share == 1.0:
+            return refine(depth, points, self._seed)
+        refined = refine(depth.copy(), points, self._seed)  # works in place
+        return (depth * (refined / depth) ** np.float32(share)).astype(np.float32, copy=False)
 
     def _start_over(self) -> None:
         for source in self._sources:

@@ -92,6 +92,7 @@ class ScaleTracker:
         self._last: Measurement | None = None
         self._doubted: list[_Line] = []
         self._handover: tuple[_Line, int] | None = None
+        self._handed_over = 1.0
         self._shown: _Line | None = None
         self._frozen = False
 
@@ -99,6 +100,11 @@ class ScaleTracker:
     def frozen(self) -> bool:
         """Whether measurements are ignored."""
         return self._frozen
+
+    @property
+    def handed_over(self) -> float:
+        """How far the change to another method has gone: 0 at its start, 1 when it is done."""
+        return self._handed_over
 
     def freeze(self, on: bool = True) -> None:
         """Keep the present scale whatever is measured, or follow measurements again.
@@ -236,11 +242,13 @@ class ScaleTracker:
     def _state(self, stamp: int, quality: Quality, reason: str) -> ScaleState:
         assert self._line is not None and self._last is not None
         line = self._line
+        self._handed_over = 1.0
         if self._handover is not None:
             start, since = self._handover
             done = (stamp - since) / 1e9 / self.settings.handover if self.settings.handover else 1.0
             if done < 1:
-                line = start.mixed(line, max(done, 0.0))
+                self._handed_over = max(done, 0.0)
+                line = start.mixed(line, self._handed_over)
             else:
                 self._handover = None
         self._shown = line

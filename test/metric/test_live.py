@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,8 @@ def test_auto_takes_the_best_source_says_why_and_changes_over_without_a_jump() -
         )
         for i in range(60)
     ]
-    states = [scaler.scale(prediction, each).state for each in frames]
+    answers = [scaler.scale(prediction, each) for each in frames]
+    states = [answer.state for answer in answers]
     methods = [state.method for state in states]
     assert methods[:10] == ["sparse"] * 10 and methods[13:25] == ["ground_plane"] * 12
     assert methods[28:40] == ["fixed"] * 12 and methods[41:] == ["sparse"] * 19
@@ -189,8 +191,15 @@ def test_auto_takes_the_best_source_says_why_and_changes_over_without_a_jump() -
     assert "ground_plane: where the camera stands" in states[30].reason
     near = np.array([state.scale * 1.0 + state.shift for state in states])
     step = np.abs(np.diff(np.log(near))).max()
-    print(f"largest change of depth between two frames: {step:.1%}")
+    print(f"largest change of scale between two frames: {step:.1%}")
     assert step < 0.05
+    # The points' local correction must not jump either when they take over, whatever the scale.
+    depths = [answer.depth_m for answer in answers[40:] if answer.depth_m is not None]
+    jump = max(
+        float(np.median(np.abs(np.log(later / earlier)))) for earlier, later in pairwise(depths)
+    )
+    print(f"largest change of depth between two frames: {jump:.1%}")
+    assert jump < 0.05
 
 
 def test_a_metric_network_is_its_own_last_resort() -> None:

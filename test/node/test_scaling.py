@@ -470,6 +470,7 @@ def test_auto_takes_the_best_and_says_why(
     for number in range(2, 16):
         header = consumer.header()
         send_with(consumer, rgb, {"points": cloud(points, header)}, header)
+        print(consumer.scale_state(number))
         assert consumer.scale_state(number)["scaler"] == "sparse"
         message = consumer.answers("depth/image", number)[number - 1]
         depths.append(float(np.median(depth_of(message) / red_depth(rgb))))
