@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ from sensor_msgs.msg import Imu
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Frame, Plane, SlamView, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.geometry.ground import up_of_attitude
 from depth_anything_ros.node.notices import Notices
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.poses import OdometryInput, SlamInput
@@ -278,31 +278,6 @@ def affect_surroundings(names: Iterable[str]) -> bool:
         names: Names of parameters.
     """
     return bool(_AFFECTING & set(names))
-
-
-def up_of_attitude(pitch_deg: float, roll_deg: float) -> npt.NDArray[np.float64]:
-    """Up in the optical frame of a camera that stands tilted.
-
-    A level camera has up = (0, -1, 0) (REP-103: y points down). Pitch turns it about its x axis so
-    that it looks down, then roll turns it about its viewing axis so that it leans to the right.
-
-    Args:
-        pitch_deg: Degrees the camera looks down.
-        roll_deg: Degrees the camera leans to the right.
-
-    Returns:
-        Unit vector of 3.
-    """
-    pitch, roll = math.radians(pitch_deg), math.radians(roll_deg)
-    up = np.array([0.0, -math.cos(pitch), -math.sin(pitch)])
-    turn = np.array(
-        [
-            [math.cos(roll), math.sin(roll), 0.0],
-            [-math.sin(roll), math.cos(roll), 0.0],
-            [0.0, 0.0, 1.0],
-        ]
-    )
-    return turn @ up
 
 
 def read_extrinsics(text: str) -> dict[str, Matrix]:
