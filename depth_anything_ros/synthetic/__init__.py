@@ -1,0 +1,1 @@
+"""Procedural scenes with exact depth: training data, simulated sensors, tests (torch)."""

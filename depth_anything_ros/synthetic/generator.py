@@ -1,0 +1,165 @@
+"""Seeded pictures with exact depth, as many as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.synthetic import artefacts, lidar, textures, views, worlds
+from depth_anything_ros.synthetic.render import trace_images
+from depth_anything_ros.synthetic.scene import stack
+
+FARTHEST = 300.0
+"""Metres beyond which depth counts as not known well (fog and the ends of worlds)."""
+
+
+@dataclass(frozen=True)
+class SyntheticImage:
+    """A picture and everything about it.
+
+    Attributes:
+        rgb: HxWx3 uint8 sRGB.
+        depth: HxW float32 metres along the optical Z axis, infinite for sky.
+        normal: HxWx3 float32 unit vectors in the optical frame, 0 for sky.
+        valid: HxW bool, where `depth` may be used: all of the sky, and what is nearer than
+            `FARTHEST`.
+        lidar: HxW bool, the pixels a LiDAR would measure.
+        camera: The camera.
+        pose: 4x4 float64, optical frame -> world.
+        kind: Kind of world ("room", "street", ...).
+    """
+
+    rgb: npt.NDArray[np.uint8]
+    depth: npt.NDArray[np.float32]
+    normal: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    lidar: npt.NDArray[np.bool_]
+    camera: Camera
+    pose: npt.NDArray[np.float64]
+    kind: str
+
+
+class Generator:
+    """Makes pictures from numbers: the same seed and number always give the same picture.
+
+    Args:
+        width: Columns of the pictures.
+        height: Rows of the pictures.
+        seed: Decides everything.
+        photos: Folder of photographs to use as textures, too.
+        device: Where rays are traced.
+        kinds: Kinds of world to draw from; all by their usual shares when not given.
+        views_per_world: How many consecutive pictures are taken of one world.
+
+    Raises:
+        SettingError: A size or kind has no sense.
+        InputError: The folder holds no photograph.
+    """
+
+    def __init__(
+        self,
+        width: int = 256,
+        height: int = 192,
+        seed: int = 0,
+        photos: Path | None = None,
+        device: torch.device | str = "cpu",
+        kinds: Sequence[str] = (),
+        views_per_world: int = 2,
+    ) -> None:
+        if min(width, height) < 16:
+            raise SettingError(f"synthetic size is {width}x{height}; both sides need 16 pixels")
+        unknown = sorted(set(kinds) - set(worlds.KINDS))
+        if unknown:
+            raise SettingError(
+                f"kinds names {', '.join(unknown)}; there are {', '.join(worlds.KINDS)}"
+            )
+        if views_per_world < 1:
+            raise SettingError(f"views_per_world is {views_per_world}; it must be 1 or more")
+        self.width, self.height, self.seed = width, height, seed
+        self._device = torch.device(device)
+        self._kinds = tuple(kinds)
+        self._views = views_per_world
+        self.atlas = textures.build(seed, photos)
+        self._device_atlas = self.atlas.to(self._device)
+        self._last: tuple[int, worlds.World] | None = None
+
+    def world(self, number: int) -> worlds.World:
+        """The world of some pictures.
+
+        Args:
+            number: Number of the world.
+
+        Returns:
+            The world.
+        """
+        if self._last is None or self._last[0] != number:
+            rng = np.random.default_rng([self.seed, 1, number])
+            kind = str(rng.choice(self._kinds)) if self._kinds else None
+            self._last = number, worlds.build(rng, self.atlas, kind)
+        return self._last[1]
+
+    @torch.no_grad()
+    def images(self, numbers: Sequence[int]) -> list[SyntheticImage]:
+        """Make some pictures; 4 to 16 at once are quickest.
+
+        Args:
+            numbers: Numbers of the pictures, 0 or more.
+
+        Returns:
+            The pictures, in order.
+        """
+        places, cameras, poses, sources = [], [], [], []
+        for number in numbers:
+            rng = np.random.default_rng([self.seed, 2, number])
+            place = self.world(number // self._views)
+            places.append(place)
+            cameras.append(views.random_camera(rng, self.width, self.height))
+            poses.append(views.random_pose(rng, place))
+            sources.append(rng)
+        rays = [np.stack(np.broadcast_arrays(*ray_table(camera))) for camera in cameras]
+        seen = trace_images(
+            stack([place.scene for place in places], self._device),
+            torch.from_numpy(np.stack(rays)).to(self._device),
+            torch.from_numpy(np.stack(poses).astype(np.float32)).to(self._device),
+            self._device_atlas,
+        )
+        colours = seen.colour.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        depths = seen.depth.cpu().numpy()
+        normals = seen.normal.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        return [
+            SyntheticImage(
+                rgb=artefacts.develop(rng, colour),
+                depth=depth,
+                normal=normal,
+                valid=(depth < FARTHEST) | np.isinf(depth),
+                lidar=lidar.random_pattern(rng, camera, pose, depth),
+                camera=camera,
+                pose=pose,
+                kind=place.kind,
+            )
+            for rng, colour, depth, normal, camera, pose, place in zip(
+                sources, colours, depths, normals, cameras, poses, places, strict=True
+            )
+        ]
+
+    def stream(self, start: int = 0, step: int = 1, batch: int = 8) -> Iterator[SyntheticImage]:
+        """Make pictures without end.
+
+        Args:
+            start: Number of the first one.
+            step: Difference of the numbers (several workers share the pictures by it).
+            batch: How many are made at once.
+
+        Yields:
+            The pictures.
+        """
+        while True:
+            yield from self.images([start + step * k for k in range(batch)])
+            start += step * batch
