@@ -15,6 +15,7 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -90,10 +91,12 @@ class DepthNode(LifecycleNode):
         )
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics)
-        self.create_timer(_MATCH_PERIOD, self._match_reliability)
+        # Simulated time may stand still; the node's own life must not.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=steady)
+        self.create_timer(_MATCH_PERIOD, self._match_reliability, clock=steady)
         if self._settings.autostart:
-            self._autostart = self.create_timer(0.0, self._start)
+            self._autostart = self.create_timer(0.0, self._start, clock=steady)
 
     # Lifecycle -------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Pose, PoseStamped, PoseWithCovariance, Quaternion
 from nav_msgs.msg import Odometry
 from ros_harness import FRAME_ID, Consumer, NodeProcess
+from rosgraph_msgs.msg import Clock
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import Image, LaserScan, PointCloud2, Range
 from std_msgs.msg import Header
@@ -403,6 +404,31 @@ def test_an_old_scale_is_held_then_given_up(
     consumer.scale_state(5)
     time.sleep(0.3)
     assert len(consumer.received["depth/image"]) == 4
+
+
+def test_a_recording_may_start_again(
+    start: Start, consumer: Consumer, relative_model: Path
+) -> None:
+    """Simulated time that jumps back, as a bag in a loop brings it."""
+    start(
+        "depth_node", model=relative_model, scaler="sparse", points_timeout=2.0, use_sim_time=True
+    )
+    consumer.subscribe("depth/image", "scale_state")
+    consumer.wait_ready()
+    clock = consumer.node.create_publisher(Clock, "clock", 10)
+    rgb, number = picture(), 0
+    for factor in (1.0, 2.0):  # the second round shows another scale: nothing old may linger
+        for second in range(3):
+            number += 1
+            header = Header(stamp=Time(sec=100 + second), frame_id=FRAME_ID)
+            points = cloud(factor * surface_points(rgb), header)
+            clock.publish(Clock(clock=header.stamp))
+            send_with(consumer, rgb, {"points": points}, header)
+            state = consumer.scale_state(number)
+            assert state["scale_quality"] == "GOOD"
+            assert float(state["scale"]) == pytest.approx(SCALE / factor, rel=0.01)
+            answer = consumer.answers("depth/image", number)[-1]
+            assert answer.header.stamp.sec == 100 + second
 
 
 def test_a_scale_can_be_frozen_saved_loaded_and_reset(
