@@ -200,7 +200,7 @@ class DepthNode(LifecycleNode):
     def _step(self) -> float | None:
         """Answer the newest image. Runs in the worker's thread and never raises."""
         camera_input = self._input
-        if camera_input is None:
+        if camera_input is None or not self.context.ok():
             return None
         try:
             sample, wait = camera_input.take()
@@ -211,6 +211,8 @@ class DepthNode(LifecycleNode):
             self._statistics.drop("unusable image")
             self._notices.warn(f"image not answered: {error}")
         except Exception as error:  # a robot's node outlives whatever one frame does to it
+            if not self.context.ok():  # told to stop in the middle of a frame
+                return None
             self._statistics.drop("error")
             self._notices.error(f"image not answered: {type(error).__name__}: {error}")
         return None
