@@ -69,6 +69,29 @@ def test_colours_survive_pcl_packing() -> None:
 
 
 @pytest.mark.parametrize("organized", [True, False])
+@pytest.mark.parametrize("colored", [True, False])
+def test_confidence_is_the_last_field(colored: bool, organized: bool) -> None:
+    depth = plane_depth(CAMERA)
+    depth[3, 4] = np.nan
+    confidence = np.random.default_rng(0).random(depth.shape, np.float32)
+    rgb = np.full((240, 320, 3), (1, 2, 3), np.uint8) if colored else None
+    cloud = build_cloud(depth, CAMERA, rgb, organized, stride=2, confidence=confidence)
+    assert cloud.fields == ("x", "y", "z", *(["rgb"] if colored else []), "confidence")
+    assert cloud.data.flags.c_contiguous
+    assert cloud.data.shape[2] == len(cloud.fields)
+    expected = confidence[::2, ::2]
+    assert cloud.confidence is not None
+    np.testing.assert_array_equal(
+        cloud.confidence, expected.ravel() if organized else expected[depth[::2, ::2] > 0]
+    )
+    assert (cloud.rgb is not None) is colored
+    if cloud.rgb is not None:
+        assert (cloud.rgb == (1, 2, 3)).all()
+    with pytest.raises(InputError, match="its confidence is"):
+        build_cloud(depth, CAMERA, confidence=confidence[1:])
+
+
+@pytest.mark.parametrize("organized", [True, False])
 @pytest.mark.parametrize("camera", [CAMERA, BENT])
 def test_stride_takes_the_same_points(camera: Camera, organized: bool) -> None:
     depth = plane_depth(camera)
