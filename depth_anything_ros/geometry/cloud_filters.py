@@ -150,11 +150,11 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
     if not len(points):
         return Cloud(np.empty((1, 0, len(cloud.fields)), np.float32), cloud.fields)
     voxel, count = _voxels(points[:, :3], voxel_size)
-    inhabitants = np.bincount(voxel, minlength=count)
+    inhabitants = np.bincount(voxel, minlength=count).astype(np.float64)
 
     def mean(values: npt.NDArray[np.generic]) -> FloatArray:
-        sums: FloatArray = np.bincount(voxel, weights=values, minlength=count)
-        return sums / inhabitants
+        sums = np.bincount(voxel, weights=values, minlength=count)
+        return np.asarray(sums / inhabitants, np.float64)
 
     centroids = [mean(points[:, axis]) for axis in range(3)]
     if nearest:
