@@ -12,9 +12,7 @@ _GAMMA = 2.2
 _CURVE = (np.linspace(0, 1, 4096) ** (1 / _GAMMA)).astype(np.float32)
 
 
-def develop(
-    rng: np.random.Generator, colour: npt.NDArray[np.float32]
-) -> npt.NDArray[np.uint8]:
+def develop(rng: np.random.Generator, colour: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Turn linear light into the picture of a camera, each one another.
 
     Args:
@@ -45,9 +43,7 @@ def develop(
     return picture
 
 
-def _exposure(
-    rng: np.random.Generator, image: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def _exposure(rng: np.random.Generator, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Automatic exposure that is sometimes wrong, and a colour cast."""
     bright = float(np.quantile(image[::8, ::8].max(2), 0.9))
     gain = rng.uniform(0.45, 1.15) / max(bright, 0.05)

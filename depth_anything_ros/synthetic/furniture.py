@@ -31,8 +31,9 @@ def table(at: Place, rng: np.random.Generator, looks: Looks) -> None:
         at.rod((0, 0, z / 2), 0.05, z / 2, look)
         at.rod((0, 0, 0.02), 0.3, 0.02, look)
     for _ in range(int(rng.integers(0, 6))):
-        spot = at.moved(rng.uniform(-x, x) * 0.8, rng.uniform(-y, y) * 0.8, z + 0.02,
-                        rng.uniform(0, 6.3))  # fmt: skip
+        spot = at.moved(
+            rng.uniform(-x, x) * 0.8, rng.uniform(-y, y) * 0.8, z + 0.02, rng.uniform(0, 6.3)
+        )
         small_thing(spot, rng, looks)
 
 
@@ -47,8 +48,12 @@ def chair(at: Place, rng: np.random.Generator, looks: Looks) -> None:
         at.rod((0, 0, z / 2), 0.03, z / 2, frame)
         for k in range(5):
             yaw = k * 2 * math.pi / 5
-            at.box((0.14 * math.cos(yaw), 0.14 * math.sin(yaw), 0.06), (0.14, 0.02, 0.015), frame,
-                   yaw=yaw)  # fmt: skip
+            at.box(
+                (0.14 * math.cos(yaw), 0.14 * math.sin(yaw), 0.06),
+                (0.14, 0.02, 0.015),
+                frame,
+                yaw=yaw,
+            )
     high = rng.uniform(0.18, 0.32)
     at.box((-w, 0, z + 0.12 + high), (0.015, w, high), seat, pitch=-rng.uniform(0, 0.25))
 
@@ -62,8 +67,12 @@ def sofa(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     for side in (-1, 1):
         at.box((0, side * w, 0.3), (d, 0.09, 0.3), look)
     for _ in range(int(rng.integers(0, 4))):
-        at.ball((-d + 0.22, rng.uniform(-w, w) * 0.7, 0.58), (0.09, 0.22, 0.18), looks.of("cloth"),
-                yaw=rng.uniform(-0.5, 0.5))  # fmt: skip
+        at.ball(
+            (-d + 0.22, rng.uniform(-w, w) * 0.7, 0.58),
+            (0.09, 0.22, 0.18),
+            looks.of("cloth"),
+            yaw=rng.uniform(-0.5, 0.5),
+        )
 
 
 def bed(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -107,17 +116,22 @@ def shelf(at: Place, rng: np.random.Generator, looks: Looks) -> None:
             break
         if rng.uniform() < 0.5:
             share = rng.uniform(0.5, 0.95)
-            at.box((-0.03, -(1 - share) * w, k * pitch + 0.36 * pitch),
-                   (d * 0.75, w * share, 0.34 * pitch), looks.goods())  # fmt: skip
+            at.box(
+                (-0.03, -(1 - share) * w, k * pitch + 0.36 * pitch),
+                (d * 0.75, w * share, 0.34 * pitch),
+                looks.goods(),
+            )
         else:
             for _ in range(int(rng.integers(1, 4))):
-                small_thing(at.moved(0, rng.uniform(-w, w) * 0.8, k * pitch + 0.012), rng, looks,
-                            0.75 * pitch)  # fmt: skip
+                small_thing(
+                    at.moved(0, rng.uniform(-w, w) * 0.8, k * pitch + 0.012),
+                    rng,
+                    looks,
+                    0.75 * pitch,
+                )
 
 
-def small_thing(
-    at: Place, rng: np.random.Generator, looks: Looks, tallest: float = 0.4
-) -> None:
+def small_thing(at: Place, rng: np.random.Generator, looks: Looks, tallest: float = 0.4) -> None:
     """A bottle, cup, box, ball, book, vase, screen or lamp that stands on something."""
     size = min(tallest, 0.4)
     match int(rng.integers(0, 8)):
@@ -131,8 +145,12 @@ def small_thing(
             at.rod((0, 0, h), 0.04, h, looks.of("paint", gloss=0.6))
         case 2 | 3:
             h = rng.uniform(0.1, 0.5) * size
-            at.box((0, 0, h), (rng.uniform(0.04, 0.18), rng.uniform(0.04, 0.18), h), looks.of("any"),
-                   yaw=rng.uniform(0, 3))  # fmt: skip
+            at.box(
+                (0, 0, h),
+                (rng.uniform(0.04, 0.18), rng.uniform(0.04, 0.18), h),
+                looks.of("any"),
+                yaw=rng.uniform(0, 3),
+            )
         case 4:
             r = rng.uniform(0.1, 0.5) * size
             at.ball((0, 0, r), (r, r, r), looks.of("any", gloss=0.5))
@@ -140,7 +158,9 @@ def small_thing(
             z = 0.0
             for _ in range(int(rng.integers(1, 6))):
                 h = rng.uniform(0.006, 0.025)
-                at.box((0, 0, z + h), (0.11, 0.15, h), looks.of("paint"), yaw=rng.uniform(-0.4, 0.4))
+                at.box(
+                    (0, 0, z + h), (0.11, 0.15, h), looks.of("paint"), yaw=rng.uniform(-0.4, 0.4)
+                )
                 z += 2 * h
         case 6:
             at.box((0, 0, 0.02), (0.1, 0.12, 0.012), looks.of("metal"))
@@ -150,8 +170,12 @@ def small_thing(
         case _:
             h = 0.4 * size
             at.rod((0, 0, h), 0.012, h, looks.of("metal"))
-            at.cone((0, 0, 2 * h), 0.11, 0.08, looks.lamp() if rng.uniform() < 0.5 else
-                    looks.of("cloth"))  # fmt: skip
+            at.cone(
+                (0, 0, 2 * h),
+                0.11,
+                0.08,
+                looks.lamp() if rng.uniform() < 0.5 else looks.of("cloth"),
+            )
 
 
 def plant(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -161,8 +185,13 @@ def plant(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     look, tall = looks.of("leaves", 0.3), rng.uniform(0.2, 0.9)
     for _ in range(int(rng.integers(5, 14))):
         x, y, z = rng.normal(0, 0.16, 3)
-        at.ball((x, y, 2 * h + tall * rng.uniform(0.2, 1) + 0.2 * z), (0.16, 0.05, 0.02), look,
-                yaw=rng.uniform(0, 6.3), pitch=rng.uniform(-1.2, 1.2))  # fmt: skip
+        at.ball(
+            (x, y, 2 * h + tall * rng.uniform(0.2, 1) + 0.2 * z),
+            (0.16, 0.05, 0.02),
+            look,
+            yaw=rng.uniform(0, 6.3),
+            pitch=rng.uniform(-1.2, 1.2),
+        )
     at.rod((0, 0, 2 * h + tall / 2), 0.012, tall / 2, looks.of("bark"))
 
 
@@ -180,9 +209,12 @@ def carton(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     z = 0.0
     for _ in range(int(rng.integers(1, 5))):
         x, y, h = rng.uniform(0.12, 0.35), rng.uniform(0.12, 0.4), rng.uniform(0.08, 0.25)
-        at.box((rng.normal(0, 0.03), rng.normal(0, 0.03), z + h), (x, y, h),
-               looks.of("any") if rng.uniform() < 0.4 else looks.of("wood", 0.08),
-               yaw=rng.uniform(-0.2, 0.2))  # fmt: skip
+        at.box(
+            (rng.normal(0, 0.03), rng.normal(0, 0.03), z + h),
+            (x, y, h),
+            looks.of("any") if rng.uniform() < 0.4 else looks.of("wood", 0.08),
+            yaw=rng.uniform(-0.2, 0.2),
+        )
         z += 2 * h
 
 
@@ -210,9 +242,11 @@ def rack(at: Place, rng: np.random.Generator, looks: Looks) -> None:
         for y in (-0.5, 0.5):
             if rng.uniform() < 0.8:
                 high = rng.uniform(0.15, 0.45)
-                at.box((rng.normal(0, 0.04), y * w, z + 0.05 + high),
-                       (d * 0.85, w * rng.uniform(0.25, 0.44), high),
-                       looks.of("wood", 0.08) if rng.uniform() < 0.5 else looks.of("any"))  # fmt: skip
+                at.box(
+                    (rng.normal(0, 0.04), y * w, z + 0.05 + high),
+                    (d * 0.85, w * rng.uniform(0.25, 0.44), high),
+                    looks.of("wood", 0.08) if rng.uniform() < 0.5 else looks.of("any"),
+                )
 
 
 def person(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -223,13 +257,25 @@ def person(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     stride = rng.uniform(0, 0.35)
     for side in (-1, 1):
         lean = side * stride
-        at.ball((0.4 * math.sin(lean), side * 0.09, 0.45 * tall), (0.085, 0.085, 0.47 * tall),
-                trousers, pitch=lean)  # fmt: skip
-        at.box((0.86 * math.sin(lean) * -0.9 + 0.05, side * 0.09, 0.04), (0.13, 0.045, 0.04),
-               looks.of("paint"))  # fmt: skip
+        at.ball(
+            (0.4 * math.sin(lean), side * 0.09, 0.45 * tall),
+            (0.085, 0.085, 0.47 * tall),
+            trousers,
+            pitch=lean,
+        )
+        at.box(
+            (0.86 * math.sin(lean) * -0.9 + 0.05, side * 0.09, 0.04),
+            (0.13, 0.045, 0.04),
+            looks.of("paint"),
+        )
         swing = rng.uniform(-0.5, 0.5)
-        at.ball((-0.25 * math.sin(swing), side * 0.25, 1.12 * tall), (0.05, 0.05, 0.32), shirt,
-                pitch=swing, roll=side * -0.1)  # fmt: skip
+        at.ball(
+            (-0.25 * math.sin(swing), side * 0.25, 1.12 * tall),
+            (0.05, 0.05, 0.32),
+            shirt,
+            pitch=swing,
+            roll=side * -0.1,
+        )
     at.ball((0, 0, 1.15 * tall), (0.14, 0.21, 0.34 * tall), shirt)
     at.ball((0, 0, 1.58 * tall), (0.1, 0.085, 0.125), skin)
     at.ball((-0.02, 0, 1.62 * tall), (0.1, 0.09, 0.11), looks.of("bark"))
@@ -240,8 +286,17 @@ BY_THE_WALL: tuple[Maker, ...] = (cupboard, shelf, shelf, sofa, bed, table, cupb
 """What stands with its back to a wall."""
 
 FREE: tuple[Maker, ...] = (
-    table, chair, chair, chair, plant, floor_lamp, carton, barrel, person, sofa,
-)  # fmt: skip
+    table,
+    chair,
+    chair,
+    chair,
+    plant,
+    floor_lamp,
+    carton,
+    barrel,
+    person,
+    sofa,
+)
 """What stands anywhere in a room."""
 
 STORED: tuple[Maker, ...] = (carton, barrel, rack, rack, carton, cupboard, person)

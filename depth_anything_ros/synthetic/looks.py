@@ -76,15 +76,21 @@ class Looks:
         shine = float(rng.uniform(0, gloss))
         if self._photos and rng.uniform() < _PHOTO_SHARE:
             tint = tuple(float(c) for c in rng.uniform(0.6, 1.0, 3))
-            return Look((0.0, 0.0, 0.0), (tint[0], tint[1], tint[2]),
-                        int(rng.choice(self._photos)), 2 * scale, shine)  # fmt: skip
+            return Look(
+                (0.0, 0.0, 0.0),
+                (tint[0], tint[1], tint[2]),
+                int(rng.choice(self._photos)),
+                2 * scale,
+                shine,
+            )
         name = str(rng.choice(names))
         number = self.texture(name)
         hue = float(rng.uniform()) if hue is None else hue + float(rng.normal(0, 0.04))
         strength = float(rng.uniform(*saturation))
         if name in _COLOURED:
-            return Look((0.0, 0.0, 0.0), self.colour(hue, 0.3 * strength, 0.6, 1.0), number, scale,
-                        shine)  # fmt: skip
+            return Look(
+                (0.0, 0.0, 0.0), self.colour(hue, 0.3 * strength, 0.6, 1.0), number, scale, shine
+            )
         bright = self.colour(hue, strength, 0.25, 1.0)
         shade = float(rng.uniform(0.3, 0.95))
         dark = (bright[0] * shade, bright[1] * shade, bright[2] * shade)
@@ -116,7 +122,9 @@ class Looks:
             The look.
         """
         number = self.texture("poster", "photo") if self._photos else self.texture("poster")
-        return Look((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), number, width, float(self._rng.uniform(0, 0.4)))
+        return Look(
+            (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), number, width, float(self._rng.uniform(0, 0.4))
+        )
 
     def goods(self) -> Look:
         """The front of a full shelf."""
@@ -129,7 +137,8 @@ class Looks:
         number = self.texture("blotches", "leaves", "cloud", *(("photo",) if self._photos else ()))
         dark = (0.4 * tint[0], 0.5 * tint[1], 0.5 * tint[2])
         glow = float(self._rng.choice([0.0, 0.6, 1.5]))
-        return Look(dark, tint, number, 2.5, 0.5, float(self._rng.uniform(0.15, 0.5)), glow)
+        mirror = float(self._rng.uniform(0.15, 0.5)) if self._rng.uniform() < 0.4 else 0.0
+        return Look(dark, tint, number, 2.5, 0.5, mirror, glow)
 
     def mirror(self) -> Look:
         """A mirror."""

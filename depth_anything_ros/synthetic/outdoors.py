@@ -30,8 +30,9 @@ def car(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     for x in (-0.62, 0.62):
         for y in (-1, 1):
             at.rod((x * length, y * width * 0.93, 0.32), 0.32, 0.1, tyre, roll=math.pi / 2)
-            at.rod((x * length, y * width * 0.97, 0.32), 0.19, 0.1, looks.of("metal"),
-                   roll=math.pi / 2)  # fmt: skip
+            at.rod(
+                (x * length, y * width * 0.97, 0.32), 0.19, 0.1, looks.of("metal"), roll=math.pi / 2
+            )
     for side in (-1, 1):
         at.box((length, side * width * 0.7, 0.65), (0.02, 0.16, 0.08), looks.lamp())
         red = Look((0.6, 0.02, 0.02), (0.8, 0.05, 0.05), looks.texture("plain"))
@@ -53,14 +54,24 @@ def tree(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     for _ in range(int(rng.integers(4, 9))):
         yaw, pitch = rng.uniform(0, 6.3), rng.uniform(0.3, 1.0)
         x = reach * math.sin(pitch)
-        at.rod((x * math.cos(yaw), x * math.sin(yaw), tall + reach * math.cos(pitch)), thick * 0.3,
-               reach, bark, yaw=yaw, pitch=pitch)  # fmt: skip
+        at.rod(
+            (x * math.cos(yaw), x * math.sin(yaw), tall + reach * math.cos(pitch)),
+            thick * 0.3,
+            reach,
+            bark,
+            yaw=yaw,
+            pitch=pitch,
+        )
     if shape < 0.9:
         for _ in range(int(rng.integers(8, 20))):
             x, y, z = rng.normal(0, 0.6, 3) * reach
             r = reach * rng.uniform(0.25, 0.6)
-            at.ball((x, y, tall + reach * 0.9 + z), (r, r * rng.uniform(0.7, 1.2), r * 0.75), leaves,
-                    yaw=rng.uniform(0, 3))  # fmt: skip
+            at.ball(
+                (x, y, tall + reach * 0.9 + z),
+                (r, r * rng.uniform(0.7, 1.2), r * 0.75),
+                leaves,
+                yaw=rng.uniform(0, 3),
+            )
 
 
 def bush(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -92,7 +103,9 @@ def sign(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     if rng.uniform() < 0.5:
         at.rod((0.04, 0, 2 * h), size, 0.01, looks.picture(size * 2), pitch=math.pi / 2)
     else:
-        at.box((0.04, 0, 2 * h), (0.01, size, size * rng.uniform(0.5, 1.2)), looks.picture(size * 2))
+        at.box(
+            (0.04, 0, 2 * h), (0.01, size, size * rng.uniform(0.5, 1.2)), looks.picture(size * 2)
+        )
 
 
 def fence(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -123,8 +136,12 @@ def bicycle(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     for x in (-0.52, 0.52):
         for k in range(8):
             angle = k * math.pi / 4
-            at.box((x + 0.32 * math.cos(angle), 0, 0.34 + 0.32 * math.sin(angle)),
-                   (0.02, 0.018, 0.14), rubber, pitch=-angle)  # fmt: skip
+            at.box(
+                (x + 0.32 * math.cos(angle), 0, 0.34 + 0.32 * math.sin(angle)),
+                (0.02, 0.018, 0.14),
+                rubber,
+                pitch=-angle,
+            )
     at.rod((0.02, 0, 0.62), 0.018, 0.32, paint, pitch=1.35)
     at.rod((-0.15, 0, 0.58), 0.018, 0.3, paint, pitch=-0.3)
     at.rod((0.42, 0, 0.68), 0.018, 0.36, paint, pitch=-0.3)
@@ -139,8 +156,13 @@ def rock(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     look = looks.of("earth")
     for _ in range(int(rng.integers(1, 5))):
         x, y, z = rng.uniform(0.1, 0.9, 3)
-        at.ball((rng.normal(0, 0.6), rng.normal(0, 0.6), 0.2 * z), (x, y, z * 0.7), look,
-                yaw=rng.uniform(0, 6), pitch=rng.uniform(-0.4, 0.4))  # fmt: skip
+        at.ball(
+            (rng.normal(0, 0.6), rng.normal(0, 0.6), 0.2 * z),
+            (x, y, z * 0.7),
+            look,
+            yaw=rng.uniform(0, 6),
+            pitch=rng.uniform(-0.4, 0.4),
+        )
 
 
 def trunk(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -150,8 +172,17 @@ def trunk(at: Place, rng: np.random.Generator, looks: Looks) -> None:
 
 
 PAVEMENT: tuple[Maker, ...] = (
-    lamp_post, sign, tree, bush, person, person, traffic_cone, bicycle, carton, fence,
-)  # fmt: skip
+    lamp_post,
+    sign,
+    tree,
+    bush,
+    person,
+    person,
+    traffic_cone,
+    bicycle,
+    carton,
+    fence,
+)
 """What stands on a pavement."""
 
 NATURE: tuple[Maker, ...] = (tree, tree, tree, bush, bush, rock, rock, trunk, fence, person)

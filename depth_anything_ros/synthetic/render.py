@@ -82,9 +82,7 @@ def trace_images(
         nothing = torch.zeros(batch, 3, height, width, device=scenes.device)
         return Rendering(nothing, image(t), nothing)
     footprint = (tiles[:, :, 0, 1] - tiles[:, :, 0, 0]).abs().flatten()[:, None]
-    seen = shading.look_at(
-        scenes, atlas, scene_of, origin, direction, t, surface, footprint
-    )
+    seen = shading.look_at(scenes, atlas, scene_of, origin, direction, t, surface, footprint)
     points = shading.coarse(seen, TILE)
     side = TILE // shading.COARSE
     shares = torch.stack(shading.visibility(scenes, scene_of, points, side))

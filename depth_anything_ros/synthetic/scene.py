@@ -288,15 +288,11 @@ class Place:
         """Add an ellipsoid; see `put`."""
         self.put(Kind.ELLIPSOID, centre, half, look, **turn)
 
-    def rod(
-        self, centre: Vector, radius: float, half: float, look: Look, **turn: float
-    ) -> None:
+    def rod(self, centre: Vector, radius: float, half: float, look: Look, **turn: float) -> None:
         """Add a round cylinder along z; see `put`."""
         self.put(Kind.CYLINDER, centre, (radius, radius, half), look, **turn)
 
-    def cone(
-        self, centre: Vector, radius: float, half: float, look: Look, **turn: float
-    ) -> None:
+    def cone(self, centre: Vector, radius: float, half: float, look: Look, **turn: float) -> None:
         """Add a round cone along z; see `put`."""
         self.put(Kind.CONE, centre, (radius, radius, half), look, **turn)
 
@@ -382,5 +378,17 @@ def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Scenes
         None if scene.heights is None else torch.from_numpy(scene.heights).to(device)
         for scene in scenes
     ]
-    tensors = (torch.from_numpy(x).to(device) for x in (kind, centre, turn, half, look, light))
-    return Scenes(*tensors, tuple(fields), tuple(scene.extent for scene in scenes))
+
+    def tensor(values: npt.NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(values).to(device)
+
+    return Scenes(
+        kind=tensor(kind),
+        centre=tensor(centre),
+        turn=tensor(turn),
+        half=tensor(half),
+        look=tensor(look),
+        light=tensor(light),
+        heights=tuple(fields),
+        extent=tuple(scene.extent for scene in scenes),
+    )

@@ -57,9 +57,7 @@ class Surfels:
 def _table(scenes: Scenes) -> Tensor:
     """Numbers per surface, column by column: (3 + 9 + 3 + 12) x (B * S)."""
     batch, count = scenes.kind.shape
-    rows = torch.cat(
-        [scenes.centre, scenes.turn.flatten(2), scenes.half, scenes.look], 2
-    )
+    rows = torch.cat([scenes.centre, scenes.turn.flatten(2), scenes.half, scenes.look], 2)
     return rows.view(batch * count, -1).T.contiguous()
 
 
@@ -299,44 +297,34 @@ def blend(values: Tensor, sampled: Tensor, face: Tensor) -> Tensor:
     Returns:
         C x B x H x W.
     """
-    height, width = face.shape[-2:]
-    face = face.int()
-    rows = torch.arange(height, device=face.device) // COARSE
-    columns = torch.arange(width, device=face.device) // COARSE
-    shifts = range(-(PATTERN // 2) + 1, PATTERN // 2 + 1)
-    smooth, _ = _mean_of_same(values, sampled.int(), sampled.int(), shifts)
-    near = smooth[..., rows, :][..., columns]
-    own = sampled.int()[:, rows][..., columns]
-    # A pixel whose sample lies on another face asks the samples around.
-    around, found = _mean_of_same(smooth, sampled.int(), face, range(-1, 2), rows, columns)
-    return torch.where((own == face) | ~found, near, around)
-
-
-def _mean_of_same(
-    values: Tensor,
-    sampled: Tensor,
-    face: Tensor,
-    shifts: range,
-    rows: Tensor | None = None,
-    columns: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Mean of the samples around that lie on a pixel's face, and whether there are any."""
+    sampled, face = sampled.int(), face.int()
     height, width = sampled.shape[-2:]
-    low, high = -shifts[0], shifts[-1]
+    low, high = PATTERN // 2 - 1, PATTERN // 2
     padded = F.pad(values, (low, high, low, high))
     faces = F.pad(sampled, (low, high, low, high), value=-2)
-    total = values.new_zeros(*values.shape[:2], *face.shape[1:])
-    weight = values.new_zeros(face.shape)
-    for y in range(len(shifts)):
-        for x in range(len(shifts)):
-            part = padded[..., y : y + height, x : x + width]
-            other = faces[..., y : y + height, x : x + width]
-            if rows is not None and columns is not None:
-                part, other = part[..., rows, :][..., columns], other[:, rows][..., columns]
-            same = (other == face).float()
-            total += same * part
+    total, weight = torch.zeros_like(values), torch.zeros_like(values[0])
+    for y in range(PATTERN):
+        for x in range(PATTERN):
+            same = (faces[..., y : y + height, x : x + width] == sampled).float()
+            total += same * padded[..., y : y + height, x : x + width]
             weight += same
-    return total / weight.clamp_min(1), weight > 0
+    smooth = total / weight
+    rows = torch.arange(face.shape[1], device=face.device) // COARSE
+    columns = torch.arange(face.shape[2], device=face.device) // COARSE
+    result = smooth[..., rows, :][..., columns]
+    # A pixel whose sample lies on another face asks the samples around.
+    b, v, u = (sampled[:, rows][..., columns] != face).nonzero(as_tuple=True)
+    own = face[b, v, u]
+    total, weight = result.new_zeros(len(values), len(b)), result.new_zeros(len(b))
+    for y in (-1, 0, 1):
+        for x in (-1, 0, 1):
+            row = (rows[v] + y).clamp(0, height - 1)
+            column = (columns[u] + x).clamp(0, width - 1)
+            same = (sampled[b, row, column] == own).float()
+            total += same * smooth[:, b, row, column]
+            weight += same
+    result[:, b, v, u] = torch.where(weight > 0, total / weight, result[:, b, v, u])
+    return result
 
 
 def light_up(
@@ -411,9 +399,7 @@ def reflections(
     normal = [surfels.normal[:, rows, columns] for rows, columns in pixels]
     into = [ray[:, rows, columns] for rows, columns in pixels]
     cosine = [-(n * i).sum(0) for n, i in zip(normal, into, strict=True)]
-    bounced = [
-        _grouped(i + 2 * c * n) for n, i, c in zip(normal, into, cosine, strict=True)
-    ]
+    bounced = [_grouped(i + 2 * c * n) for n, i, c in zip(normal, into, cosine, strict=True)]
     origin = torch.cat(
         [
             _grouped(surfels.point[:, rows, columns] + 2e-3 * n)

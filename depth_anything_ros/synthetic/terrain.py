@@ -11,7 +11,7 @@ from torch import Tensor
 GRID = 192
 """Samples along each side of a height field."""
 
-_NEAR, _FAR, _STEPS, _REFINEMENTS = 0.3, 300.0, 40, 11
+_NEAR, _FAR, _STEPS, _REFINEMENTS = 0.1, 300.0, 24, 10
 
 
 def fractal_heights(
@@ -40,9 +40,7 @@ def fractal_heights(
     return (total - total[GRID // 2, GRID // 2]).astype(np.float32)
 
 
-def height_at(
-    heights: npt.NDArray[np.float32], extent: float, x: float, y: float
-) -> float:
+def height_at(heights: npt.NDArray[np.float32], extent: float, x: float, y: float) -> float:
     """Height of a field at one place, bilinear.
 
     Args:
@@ -54,14 +52,15 @@ def height_at(
     Returns:
         Metres; the edge's height outside.
     """
-    point = torch.tensor([[x], [y], [0.0]])
+    point = torch.tensor([[x], [y], [0.0]], dtype=torch.float32)
     return -float(_above(torch.from_numpy(heights), extent, point)[0])
 
 
 def hit_heights(heights: Tensor, extent: float, o: Tensor, d: Tensor) -> Tensor:
     """Where rays first go under a height field.
 
-    Marches in steps that grow with the distance, then halves the step that crossed.
+    Marches in steps that grow with the distance, then halves the step that crossed; a crest
+    thinner than a step can be missed.
 
     Args:
         heights: G x G metres.
@@ -73,18 +72,22 @@ def hit_heights(heights: Tensor, extent: float, o: Tensor, d: Tensor) -> Tensor:
         R ray parameters, infinite without a hit inside the square.
     """
     best = torch.full_like(d[0], torch.inf)
-    # From above the highest hill a ray that rises meets nothing.
     origin = o.expand_as(d)
-    rows = ((origin[2] <= heights.max()) | (d[2] < 0)).nonzero()[:, 0]
-    origin, d = origin[:, rows], d[:, rows]
-    lower, upper = torch.zeros_like(d[0]), torch.full_like(d[0], torch.inf)
-    before = 0.0
-    for step in range(_STEPS + 1):
-        t = _NEAR * (_FAR / _NEAR) ** (step / _STEPS)
+    # Only between the heights of the highest and the lowest point is there anything to meet.
+    slope = torch.where(d[2].abs() < 1e-9, 1e-9, d[2])
+    top, bottom = (heights.max() - origin[2]) / slope, (heights.min() - origin[2]) / slope
+    first = torch.minimum(top, bottom).clamp_min(_NEAR)
+    last = torch.maximum(top, bottom).clamp(max=_FAR) * 1.0001 + 1e-3
+    rows = (first < last).nonzero()[:, 0]
+    origin, d, first, last = origin[:, rows], d[:, rows], first[rows], last[rows]
+    growth = (last / first) ** (1 / _STEPS)
+    lower, upper = torch.zeros_like(first), torch.full_like(first, torch.inf)
+    before, t = lower, first
+    for _ in range(_STEPS + 1):
         crossed = (_above(heights, extent, origin + t * d) <= 0) & upper.isinf()
-        lower = lower.masked_fill(crossed, before)
-        upper = upper.masked_fill(crossed, t)
-        before = t
+        lower = torch.where(crossed, before, lower)
+        upper = torch.where(crossed, t, upper)
+        before, t = t, t * growth
     found = upper.isfinite()
     lower, upper, origin, d = lower[found], upper[found], origin[:, found], d[:, found]
     for _ in range(_REFINEMENTS):

@@ -140,9 +140,7 @@ def _pack(texture: FloatTexture) -> npt.NDArray[np.int32]:
 
 def _crops(rng: np.random.Generator, folder: Path, count: int) -> list[FloatTexture]:
     """Squares cut from photographs at chance."""
-    files = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES
-    )
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
     crops: list[FloatTexture] = []
     for number in rng.permutation(len(files) * count)[: 4 * count] if files else ():
         raw = np.fromfile(files[number % len(files)], np.uint8)
@@ -155,7 +153,7 @@ def _crops(rng: np.random.Generator, folder: Path, count: int) -> list[FloatText
         square = cv2.resize(
             image[y : y + side, x : x + side, ::-1], (SIZE, SIZE), interpolation=cv2.INTER_AREA
         )
-        crops.append(square.astype(np.float32) / 255)
+        crops.append((square / 255).astype(np.float32))
         if len(crops) == count:
             return crops
     if not crops:

@@ -55,7 +55,9 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
     _, heights, tilt_mean, tilt_spread, roll_spread = carrier
     best, best_score = np.eye(4), -1.0
     for _ in range(_TRIES):
-        x, y = (rng.uniform(low, high) * 0.93 for low, high in zip(world.low, world.high, strict=True))
+        x, y = (
+            rng.uniform(low, high) * 0.93 for low, high in zip(world.low, world.high, strict=True)
+        )
         above = min(rng.uniform(*heights), world.ceiling - 0.15)
         z = world.ground(x, y) + above
         if world.kind == "street":

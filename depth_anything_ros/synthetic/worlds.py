@@ -87,8 +87,13 @@ def corridor(rng: np.random.Generator, looks: Looks) -> World:
             (0, 0, 0), pipe, x, looks.of("metal", gloss=0.4), pitch=math.pi / 2
         )
     for _ in range(int(rng.integers(0, 7))):
-        makers = (furniture.plant, furniture.carton, furniture.barrel, furniture.chair,
-                  furniture.person)  # fmt: skip
+        makers = (
+            furniture.plant,
+            furniture.carton,
+            furniture.barrel,
+            furniture.chair,
+            furniture.person,
+        )
         at = scene.at(rng.uniform(-x, x), rng.choice([-1, 1]) * (y - 0.3), 0, rng.uniform(0, 6.3))
         makers[int(rng.integers(len(makers)))](at, rng, looks)
     scene.light = _indoor_light(rng, x, y, z)
@@ -135,17 +140,29 @@ def street(rng: np.random.Generator, looks: Looks) -> World:
         for px in np.arange(-8, 50, rng.uniform(4, 11)):
             if rng.uniform() < 0.7:
                 maker = outdoors.PAVEMENT[int(rng.integers(len(outdoors.PAVEMENT)))]
-                place = scene.at(float(px) + rng.normal(0, 1), side * (road + rng.uniform(0.4, kerb)),
-                                 0.12, rng.uniform(0, 6.3))  # fmt: skip
+                place = scene.at(
+                    float(px) + rng.normal(0, 1),
+                    side * (road + rng.uniform(0.4, kerb)),
+                    0.12,
+                    rng.uniform(0, 6.3),
+                )
                 maker(place, rng, looks)
         parked = rng.uniform() < 0.6
         for px in np.arange(-9, 45, rng.uniform(5.2, 7)):
             if parked and rng.uniform() < 0.5:
-                outdoors.car(scene.at(float(px), side * (road - 1.1), 0, rng.normal(0, 0.03)
-                                      + math.pi * (rng.uniform() < 0.5)), rng, looks)  # fmt: skip
+                outdoors.car(
+                    scene.at(
+                        float(px),
+                        side * (road - 1.1),
+                        0,
+                        rng.normal(0, 0.03) + math.pi * (rng.uniform() < 0.5),
+                    ),
+                    rng,
+                    looks,
+                )
     for _ in range(int(rng.integers(0, 4))):
-        side = float(rng.choice([-1, 1]))
-        at = scene.at(rng.uniform(5, 60), side * road * 0.35, 0, 0.0 if side < 0 else math.pi)
+        lane = float(rng.choice([-1, 1]))
+        at = scene.at(rng.uniform(5, 60), lane * road * 0.35, 0, 0.0 if lane < 0 else math.pi)
         outdoors.car(at, rng, looks)
     if rng.uniform() < 0.3:
         wire = looks.of("metal")
@@ -215,9 +232,10 @@ def _shell(rng: np.random.Generator, looks: Looks, x: float, y: float, z: float)
     """Floor, ceiling and four walls, now and then with a glossy floor."""
     scene = Scene()
     floor = looks.of("floor", gloss=0.4)
-    if rng.uniform() < 0.2:
-        floor = type(floor)(floor.dark, floor.bright, floor.texture, floor.scale, 0.4,
-                            float(rng.uniform(0.05, 0.2)))  # fmt: skip
+    if rng.uniform() < 0.12:
+        floor = type(floor)(
+            floor.dark, floor.bright, floor.texture, floor.scale, 0.4, float(rng.uniform(0.05, 0.2))
+        )
     scene.plane((0, 0, 0), (0, 0, 1), floor)
     scene.plane((0, 0, z), (0, 0, -1), looks.of("ceiling"))
     wall = looks.of("wall")
@@ -244,8 +262,12 @@ def _decorate(
         long = rng.uniform() < 0.5
         side = float(rng.choice([-1, 1]))
         along = rng.uniform(-0.8, 0.8) * (x if long else y)
-        at = scene.at(along if long else side * x, side * y if long else along, 0,
-                      (-side if long else (1 - side)) * math.pi / 2)  # fmt: skip
+        at = scene.at(
+            along if long else side * x,
+            side * y if long else along,
+            0,
+            (-side if long else (1 - side)) * math.pi / 2,
+        )
         # In this place x leads away from the wall into the room.
         what = rng.uniform()
         w, h = rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.6)
@@ -258,8 +280,12 @@ def _decorate(
             if rng.uniform() < 0.5:
                 for end in (-1, 1):
                     for fold in range(4):
-                        at.rod((0.1, end * (w + 0.05 - 0.07 * fold), 1.3), 0.05, h + 0.4,
-                               looks.of("cloth", 0.1))  # fmt: skip
+                        at.rod(
+                            (0.1, end * (w + 0.05 - 0.07 * fold), 1.3),
+                            0.05,
+                            h + 0.4,
+                            looks.of("cloth", 0.1),
+                        )
         elif what < 0.45:
             at.box((0, 0, 1.4), (0.02, w * 0.7, h), looks.mirror())
         elif what < 0.75:
@@ -269,8 +295,11 @@ def _decorate(
             at.box((0, 0, 1.02), (0.02, 0.5, 1.06), looks.of("paint"))
             at.box((0, 0, 1.0), (0.04, 0.44, 1.0), looks.of("wood", gloss=0.3))
         else:
-            at.box((0, 0, z / 2), (rng.uniform(0.2, 1.2), rng.uniform(0.1, 0.5), z / 2),
-                   looks.of("wall"))  # fmt: skip
+            at.box(
+                (0, 0, z / 2),
+                (rng.uniform(0.2, 1.2), rng.uniform(0.1, 0.5), z / 2),
+                looks.of("wall"),
+            )
     lamp = looks.lamp()
     for _ in range(int(rng.integers(1, 4))):
         at = scene.at(rng.uniform(-0.7, 0.7) * x, rng.uniform(-0.7, 0.7) * y, z)
@@ -286,9 +315,7 @@ def _decorate(
             scene.at(float(px), 0, z).box((0, 0, 0), (0.08, y, 0.12), beam)
 
 
-def _against_wall(
-    scene: Scene, rng: np.random.Generator, looks: Looks, x: float, y: float
-) -> None:
+def _against_wall(scene: Scene, rng: np.random.Generator, looks: Looks, x: float, y: float) -> None:
     maker = furniture.BY_THE_WALL[int(rng.integers(len(furniture.BY_THE_WALL)))]
     side = float(rng.choice([-1, 1]))
     if rng.uniform() < 0.5:
@@ -299,8 +326,9 @@ def _against_wall(
 
 
 def _free_place(scene: Scene, rng: np.random.Generator, x: float, y: float) -> Place:
-    return scene.at(rng.uniform(-0.85, 0.85) * x, rng.uniform(-0.85, 0.85) * y, 0,
-                    rng.uniform(0, 6.3))  # fmt: skip
+    return scene.at(
+        rng.uniform(-0.85, 0.85) * x, rng.uniform(-0.85, 0.85) * y, 0, rng.uniform(0, 6.3)
+    )
 
 
 def _houses(
@@ -312,8 +340,11 @@ def _houses(
         long = rng.uniform(3, 12)
         if rng.uniform() < (0.6 if green else 0.12):
             for _ in range(2):
-                outdoors.tree(scene.at(x + rng.uniform(0, 2 * long), side * (edge + rng.uniform(1, 7)),
-                                       0.1), rng, looks)  # fmt: skip
+                outdoors.tree(
+                    scene.at(x + rng.uniform(0, 2 * long), side * (edge + rng.uniform(1, 7)), 0.1),
+                    rng,
+                    looks,
+                )
             x += 2 * long
             continue
         deep, high = rng.uniform(3, 8), rng.uniform(2, 11)
@@ -343,8 +374,12 @@ def _house(
     at.box((0, 0, high), (long, deep, high), looks.of("facade"))
     roof = looks.of("wall")
     for side in (-1, 1):
-        at.box((0, side * deep / 2, 2 * high + deep / 3), (long + 0.4, deep * 0.68, 0.1), roof,
-               roll=-side * 0.59)  # fmt: skip
+        at.box(
+            (0, side * deep / 2, 2 * high + deep / 3),
+            (long + 0.4, deep * 0.68, 0.1),
+            roof,
+            roll=-side * 0.59,
+        )
 
 
 # --- light -----------------------------------------------------------------------------------
@@ -388,7 +423,11 @@ def _daylight(rng: np.random.Generator, looks: Looks) -> Light:
         horizon = _times(zenith, rng.uniform(0.8, 1.2))
     else:
         zenith = (rng.uniform(0.05, 0.3), rng.uniform(0.2, 0.5), rng.uniform(0.5, 0.95))
-        horizon = (rng.uniform(0.5, 0.9) + warm, rng.uniform(0.6, 0.9), rng.uniform(0.6, 1.0) - warm)
+        horizon = (
+            rng.uniform(0.5, 0.9) + warm,
+            rng.uniform(0.6, 0.9),
+            rng.uniform(0.6, 1.0) - warm,
+        )
     dusk = rng.uniform(0.25, 0.7) if rng.uniform() < 0.12 else 1.0
     fog = float(10 ** rng.uniform(-3.5, -2.2)) if rng.uniform() < 0.7 else rng.uniform(0.01, 0.04)
     return Light(
