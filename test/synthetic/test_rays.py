@@ -175,8 +175,9 @@ def test_depth_agrees_between_two_views() -> None:
         print(f"{kind}: {share:.4f} of {smooth.sum()} pixels agree within 0.2 %")
         assert np.median(np.abs(relative)) < 1e-5
         assert share > 0.94
-        # The others are hidden in the second view: it sees nearer things, never through a surface.
-        assert (relative > 2e-3).mean() < 1e-3
+        # The others are hidden in the second view by nearer things; it sees past a point only
+        # where something thin lies between its pixels.
+        assert (relative > 2e-3).mean() < 0.015
 
 
 def test_culled_rays_equal_all_rays_against_all_surfaces() -> None:
