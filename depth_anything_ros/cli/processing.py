@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from depth_anything_ros.cli.measured import MeasuredOptions
 from depth_anything_ros.cli.terminal import STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.factory import (
@@ -39,7 +40,13 @@ from depth_anything_ros.formats.media import (
 )
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity, side_by_side
-from depth_anything_ros.frames import DepthFrame, Frame, PredictionKind, RgbImage, ScaleState
+from depth_anything_ros.frames import (
+    DepthFrame,
+    Frame,
+    PredictionKind,
+    RgbImage,
+    ScaleState,
+)
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
 from depth_anything_ros.pipeline import Pipeline
@@ -113,11 +120,13 @@ def process(
     model: ModelSettings,
     scaler: ScalerSettings,
     camera: CameraOptions,
+    measured: MeasuredOptions,
     output: OutputOptions,
 ) -> None:
     """Estimate the depth of files and write the results.
 
-    A file that cannot be read is reported and stepped over.
+    A file that cannot be read is reported and stepped over. Where metres are asked for but cannot
+    be had, the depth is written as unknown and the reason is said.
 
     Args:
         inputs: Images, folders and videos.
@@ -125,6 +134,7 @@ def process(
         model: The network to use.
         scaler: The way to metres.
         camera: What is known about the camera.
+        measured: What is known of the scene.
         output: What is written, and where.
 
     Raises:
@@ -132,15 +142,22 @@ def process(
             a result.
     """
     files = find_media(inputs, recursive)
+    if measured.points is not None and (len(files) > 1 or files[0].is_video):
+        raise SettingError(
+            "--points names the points of one image; for several images or a video give a folder "
+            "with NAME.npz or NAME.csv for each (a video's pictures are NAME_000000, ...)"
+        )
     _make_folder(output.folder)
     loaded = make_estimator(model)
-    relative = loaded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-    if output.cloud and relative and scaler.scaler != "fixed":
+    metres = loaded.estimator.kind is PredictionKind.METRIC_DEPTH or _asks_for_metres(
+        scaler, measured
+    )
+    if output.cloud and not metres:
         raise SettingError(
             f"--cloud needs metres, but {loaded.info.name} gives relative disparity; use a metric "
-            "model (`depth_anything models` lists them) or --scale and --shift"
+            "model (`depth_anything models` lists them) or a way to metres such as --points"
         )
-    job = _Job(loaded, scaler, camera, output)
+    job = _Job(loaded, scaler, camera, measured, output, metres)
     unread = 0
     start = time.perf_counter()
     with _progress(files) as progress:
@@ -167,6 +184,13 @@ def process(
     )
 
 
+def _asks_for_metres(scaler: ScalerSettings, measured: MeasuredOptions) -> bool:
+    """Whether the user gave anything that makes metres of relative depth."""
+    if scaler.scaler != "auto":
+        return scaler.scaler != "none"
+    return measured.any or scaler.scale > 0 or scaler.calibration is not None or scaler.baseline > 0
+
+
 class _Job:
     """One run: the model and options that stay, and what is counted."""
 
@@ -175,43 +199,53 @@ class _Job:
         loaded: LoadedModel,
         scaler: ScalerSettings,
         camera: CameraOptions,
+        measured: MeasuredOptions,
         output: OutputOptions,
+        metres: bool,
     ) -> None:
         self._loaded = loaded
-        self._scaler = scaler
+        self._pipeline = Pipeline(loaded.estimator, make_scaler(scaler, loaded))
         self._camera = camera
+        self._measured = measured
         self._output = output
+        self._metres = metres
         self.pictures = 0
         self.too_far = 0
 
     def process_file(self, file: MediaFile, progress: _Bar) -> None:
-        # Files have nothing to do with each other: each gets a scaler without memories.
-        scaler = make_scaler(self._scaler, self._loaded)
-        pipeline = Pipeline(self._loaded.estimator, scaler)
+        self._pipeline.scaler.reset()  # files have nothing to do with each other
         stem = self._output.folder / file.name
         stem.parent.mkdir(parents=True, exist_ok=True)
         if file.is_video:
-            self._process_video(file, stem, pipeline, progress)
+            self._process_video(file, stem, progress)
         else:
             (picture,) = read_media(file)
-            answer, milliseconds = self._estimate(pipeline, picture)
+            answer, milliseconds = self._estimate(picture)
             self._write_depth(stem, answer)
             _write_picture(_named(stem, "_preview.png"), self._preview(answer))
-            report = self._report(file, answer) | {"timing_ms": round(milliseconds, 3)}
+            report = self._report(file, answer) | {
+                "scale_state": _state(answer.scale_state),
+                "timing_ms": round(milliseconds, 3),
+            }
             _write_json(_named(stem, ".json"), report)
+            if self._lacks_metres(answer):
+                warn(f"{file.name} has no metres: {answer.scale_state.reason}")
             progress.advance()
 
-    def _process_video(
-        self, file: MediaFile, stem: Path, pipeline: Pipeline, progress: _Bar
-    ) -> None:
+    def _process_video(self, file: MediaFile, stem: Path, progress: _Bar) -> None:
         timings = []
+        states = []
+        unknown = 0
         fps = video_info(file.path).fps
         path = _named(stem, "_preview.mp4")
         writer: cv2.VideoWriter | None = None
         try:
             for picture in read_media(file):
-                answer, milliseconds = self._estimate(pipeline, picture)
+                answer, milliseconds = self._estimate(picture)
                 timings.append(milliseconds)
+                states.append(_state(answer.scale_state))
+                if self._lacks_metres(answer):
+                    unknown, reason = unknown + 1, answer.scale_state.reason
                 if self._output.frames:
                     self._write_depth(self._output.folder / picture.name, answer)
                 preview = self._preview(answer)
@@ -225,54 +259,67 @@ class _Job:
             "frames": len(timings),
             "fps": fps,
             "timing_ms": round(float(np.median(timings)), 3),
+            "scale_states": states,
         }
         _write_json(_named(stem, ".json"), report)
+        if unknown:
+            warn(f"{file.name}: {unknown} of {len(states)} pictures have no metres: {reason}")
 
-    def _estimate(self, pipeline: Pipeline, picture: Picture) -> tuple[DepthFrame, float]:
+    def _estimate(self, picture: Picture) -> tuple[DepthFrame, float]:
         height, width = picture.rgb.shape[:2]
         camera = self._camera.camera(width, height)
+        frame = Frame(picture.rgb, picture.stamp, camera=camera)
+        frame = self._measured.complete(frame, picture.name)
         start = time.perf_counter()
-        answer = pipeline.process(Frame(picture.rgb, picture.stamp, camera=camera))
+        answer = self._pipeline.process(frame)
         self.pictures += 1
         return answer, 1000 * (time.perf_counter() - start)
 
+    def _lacks_metres(self, answer: DepthFrame) -> bool:
+        return self._metres and answer.depth_m is None
+
     def _write_depth(self, stem: Path, answer: DepthFrame) -> None:
-        if answer.depth_m is None:
+        if not self._metres:
             write_npy(_named(stem, "_depth.npy"), answer.prediction.values)
             write_relative_png(_named(stem, "_depth.png"), answer.prediction.values)
-        else:
-            write_npy(_named(stem, "_depth.npy"), answer.depth_m)
-            self.too_far += write_metric_png(_named(stem, "_depth.png"), answer.depth_m)
-        if not self._output.cloud:
             return
-        if answer.depth_m is None or answer.frame.camera is None:
-            warn(f"{stem.name} has no cloud: {answer.scale_state.reason}")
-            return
-        cloud = build_cloud(answer.depth_m, answer.frame.camera, answer.frame.rgb, organized=False)
-        write_ply(_named(stem, "_cloud.ply"), cloud.xyz, cloud.rgb)
+        depth_m = answer.depth_m
+        if depth_m is None:
+            depth_m = np.full_like(answer.prediction.values, np.nan)
+        write_npy(_named(stem, "_depth.npy"), depth_m)
+        self.too_far += write_metric_png(_named(stem, "_depth.png"), depth_m)
+        camera = answer.frame.camera
+        if self._output.cloud and answer.depth_m is not None and camera is not None:
+            cloud = build_cloud(depth_m, camera, answer.frame.rgb, organized=False)
+            write_ply(_named(stem, "_cloud.ply"), cloud.xyz, cloud.rgb)
 
     def _preview(self, answer: DepthFrame) -> RgbImage:
-        if answer.depth_m is not None:
-            picture = colorize_depth(answer.depth_m, self._output.grayscale)
-        else:
-            picture = colorize_disparity(answer.prediction.values, self._output.grayscale)
+        picture = self._colours(answer)
         if self._output.pred_only:
             return picture
         return side_by_side(answer.frame.rgb, picture)
+
+    def _colours(self, answer: DepthFrame) -> RgbImage:
+        """Metres, or where there are none what the network saw: colours show no scale."""
+        values = answer.prediction.values
+        if answer.depth_m is not None:
+            return colorize_depth(answer.depth_m, self._output.grayscale)
+        if answer.prediction.kind is PredictionKind.METRIC_DEPTH:
+            return colorize_depth(values, self._output.grayscale)
+        return colorize_disparity(values, self._output.grayscale)
 
     def _report(self, file: MediaFile, answer: DepthFrame) -> dict[str, Any]:
         height, width = answer.frame.rgb.shape[:2]
         camera = answer.frame.camera
         return self._loaded.description() | {
             "source": file.path.name,
-            "values": "disparity" if answer.depth_m is None else "metres",
+            "values": "metres" if self._metres else "disparity",
             "max_depth": self._loaded.info.max_depth,
             "size": {"width": width, "height": height},
             "network_size": dict(
                 zip(("height", "width"), map(int, answer.prediction.input_size), strict=True)
             ),
             "camera": None if camera is None else dataclasses.asdict(camera),
-            "scale_state": _state(answer.scale_state),
         }
 
 

@@ -75,3 +75,9 @@ def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.v1.png"
     cv2.imwrite(str(path), rgb)
     return path
+
+
+@pytest.fixture
+def fastdepth(data_dir: Path) -> Path:
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    return data_dir / "fastdepth" / "fastdepth_7.onnx"
