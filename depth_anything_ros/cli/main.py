@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import demo, evaluate, export, models, run, vote
+from depth_anything_ros.cli import calibrate, demo, evaluate, export, models, run, vote
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(models.app, name="models")
 app.command("export")(export.export)
 app.command("demo")(demo.demo)

@@ -58,7 +58,7 @@ def test_what_is_no_points_file_is_refused(tmp_path: Path) -> None:
         ({"u": np.zeros(3), "v": np.zeros(2), "z": np.zeros(3)}, "a.npz cannot be read as points"),
         ({"xyz": np.zeros((3, 3)), "extrinsics": np.eye(3)}, "a.npz, extrinsics: 9 numbers"),
     ):
-        np.savez(path, **arrays)  # type: ignore[arg-type]
+        np.savez(path, **arrays)
         with pytest.raises(InputError, match=message):
             read_points(path)
     path.write_bytes(b"broken")

@@ -1,0 +1,128 @@
+"""`depth_anything calibrate` on a real recording."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from real_frames import kitti_scan
+
+from depth_anything_ros.formats.bags import Bag
+from depth_anything_ros.formats.recorded_points import chained, static_transforms
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.geometry.camera import project
+from depth_anything_ros.metric.fixed import load_calibration
+
+pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
+
+RunCli = Callable[..., Any]
+
+
+@pytest.fixture
+def recording(data_dir: Path) -> Path:
+    return data_dir / "bags" / "kitti_object_db3"
+
+
+def test_a_recording_gives_a_scale_that_run_and_node_load(
+    run_cli: RunCli, recording: Path, data_dir: Path, fastdepth: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "new" / "scale.yaml"
+    result = run_cli("calibrate", recording, "-o", file, "--model", fastdepth)
+    assert result.code == 0, result.err
+    print(result.out)
+    assert "from 2 of 2 frames" in result.out
+    found = load_calibration(file)
+    assert (found.kind, found.shift, found.method) == (PredictionKind.METRIC_DEPTH, 0.0, "sparse")
+
+    # The middle of what each image's own LiDAR says of the network, frame by frame.
+    ratios: list[float] = []
+    errors: dict[bool, list[float]] = {False: [], True: []}
+    for options in ((), ("--scale-file", file)):
+        for name in ("000001", "000002"):
+            image = data_dir / "kitti" / "image_2" / f"{name}.png"
+            assert run_cli("run", image, "-m", fastdepth, "-o", tmp_path, *options).code == 0
+            depth = np.load(tmp_path / f"{name}_depth.npy")
+            u, v, z = project(*kitti_scan(data_dir / "kitti", name))
+            ratio = z / depth[np.rint(v).astype(int), np.rint(u).astype(int)]
+            ratios.append(float(np.median(ratio)))
+            errors[bool(options)].append(float(np.median(np.abs(1 / ratio - 1))))
+    print(f"median error without {np.mean(errors[False]):.3f}, with {np.mean(errors[True]):.3f}")
+    assert found.scale == pytest.approx(np.mean(ratios[:2]), rel=0.25)
+    assert np.mean(errors[True]) < 0.6 * np.mean(errors[False])
+
+
+def test_fit_shift_and_every_arrive(
+    run_cli: RunCli, recording: Path, fastdepth: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "scale.yaml"
+    options = ("-m", fastdepth, "--fit-shift", "always", "--every", "2")
+    result = run_cli("calibrate", recording, "-o", file, *options)
+    assert result.code == 0, result.err
+    assert "from 1 of 1 frames" in result.out
+    assert load_calibration(file).shift != 0
+
+
+def test_the_ground_of_a_recording_becomes_parameters_of_the_node(
+    run_cli: RunCli, recording: Path, tmp_path: Path
+) -> None:
+    parameters = pytest.importorskip("depth_anything_ros.node.parameters")
+    result = run_cli("calibrate", recording, "--ground", "-o", tmp_path / "ground.yaml")
+    assert result.code == 0, result.err
+    print(result.out)
+    assert "from 2 of 2 clouds" in result.out
+    content = yaml.safe_load((tmp_path / "ground.yaml").read_text())
+    values = content["/**"]["ros__parameters"]
+    known = {field.name for field in dataclasses.fields(parameters.NodeParameters)}
+    assert set(values) == {
+        "scaler",
+        "camera_height",
+        "camera_pitch_deg",
+        "camera_roll_deg",
+    }
+    assert set(values) <= known
+    taken = parameters.NodeParameters().changed(values)
+    assert taken.scaler == "ground_plane"
+    # KITTI's cameras are 1.65 m above the road (Geiger et al. 2013, figure 3).
+    assert taken.camera_height == pytest.approx(1.65, abs=0.1)
+    assert abs(taken.camera_pitch_deg) < 2 and abs(taken.camera_roll_deg) < 2
+
+
+def test_extrinsics_replace_those_of_the_recording(
+    run_cli: RunCli, recording: Path, tmp_path: Path
+) -> None:
+    with Bag(recording) as bag:
+        matrix = chained(static_transforms(bag), "camera_optical_frame", "velodyne")
+    heights = []
+    for raised in (0.0, 0.5):
+        matrix[1, 3] += raised  # y points down
+        (tmp_path / "lidar.yaml").write_text(f"extrinsics: {matrix.tolist()}")
+        file = tmp_path / "ground.yaml"
+        options = ("--extrinsics", tmp_path / "lidar.yaml", "--ground", "-o", file)
+        assert run_cli("calibrate", recording, *options).code == 0
+        heights.append(yaml.safe_load(file.read_text())["/**"]["ros__parameters"]["camera_height"])
+    assert heights[1] - heights[0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_cannot_be_calibrated_is_said(
+    run_cli: RunCli, recording: Path, fastdepth: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "out.yaml"
+    behind = ("--ground", "--extrinsics", "0 0 -500 0 0 0 1")
+    for options, text in (
+        (("--points-topic", "/front"), "--points-topic must name one topic of type PointCloud2; "),
+        (("-m", fastdepth, "--image-topic", "/velodyne_points"), "--image-topic must name one"),
+        (("-m", fastdepth, "--min-points", "99999"), "no scale was found in 2 moments"),
+        (behind, "no ground was found in 2 moments"),
+        (("--extrinsics", "1 2"), "2 numbers are no transform"),
+    ):
+        result = run_cli("calibrate", recording, "-o", file, *options)
+        assert result.code == 1, text
+        assert text in result.err
+        assert not file.exists()
+    gone = run_cli("calibrate", tmp_path / "gone", "-o", file, "--ground")
+    assert (gone.code, "cannot be read as a rosbag2" in gone.err) == (1, True)
