@@ -21,20 +21,21 @@ RunCli = Callable[..., Any]
 def test_help_lists_the_commands(run_cli: RunCli) -> None:
     result = run_cli("--help")
     assert result.code == 0
-    for command in ("run", "models", "export"):
+    for command in ("run", "calibrate", "models", "export"):
         assert f" {command} " in result.out
 
 
-def test_help_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize(("command", "option"), [("run", "--grayscale"), ("calibrate", "--ground")])
+def test_help_loads_nothing_heavy(command: str, option: str) -> None:
     process = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "depth_anything_ros", "run", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "depth_anything_ros", command, "--help"],
         capture_output=True,
         text=True,
         check=True,
     )
     loaded = {line.rsplit("|", 1)[-1].strip() for line in process.stderr.splitlines()}
     assert "typer" in loaded
-    assert "--grayscale" in process.stdout
+    assert option in process.stdout
     assert not loaded & {"torch", "cv2", "numpy", "scipy", "onnxruntime", "huggingface_hub"}
 
 
