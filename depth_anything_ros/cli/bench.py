@@ -1,0 +1,314 @@
+"""`depth_anything bench`: what the network, the scaling and the cloud cost on this machine."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from depth_anything_ros.cli.terminal import STDERR, STDOUT, warn
+
+if TYPE_CHECKING:
+    from depth_anything_ros.evaluation.benchmark import Timing
+    from depth_anything_ros.evaluation.benchmark_network import Contender
+
+app = typer.Typer(help="Measure speed: contenders take turns, medians count.", no_args_is_help=True)
+
+_SIZES = ("518x518", "480x640")
+
+Rounds = Annotated[int, typer.Option(min=1, help="Counted rounds; two more warm up.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")]
+Encoder = Annotated[str, typer.Option(help="Size of the network: vits, vitb, vitl or vitg.")]
+
+
+@app.command()
+def network(
+    encoder: Encoder = "vits",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Catalogue name or file. [default: random weights of --encoder]"
+        ),
+    ] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="HxW", help="Size of the images; may be repeated."),
+    ] = None,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backend",
+            metavar="NAME[:PRECISION]",
+            help="torch, onnxruntime, openvino; may be repeated. [default: all]",
+        ),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="official=PATH | transformers",
+            help="Who else takes part: the official V2 code in a folder, Hugging Face's network.",
+        ),
+    ] = None,
+    rounds: Rounds = 7,
+    threads: Threads = 0,
+    device: Device = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """One image (uint8) to its depth (float32), for every backend and precision.
+
+    Each contender is a process of its own. The difference is the largest one to the first
+    contender's output on an image of noise, as a share of that output's standard deviation.
+    """
+    shapes = [_size(text) for text in sizes or _SIZES]
+
+    from depth_anything_ros.evaluation.benchmark import usable_cores
+    from depth_anything_ros.evaluation.benchmark_network import (
+        NetworkSettings,
+        workers,
+        write_random_network,
+    )
+    from depth_anything_ros.network.checkpoints import resolve
+
+    contenders = _contenders(backends, against)
+    with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
+        if model is None:
+            path = Path(scratch) / f"random_{encoder}.safetensors"
+            write_random_network(encoder, path)
+        else:
+            path = resolve(model).path
+        settings = NetworkSettings(path, device, threads or usable_cores())
+        with workers(contenders, settings) as (ready, missing):
+            rows = [row for shape in shapes for row in _compare(ready, shape, rounds)]
+            memory = {worker.name: round(worker.peak_memory_mb()) for worker in ready}
+    for name, reason in missing.items():
+        warn(f"{name} does not take part: {reason}")
+    table = _table("contender", "image", "median ms", "best ms", "times faster", "differs", "MB")
+    for row in rows:
+        difference = row["difference"]
+        table.add_row(
+            *(row["contender"], row["image"], f"{row['median_ms']:.1f}", f"{row['best_ms']:.1f}"),
+            *(f"{row['speed']:.2f}", "-" if difference is None else f"{difference:.1e}"),
+            str(memory[row["contender"]]),
+        )
+    STDOUT.print(table)
+    _finish(
+        json_file,
+        {
+            "benchmark": "network",
+            "network": model or f"{encoder}, random weights",
+            "threads": settings.threads,
+            "rows": rows,
+            "peak_memory_mb": memory,
+            "missing": missing,
+        },
+    )
+
+
+@app.command()
+def scaling(
+    size: Annotated[str, typer.Option(metavar="HxW", help="Size of the images.")] = "480x640",
+    points: Annotated[int, typer.Option(min=0, help="LiDAR points per image.")] = 20_000,
+    methods: Annotated[
+        list[str] | None, typer.Option("--method", help="May be repeated. [default: all]")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Network to measure beside it, or none: vits, vitb, vitl, none.")
+    ] = "vits",
+    rounds: Rounds = 15,
+    threads: Threads = 0,
+    device: Device = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """From a prediction and its frame to metres, for every method, beside the network."""
+    height, width = _size(size)
+
+    from depth_anything_ros.evaluation.benchmark import usable_cores
+    from depth_anything_ros.evaluation.benchmark_scaling import (
+        METHODS,
+        Size,
+        network_contender,
+        scaling_contenders,
+    )
+
+    shape = Size(height, width, points)
+    contenders = scaling_contenders(shape, methods or list(METHODS))
+    forward = f"one forward of {encoder}"
+    if encoder != "none":
+        estimator = _random_estimator(encoder, device, threads or usable_cores())
+        contenders[forward] = network_contender(estimator, shape)
+    timings = _measure(contenders, rounds)
+    share = timings[forward].median_ms if encoder != "none" else None
+    table = _table("method", "median ms", "best ms", "share of the network")
+    for name, timing in timings.items():
+        table.add_row(
+            name,
+            f"{timing.median_ms:.2f}",
+            f"{timing.best_ms:.2f}",
+            "-" if share is None else f"{100 * timing.median_ms / share:.1f} %",
+        )
+    STDOUT.print(table)
+    _finish(
+        json_file,
+        {
+            "benchmark": "scaling",
+            "image": size,
+            "points": points,
+            "threads": threads or usable_cores(),
+            "rows": [{"method": name, **timing.as_dict()} for name, timing in timings.items()],
+        },
+    )
+
+
+@app.command()
+def cloud(
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="HxW", help="Size of the images; may be repeated."),
+    ] = None,
+    rounds: Rounds = 15,
+    json_file: JsonFile = None,
+) -> None:
+    """From metres to a point cloud, beside the straightforward way to do it."""
+    shapes = [_size(text) for text in sizes or ("480x640", "720x1280")]
+
+    from depth_anything_ros.evaluation.benchmark_cloud import STRAIGHTFORWARD, cloud_contenders
+
+    table = _table("cloud", "image", "median ms", "best ms", "times faster")
+    rows: list[dict[str, Any]] = []
+    for height, width in shapes:
+        timings = _measure(cloud_contenders(height, width), rounds)
+        reference = timings[STRAIGHTFORWARD].median_ms
+        for name, timing in timings.items():
+            row = {
+                "cloud": name,
+                "image": f"{height}x{width}",
+                **timing.as_dict(),
+                "speed": reference / timing.median_ms,
+            }
+            rows.append(row)
+            table.add_row(
+                *(name, f"{height}x{width}", f"{timing.median_ms:.2f}", f"{timing.best_ms:.2f}"),
+                f"{row['speed']:.1f}",
+            )
+    STDOUT.print(table)
+    _finish(json_file, {"benchmark": "cloud", "rows": rows})
+
+
+def _compare(ready: list[Any], shape: tuple[int, int], rounds: int) -> list[dict[str, Any]]:
+    """Figures of every contender at one image size."""
+    import numpy as np
+
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    seen = {worker.name: worker.see(image) for worker in ready}
+    timings = _measure({worker.name: worker.run for worker in ready}, rounds, pause=0.05)
+    slowest = ready[0].name
+    reference = seen[slowest]
+    return [
+        {
+            "contender": name,
+            "image": "x".join(map(str, shape)),
+            **timing.as_dict(),
+            "speed": timings[slowest].median_ms / timing.median_ms,
+            # Hugging Face's network has weights of its own.
+            "difference": None
+            if name.startswith("transformers")
+            else float(np.abs(seen[name] - reference).max() / reference.std()),
+        }
+        for name, timing in timings.items()
+    ]
+
+
+def _contenders(backends: list[str] | None, against: list[str] | None) -> list[Contender]:
+    """Who takes part, the reference first."""
+    from depth_anything_ros.evaluation.benchmark_network import OFFICIAL, TRANSFORMERS, Contender
+
+    precisions = {
+        "torch": ("fp32", "bf16"),
+        "onnxruntime": ("fp32",),
+        "openvino": ("fp32", "bf16"),
+    }
+    found = []
+    for text in against or []:
+        name, _, path = text.partition("=")
+        if name == OFFICIAL and path:
+            found.append(Contender(OFFICIAL, "fp32", Path(path).expanduser().resolve()))
+        elif text == TRANSFORMERS:
+            found.append(Contender(TRANSFORMERS))
+        else:
+            raise typer.BadParameter(
+                f"'{text}' is neither official=PATH nor transformers", param_hint="--against"
+            )
+    for text in backends or precisions:
+        name, _, precision = text.partition(":")
+        if name not in precisions:
+            raise typer.BadParameter(
+                f"'{name}' is not one of {', '.join(precisions)}", param_hint="--backend"
+            )
+        chosen = (precision,) if precision else precisions[name]
+        found += [Contender(name, each) for each in chosen]
+    return found
+
+
+def _random_estimator(encoder: str, device: str, threads: int) -> Any:
+    from depth_anything_ros.evaluation.benchmark_network import write_random_network
+    from depth_anything_ros.factory import ModelSettings, make_estimator
+
+    with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
+        path = Path(scratch) / f"random_{encoder}.safetensors"
+        write_random_network(encoder, path)
+        settings = ModelSettings(str(path), device, num_threads=threads)
+        return make_estimator(settings).estimator
+
+
+def _measure(
+    contenders: Mapping[str, Callable[[], float]], rounds: int, pause: float = 0.0
+) -> dict[str, Timing]:
+    from depth_anything_ros.evaluation.benchmark import WARM_UP, interleaved
+
+    timings: dict[str, Timing] = {}
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        task = progress.add_task("rounds", total=WARM_UP + rounds)
+        for known in interleaved(contenders, rounds, pause):
+            timings = known
+            progress.advance(task)
+    return timings
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        height, width = (int(part) for part in text.split("x"))
+    except ValueError:
+        height = width = 0
+    if height < 1 or width < 1:
+        raise typer.BadParameter(f"'{text}' is not a size like 480x640 (rows x columns)")
+    return height, width
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _finish(json_file: Path | None, report: dict[str, Any]) -> None:
+    """Describe the machine below the table and write the report."""
+    from depth_anything_ros.evaluation.benchmark import machine
+
+    here = machine()
+    STDOUT.print(
+        f"{here['processor']}, {here['cores']} cores, load average {here['load_average']}",
+        markup=False,
+    )
+    if json_file is not None:
+        text = json.dumps(report | {"machine": here}, indent=2, allow_nan=False)
+        json_file.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,71 @@
+"""What a point cloud costs, beside the straightforward way to make one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.evaluation.benchmark import stopwatch
+from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.geometry.cloud import build_cloud
+
+STRAIGHTFORWARD = "straightforward"
+"""Name of the reference: a mesh grid per frame, float64, a structured array."""
+
+
+def cloud_contenders(height: int, width: int) -> dict[str, Callable[[], float]]:
+    """Every way to a cloud of one image, by name, ready to be measured.
+
+    Args:
+        height: Rows of the depth image.
+        width: Columns of the depth image.
+
+    Returns:
+        Contenders for `benchmark.interleaved`, the reference among them.
+    """
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(0.5, 20.0, (height, width)).astype(np.float32)
+    depth[rng.uniform(size=depth.shape) < 0.02] = np.nan
+    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    pinhole = Camera.from_fov(width, height, 60.0)
+    distorted = Camera(
+        *(width, height, pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy),
+        distortion_model="plumb_bob",
+        distortion=(-0.1, 0.01, 1e-3, -1e-3, 0.0),
+    )
+    jobs: dict[str, Callable[[], object]] = {
+        "xyz": lambda: build_cloud(depth, pinhole),
+        "xyzrgb": lambda: build_cloud(depth, pinhole, rgb),
+        "xyzrgb, distorted camera": lambda: build_cloud(depth, distorted, rgb),
+        "xyzrgb, known points only": lambda: build_cloud(depth, pinhole, rgb, organized=False),
+        "xyzrgb, every 2nd pixel": lambda: build_cloud(depth, pinhole, rgb, stride=2),
+        STRAIGHTFORWARD: lambda: straightforward_cloud(depth, pinhole, rgb),
+    }
+    return {name: stopwatch(job) for name, job in jobs.items()}
+
+
+def straightforward_cloud(
+    depth_m: FloatImage, camera: Camera, rgb: RgbImage
+) -> npt.NDArray[np.void]:
+    """An organised xyzrgb cloud as one writes it down first; the reference to compare with.
+
+    Args:
+        depth_m: HxW float32 metres.
+        camera: A camera without distortion.
+        rgb: HxWx3 uint8.
+
+    Returns:
+        HxW records of x, y, z and packed rgb, float32 each.
+    """
+    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
+    cloud = np.zeros(depth_m.shape, dtype=[(name, np.float32) for name in ("x", "y", "z", "rgb")])
+    cloud["x"] = (u - camera.cx) * depth_m / camera.fx
+    cloud["y"] = (v - camera.cy) * depth_m / camera.fy
+    cloud["z"] = depth_m
+    channels = rgb.astype(np.uint32)
+    packed = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
+    cloud["rgb"] = packed.view(np.float32)
+    return cloud

@@ -1,0 +1,111 @@
+"""What every way to metres costs per image, beside one forward of the network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from depth_anything_ros.errors import DepthAnythingError, SettingError
+from depth_anything_ros.evaluation.benchmark import stopwatch
+from depth_anything_ros.evaluation.benchmark_drive import PERIOD_NS, SCALE, SHIFT, drive
+from depth_anything_ros.frames import Frame, Prediction, Quality, ScaleState
+from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.metric.fixed import FixedScaler
+from depth_anything_ros.metric.focal import BaselineSource
+from depth_anything_ros.metric.ground_plane import GroundPlaneSource
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.motion import MotionSource
+from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.slam import SlamSource
+from depth_anything_ros.metric.sparse import SparseSource
+
+METHODS: dict[str, Callable[[], MetricScaler]] = {
+    "sparse, local refinement": lambda: LiveScaler([SparseSource()]),
+    "sparse": lambda: LiveScaler([SparseSource()], refinement="none"),
+    "ground_plane": lambda: LiveScaler([GroundPlaneSource()], refinement="none"),
+    "motion": lambda: LiveScaler([MotionSource()], refinement="none"),
+    "slam": lambda: LiveScaler([SlamSource()], refinement="none"),
+    "baseline": lambda: LiveScaler([BaselineSource(0.1)], refinement="none"),
+    "fixed": lambda: FixedScaler(SCALE, SHIFT),
+}
+"""Every way to metres for a relative network: new scalers by name."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """What the cost may depend on.
+
+    Attributes:
+        height: Rows of the images.
+        width: Columns of the images.
+        points: LiDAR points per image.
+    """
+
+    height: int = 480
+    width: int = 640
+    points: int = 20_000
+
+
+def scaling_contenders(
+    size: Size, methods: Sequence[str] = tuple(METHODS)
+) -> dict[str, Callable[[], float]]:
+    """The methods on the same drive, each from prediction and frame to metres.
+
+    Args:
+        size: Of images and scans.
+        methods: Names in `METHODS`.
+
+    Returns:
+        Contenders for `benchmark.interleaved`.
+
+    Raises:
+        SettingError: A method is not known.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise SettingError(f"method is '{method}'; use one of {', '.join(METHODS)}")
+    lap = drive(size.height, size.width, size.points)
+    return {method: _Driver(method, lap).measure for method in methods}
+
+
+class _Driver:
+    """One method on its way through lap after lap."""
+
+    def __init__(self, method: str, lap: Sequence[tuple[Prediction, Frame]]) -> None:
+        self._method = method
+        self._scaler = METHODS[method]()
+        self._lap = lap
+        self._image = 0
+        for _ in lap:  # motion and SLAM must have moved before they know a scale
+            self._next()
+
+    def measure(self) -> float:
+        """Seconds for the next image that gets fresh metres."""
+        for _ in self._lap:
+            seconds, state = self._next()
+            if state.quality is Quality.GOOD:
+                return seconds
+        raise DepthAnythingError(f"{self._method} gives no metres on the drive: {state.reason}")
+
+    def _next(self) -> tuple[float, ScaleState]:
+        prediction, frame = self._lap[self._image % len(self._lap)]
+        frame = replace(frame, stamp=self._image * PERIOD_NS)  # time never jumps back
+        self._image += 1
+        start = time.perf_counter()
+        state = self._scaler.scale(prediction, frame).state
+        return time.perf_counter() - start, state
+
+
+def network_contender(estimator: DepthEstimator, size: Size) -> Callable[[], float]:
+    """One image through the network.
+
+    Args:
+        estimator: The network.
+        size: Of the image.
+
+    Returns:
+        A contender for `benchmark.interleaved`.
+    """
+    ((_, frame),) = drive(size.height, size.width, points=0, images=1)
+    return stopwatch(lambda: estimator.estimate([frame.rgb]))
