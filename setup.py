@@ -78,6 +78,7 @@ setup(
             "depth_anything = depth_anything_ros.cli.main:main",
             "depth_node = depth_anything_ros.node.depth_node:main",
             "image_player = depth_anything_ros.node.image_player:main",
+            "simulated_robot = depth_anything_ros.node.simulated_robot:main",
         ],
     },
 )

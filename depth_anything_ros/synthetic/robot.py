@@ -1,0 +1,139 @@
+"""A robot on its way through a procedural world, and what its cameras and LiDAR see."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.synthetic import textures, worlds
+from depth_anything_ros.synthetic.lidar import FARTHEST, beams
+from depth_anything_ros.synthetic.render import render, scan
+from depth_anything_ros.synthetic.route import Route, find_route
+from depth_anything_ros.synthetic.views import look
+
+KINDS = ("room", "street")
+"""Kinds of world a robot can drive in: those with level ground and space."""
+
+_CAMERA_HEIGHT, _CAMERA_AHEAD = 0.85, 0.15
+_LIDAR_HEIGHT = 1.0
+# The pattern of Velodyne's VLP-16 at 20 turns per second: 16 lasers 2 degrees apart, shots every
+# 0.4 degrees (VLP-16 User Manual).
+_BEAMS, _HIGHEST_BEAM_DEG, _SHOTS = 16, 15.0, 900
+_WORLDS_TRIED = 50
+
+Pose = npt.NDArray[np.float64]
+
+
+class Robot:
+    """A robot whose world, way and sight depend on nothing but its seed and the distance driven.
+
+    Attributes:
+        route: Its way.
+        cameras: Its cameras by name.
+        base_camera: Pose of each camera by name, 4x4 float64, optical frame -> base.
+        base_lidar: Pose of the LiDAR, 4x4 float64, LiDAR frame (as base) -> base.
+    """
+
+    def __init__(self, kind: str, seed: int, cameras: Mapping[str, Camera]) -> None:
+        """Build the world and find a way through it.
+
+        Args:
+            kind: One of `KINDS`.
+            seed: Decides the world, the way and where on it the robot starts.
+            cameras: Cameras by name; they look around at even angles, the first one forward and
+                the next one to its left.
+
+        Raises:
+            SettingError: There is no such kind of world, or no way in any world of this seed.
+        """
+        if kind not in KINDS:
+            raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
+        self.cameras = dict(cameras)
+        self.base_camera = {
+            name: look(
+                _CAMERA_AHEAD * math.cos(yaw), _CAMERA_AHEAD * math.sin(yaw), _CAMERA_HEIGHT, yaw
+            )
+            for number, name in enumerate(self.cameras)
+            for yaw in [2 * math.pi * number / len(self.cameras)]
+        }
+        self.base_lidar = np.eye(4)
+        self.base_lidar[2, 3] = _LIDAR_HEIGHT
+        self._atlas = textures.build(seed)
+        self._world, self.route, self._start = self._find_way(kind, seed)
+        # Shot by shot, as the sensor turns: so neighbours in the list are neighbours in space.
+        rows = beams(_BEAMS, -_HIGHEST_BEAM_DEG, _HIGHEST_BEAM_DEG, _SHOTS)
+        self._beams = rows.reshape(_BEAMS, _SHOTS, 3).swapaxes(0, 1).reshape(-1, 3)
+
+    def pose(self, distance: float) -> Pose:
+        """Where the robot is.
+
+        Args:
+            distance: Metres driven since its start.
+
+        Returns:
+            4x4 float64, base (x forward, y left, z up, on the ground) -> world.
+        """
+        return self.route.pose(self._start + distance)
+
+    def curvature(self, distance: float) -> float:
+        """How its way bends to the left, in 1/m.
+
+        Args:
+            distance: Metres driven since its start.
+        """
+        return self.route.curvature(self._start + distance)
+
+    @torch.inference_mode()
+    def photograph(
+        self, name: str, distance: float, coloured: bool = True
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+        """Take a picture.
+
+        Args:
+            name: Name of the camera.
+            distance: Metres driven since the start.
+            coloured: Whether the picture is wanted; depth alone is several times as fast.
+
+        Returns:
+            HxWx3 uint8 RGB (black when not wanted), and HxW float32 metres along the optical Z
+            axis: infinite for the sky, NaN where the lens has no ray.
+        """
+        pose = self.pose(distance) @ self.base_camera[name]
+        atlas = self._atlas if coloured else None
+        return render(self._world.scene, self.cameras[name], pose, atlas)
+
+    @torch.inference_mode()
+    def measure(
+        self, distance: float, noise: float = 0.0, rng: np.random.Generator | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Turn the LiDAR once, in an instant.
+
+        Args:
+            distance: Metres driven since the start.
+            noise: Standard deviation of the ranges in metres.
+            rng: Source of the noise; needed where there is any.
+
+        Returns:
+            Nx3 metres in the LiDAR's frame, of what was hit within 100 m.
+        """
+        ranges = scan(self._world.scene, self.pose(distance) @ self.base_lidar, self._beams)
+        hit = ranges < FARTHEST
+        lengths = ranges[hit].astype(np.float64)
+        if noise and rng is not None:
+            lengths += rng.normal(0, noise, len(lengths))
+        return (lengths[:, None] * self._beams[hit]).astype(np.float32)
+
+    def _find_way(self, kind: str, seed: int) -> tuple[worlds.World, Route, float]:
+        for attempt in range(_WORLDS_TRIED):
+            rng = np.random.default_rng([seed, attempt])
+            world = worlds.build(rng, self._atlas, kind)
+            route = find_route(rng, world)
+            if route is not None:
+                return world, route, float(rng.uniform(0, route.length))
+        raise SettingError(f"no {kind} of seed {seed} has space for a robot; use another seed")
