@@ -260,7 +260,7 @@ class ScaleTracker:
             shift=line.shift,
             inliers=self._last.inliers,
             inlier_share=self._last.inlier_share,
-            residual=self._last.residual,
+            residual=self._last.residual if self._last.inliers else math.nan,
             age=max(stamp - self._measured, 0) / 1e9,
         )
 

@@ -2,53 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import math
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.task import Future
+from std_srvs.srv import SetBool, Trigger
 
-from depth_anything_ros.errors import DepthAnythingError, InputError, SettingError
-from depth_anything_ros.factory import (
-    LoadedModel,
-    ModelSettings,
-    ScalerSettings,
-    make_estimator,
-    make_scaler,
-)
-from depth_anything_ros.frames import DepthFrame, Frame, Quality
-from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.errors import DepthAnythingError, SettingError
+from depth_anything_ros.factory import LoadedModel, ModelSettings, ScalerSettings, make_scaler
+from depth_anything_ros.frames import DepthFrame
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.node.camera_channel import CameraChannel, PendingFrame, of_camera
 from depth_anything_ros.node.delivery import prefer_shared_memory
-from depth_anything_ros.node.diagnostics import CameraStatistics, camera_status
-from depth_anything_ros.node.inputs import CameraInput, CameraSample
+from depth_anything_ros.node.diagnostics import CameraHealth, DiagnosticsPublisher
 from depth_anything_ros.node.logs import log_through
-from depth_anything_ros.node.messages import camera_from_info, image_to_rgb, nanoseconds
-from depth_anything_ros.node.notices import Notices
-from depth_anything_ros.node.outputs import CameraOutput, Output
-from depth_anything_ros.node.parameters import NodeParameters, names_at_configure
+from depth_anything_ros.node.model_loader import ModelLoader, load_and_warm
+from depth_anything_ros.node.parameters import NodeParameters, names_at_load
 from depth_anything_ros.node.scale_services import ScaleServices
+from depth_anything_ros.node.snapshot import write_snapshot
 from depth_anything_ros.node.surroundings import Surroundings, affect_surroundings
 from depth_anything_ros.node.transforms import Transforms
 from depth_anything_ros.node.worker import Worker
-from depth_anything_ros.pipeline import Pipeline
+from depth_anything_ros.pipeline import process_batch
 
-_WARM_UP_SIZE = (480, 640)
 _MATCH_PERIOD = 0.25
-_DIAGNOSTICS_PERIOD = 1.0
+_SNAPSHOT_PATIENCE = 10.0
 
 
 class DepthNode(LifecycleNode):
@@ -71,29 +62,31 @@ class DepthNode(LifecycleNode):
         super().__init__("depth_anything", **arguments)
         self._settings = NodeParameters.declare(self)
         log_through(self.get_logger())
-        self._notices = Notices(self.get_logger())
-        self._statistics = CameraStatistics()
         self._model: LoadedModel | None = None
-        self._pipeline: Pipeline | None = None
-        self._input: CameraInput | None = None
+        self._channels: list[CameraChannel] = []
         self._surroundings: Surroundings | None = None
-        self._output: CameraOutput | None = None
         self._worker: Worker | None = None
-        self._last_answer: DepthFrame | None = None
-        self._had_metres = False
-        self._scaling = threading.Lock()
+        self._loader = ModelLoader()
+        self._enabled = True
+        self._snapshots: list[Future] = []
+        self._between_frames = threading.Lock()
         self._transforms = Transforms(self)
-        ScaleServices(
-            self,
-            lambda: self._pipeline.scaler if self._pipeline else None,
-            lambda: self._settings.scale_file,
-            self._scaling,
-        )
+        self._cameras = [name for name in self._settings.cameras if name] or [""]
+        for name in self._cameras:
+            ScaleServices(
+                self,
+                name,
+                partial(self._scaler_of, name),
+                partial(self._scale_file_of, name),
+                self._between_frames,
+            )
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(Trigger, "~/load_model", self._on_load_model)
+        self.create_service(Trigger, "~/snapshot", self._on_snapshot)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        DiagnosticsPublisher(self, {name: partial(self._health, name) for name in self._cameras})
         # Simulated time may stand still; the node's own life must not.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(_DIAGNOSTICS_PERIOD, self._publish_diagnostics, clock=steady)
         self.create_timer(_MATCH_PERIOD, self._match_reliability, clock=steady)
         if self._settings.autostart:
             self._autostart = self.create_timer(0.0, self._start, clock=steady)
@@ -103,22 +96,14 @@ class DepthNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model, make the publishers; or say why not and stay unconfigured."""
         try:
-            self._model = make_estimator(_model_settings(self._settings))
-            scaler = self._make_scaler(self._settings)
             started = time.perf_counter()
-            self._model.estimator.warm_up(*_WARM_UP_SIZE)
+            self._model = load_and_warm(_model_settings(self._settings))
+            self._channels = [self._make_channel(name) for name in self._cameras]
         except DepthAnythingError as error:
             self.get_logger().error(f"cannot configure: {error}")
             self._free()
             return TransitionCallbackReturn.FAILURE
-        estimator = self._model.estimator
-        self._pipeline = Pipeline(estimator, scaler)
-        self._output = CameraOutput(self)
-        self.get_logger().info(
-            f"model {self._model.info.name} ({estimator.kind.value}) on {estimator.device} in "
-            f"{estimator.precision} with {estimator.backend}, warmed up in "
-            f"{time.perf_counter() - started:.1f} s; scaler {scaler.name}"
-        )
+        self._announce(self._model, time.perf_counter() - started)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -127,15 +112,8 @@ class DepthNode(LifecycleNode):
         worker = Worker(self._step)
         self._worker = worker
         self._surroundings = self._listen_around(self._settings)
-        self._input = CameraInput(
-            self,
-            self._settings.image_reliability,
-            self._settings.camera_info_timeout,
-            self._on_image,
-            worker.wake,
-            self._settings.points_timeout,
-            self._points_complete,
-        )
+        for channel in self._channels:
+            channel.listen(self._surroundings, worker.wake)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -169,183 +147,232 @@ class DepthNode(LifecycleNode):
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
+    def _make_channel(self, name: str) -> CameraChannel:
+        scaler = self._make_scaler(name, self._settings)
+        return CameraChannel(self, name, scaler, self._transforms, self._settings)
+
     def _stop(self) -> None:
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+        for channel in self._channels:
+            channel.stop()
         if self._surroundings is not None:
             self._surroundings.close()
             self._surroundings = None
 
     def _free(self) -> None:
-        if self._output is not None:
-            self._output.close()
-        self._output = self._pipeline = self._model = self._last_answer = None
-        self._had_metres = False
+        for channel in self._channels:
+            channel.close()
+        self._channels = []
+        self._model = None
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    # One frame -------------------------------------------------------------------------------
+    def _announce(self, model: LoadedModel, seconds: float) -> None:
+        estimator = model.estimator
+        self.get_logger().info(
+            f"model {model.info.name} ({estimator.kind.value}) on {estimator.device} in "
+            f"{estimator.precision} with {estimator.backend}, ready after {seconds:.1f} s; "
+            f"scaler {self._settings.scaler}"
+        )
 
-    def _on_image(self, replaced: bool) -> None:
-        self._statistics.receive()
-        if replaced:
-            self._statistics.drop("newer image came")
+    # Frames ----------------------------------------------------------------------------------
 
     def _step(self) -> float | None:
-        """Answer the newest image. Runs in the worker's thread and never raises."""
-        camera_input = self._input
-        if camera_input is None or not self.context.ok():
+        """Answer what every camera has ready, in one batch. Runs in the worker's thread."""
+        if not self.context.ok():
             return None
+        with self._between_frames:
+            pending: list[tuple[CameraChannel, PendingFrame]] = []
+            waits: list[float] = []
+            for channel in self._channels:
+                try:
+                    frame, wait = channel.take(self._enabled, bool(self._snapshots))
+                except Exception as error:  # a robot's node outlives whatever one image does
+                    self._refuse(channel, error)
+                    continue
+                if frame is not None:
+                    pending.append((channel, frame))
+                if wait is not None:
+                    waits.append(wait)
+            if pending:
+                self._answer(pending)
+        return min(waits, default=None)
+
+    def _answer(self, pending: list[tuple[CameraChannel, PendingFrame]]) -> None:
+        if self._model is None:
+            return
         try:
-            sample, wait = camera_input.take()
-            if sample is not None:
-                self._answer(sample)
-            return wait
-        except InputError as error:
-            self._statistics.drop("unusable image")
-            self._notices.warn(f"image not answered: {error}")
-        except Exception as error:  # a robot's node outlives whatever one frame does to it
-            if not self.context.ok():  # told to stop in the middle of a frame
-                return None
-            self._statistics.drop("error")
-            self._notices.error(f"image not answered: {type(error).__name__}: {error}")
-        return None
-
-    def _answer(self, sample: CameraSample) -> None:
-        output, pipeline, parameters = self._output, self._pipeline, self._settings
-        if output is None or pipeline is None:
-            return
-        wanted = output.wanted()
-        if not wanted:
-            self._statistics.drop("nobody subscribes")
-            return
-        header = sample.image.header
-        rgb = image_to_rgb(sample.image)
-        camera = self._camera(sample, rgb.shape[1], rgb.shape[0])
-        stamp = nanoseconds(header.stamp)
-        frame = Frame(rgb, stamp, header.frame_id, camera)
-        if self._surroundings is not None:
-            frame = self._surroundings.complete(frame)
-        with self._scaling:
-            answer = pipeline.process(frame)
-        self._last_answer = answer
-        self._had_metres = self._had_metres or answer.depth_m is not None
-        self._explain(answer, wanted)
-        answer = self._without_metres(answer)
-        if output.publish(answer, header, parameters):
-            self._statistics.publish((self.get_clock().now().nanoseconds - stamp) * 1e-9)
-        else:
-            self._statistics.drop("no metres")
-
-    def _camera(self, sample: CameraSample, width: int, height: int) -> Camera | None:
-        """The camera of an image, or None (and a word to the user) when it cannot be known."""
-        if sample.info is None:
-            self._notices.warn_once(
-                "no camera_info on "
-                f"{self.resolve_topic_name('camera_info')} for frame "
-                f"'{sample.image.header.frame_id}': depth is published, points are not; remap "
-                "camera_info to the camera's calibration"
+            answers = process_batch(
+                self._model.estimator,
+                [(frame.frame, channel.scaler) for channel, frame in pending],
             )
-            return None
+        except Exception as error:  # out of memory, a broken driver: say so and go on
+            if len(pending) > 1:  # one camera's trouble is not the others'
+                for single in pending:
+                    self._answer([single])
+            else:
+                self._refuse(pending[0][0], error)
+            return
+        for (channel, frame), answer in zip(pending, answers, strict=True):
+            self._publish(channel, frame, answer)
+
+    def _publish(self, channel: CameraChannel, frame: PendingFrame, answer: DepthFrame) -> None:
         try:
-            camera = camera_from_info(sample.info)
-            if (camera.width, camera.height) != (width, height):
-                raise InputError(
-                    f"camera_info is for {camera.width}x{camera.height} but the image is "
-                    f"{width}x{height}; make the driver publish the camera_info of its images"
-                )
-        except InputError as error:
-            self._notices.warn_once(f"depth is published, points are not: {error}")
-            return None
-        return camera
+            sent = channel.publish(frame, answer)
+            if self._snapshots:
+                self._write_snapshot(channel, sent)
+        except Exception as error:
+            self._refuse(channel, error)
 
-    def _without_metres(self, answer: DepthFrame) -> DepthFrame:
-        """An answer without scale as `on_invalid` wants it: unknown everywhere, or not at all.
+    def _refuse(self, channel: CameraChannel, error: Exception) -> None:
+        if self.context.ok():  # else: told to stop in the middle of a frame
+            channel.refuse(error)
 
-        Where nothing has measured or was asked to measure, there are no metres to speak of.
-        """
-        measuring = self._had_metres or self._settings.scaler not in ("auto", "none", "network")
-        if answer.depth_m is not None or self._settings.on_invalid == "drop" or not measuring:
-            return answer
-        unknown = np.full(answer.prediction.values.shape, np.nan, np.float32)
-        return dataclasses.replace(answer, depth_m=unknown)
-
-    def _explain(self, answer: DepthFrame, wanted: set[Output]) -> None:
-        if answer.scale_state.quality is not Quality.INVALID:
-            return
-        if self._had_metres or self._settings.scaler not in ("auto", "none", "network"):
-            self._notices.warn(f"depth is unknown: {answer.scale_state.reason}")
-        elif wanted & {Output.DEPTH, Output.POINTS}:
-            self._notices.warn_once(
-                f"no metres on ~/depth/image and ~/points: {answer.scale_state.reason}; "
-                f"~/{Output.DISPARITY.value} has the relative depth"
-            )
+    def _write_snapshot(self, channel: CameraChannel, answer: DepthFrame) -> None:
+        requests, self._snapshots = self._snapshots, []
+        folder = Path(self._settings.snapshot_folder).expanduser()
+        try:
+            result: Path | OSError = write_snapshot(folder, channel.name, answer)
+        except OSError as error:
+            result = error
+        for request in requests:
+            request.set_result(result)
 
     # Operation -------------------------------------------------------------------------------
+
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._enabled = request.data
+        response.success = True
+        response.message = "images are answered" if request.data else "images pass unanswered"
+        return response
+
+    async def _on_load_model(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        if self._model is None:
+            response.message = "the node is not configured; configure loads the model"
+            return response
+        loaded = Future(executor=self.executor)
+        self._loader.load(_model_settings(self._settings), loaded.set_result)
+        result = await loaded
+        error = self._swap(result)
+        response.success = error is None
+        response.message = error or f"{result.info.name} is in use"
+        return response
+
+    async def _on_snapshot(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        written = Future(executor=self.executor)
+        late = threading.Timer(_SNAPSHOT_PATIENCE, _give_up, [written])
+        late.start()
+        self._snapshots.append(written)
+        result = await written
+        late.cancel()
+        response.success = isinstance(result, Path)
+        response.message = str(result)
+        return response
+
+    def _swap(self, loaded: LoadedModel | DepthAnythingError) -> str | None:
+        """Use a newly loaded model from the next frame on; or say why the old one stays."""
+        if isinstance(loaded, DepthAnythingError):
+            error = f"the model in use stays: {loaded}"
+            self.get_logger().error(error)
+            return error
+        try:
+            with self._between_frames:
+                old, self._model = self._model, loaded
+                try:
+                    scalers = [
+                        self._make_scaler(each.name, self._settings) for each in self._channels
+                    ]
+                except DepthAnythingError:
+                    self._model = old
+                    raise
+                for channel, scaler in zip(self._channels, scalers, strict=True):
+                    channel.scaler = scaler
+        except DepthAnythingError as error:
+            return f"the model in use stays: {error}"
+        self._announce(loaded, 0.0)
+        return None
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}
         try:
             parameters = self._settings.changed(values)
-            changed = _scaler_settings(parameters) != _scaler_settings(self._settings)
-            if changed and self._pipeline is not None:
-                scaler = self._make_scaler(parameters)
-                self._pipeline = Pipeline(self._pipeline.estimator, scaler)
-            if self._surroundings is not None and affect_surroundings(values):
-                around = self._listen_around(parameters)
-                self._surroundings.close()
-                self._surroundings = around
+            if self._model is not None:
+                self._apply(parameters, values)
         except DepthAnythingError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        resized = parameters.input_size != self._settings.input_size
         self._settings = parameters
-        if self._input is not None:
-            self._input.points_timeout = parameters.points_timeout
-            self._input.set_reliability(parameters.image_reliability)
-            self._input.info_timeout = parameters.camera_info_timeout
-        later = names_at_configure(values)
-        if later and self._model is not None:
-            self.get_logger().info(f"{', '.join(later)}: takes effect at the next configure")
+        if self._model is not None:
+            later = names_at_load(values)
+            if later:
+                self.get_logger().info(f"{', '.join(later)}: takes effect at ~/load_model")
+            if resized:
+                self._loader.load(_model_settings(parameters), self._swap)
         return SetParametersResult(successful=True)
 
-    def _make_scaler(self, parameters: NodeParameters) -> MetricScaler:
+    def _apply(self, parameters: NodeParameters, values: dict[str, Any]) -> None:
+        """Let new parameters take effect, all or none."""
+        scalers: dict[str, MetricScaler] = {}
+        for name in self._cameras:
+            settings = _scaler_settings(parameters, name)
+            if settings != _scaler_settings(self._settings, name):
+                scalers[name] = self._make_scaler(name, parameters)
+        around = self._surroundings
+        if around is not None and affect_surroundings(values):
+            around = self._listen_around(parameters)
+        with self._between_frames:
+            for channel in self._channels:
+                channel.change(parameters, around)
+                channel.scaler = scalers.get(channel.name, channel.scaler)
+        if around is not self._surroundings and self._surroundings is not None:
+            self._surroundings.close()
+        self._surroundings = around
+
+    def _make_scaler(self, camera: str, parameters: NodeParameters) -> MetricScaler:
         if self._model is None:
             raise SettingError("no model is loaded; configure the node first")
-        return make_scaler(_scaler_settings(parameters), self._model)
+        return make_scaler(_scaler_settings(parameters, camera), self._model)
+
+    def _scaler_of(self, camera: str) -> MetricScaler | None:
+        return next((each.scaler for each in self._channels if each.name == camera), None)
+
+    def _scale_file_of(self, camera: str) -> str:
+        return of_camera(self._settings.scale_file, camera, "scale_file")
 
     def _listen_around(self, parameters: NodeParameters) -> Surroundings:
-        return Surroundings(self, parameters, self._transforms, self._notices, self._wake)
+        return Surroundings(self, parameters, self._transforms, self._wake)
 
     def _wake(self) -> None:
         if self._worker is not None:
             self._worker.wake()
 
-    def _points_complete(self, stamp: int) -> bool:
-        return self._surroundings is None or self._surroundings.are_complete(stamp)
-
     def _match_reliability(self) -> None:
-        if self._input is not None:
-            self._input.match_reliability()
+        for channel in self._channels:
+            if channel.input is not None:
+                channel.input.match_reliability()
         if self._surroundings is not None:
             self._surroundings.match()
 
-    def _publish_diagnostics(self) -> None:
-        model, answer = self._model, self._last_answer
-        described = {} if model is None else model.description()
-        status = camera_status(
-            f"{self.get_fully_qualified_name()}: depth",
-            described,
-            self._statistics,
-            None if answer is None else answer.scale_state,
-        )
-        array = DiagnosticArray(status=[status])
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(array)
+    def _health(self, camera: str) -> CameraHealth:
+        prefix = self.get_fully_qualified_name()
+        for channel in self._channels:
+            if channel.name == camera:
+                model = {} if self._model is None else self._model.description()
+                return channel.health(prefix, model, self._settings.stale_after)
+        return CameraHealth.unconfigured(prefix, camera)
+
+
+def _give_up(future: Future) -> None:
+    if not future.done():
+        future.set_result(f"no image was answered within {_SNAPSHOT_PATIENCE:g} s")
 
 
 def _model_settings(parameters: NodeParameters) -> ModelSettings:
@@ -358,13 +385,14 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
     )
 
 
-def _scaler_settings(parameters: NodeParameters) -> ScalerSettings:
-    given = parameters.scale > 0 or not parameters.scale_file
+def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
+    file = of_camera(parameters.scale_file, camera, "scale_file")
+    given = parameters.scale > 0 or not file
     return ScalerSettings(
         scaler=parameters.scaler,
         scale=parameters.scale,
         shift=parameters.shift,
-        calibration=None if given else Path(parameters.scale_file).expanduser(),
+        calibration=None if given else Path(file).expanduser(),
         baseline=parameters.baseline,
         fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
         min_points=parameters.min_points,

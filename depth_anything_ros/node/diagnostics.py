@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import resource
+import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
 
 from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
 
 _LATENCIES_KEPT = 300
-_LEVELS = {
+SCALE_LEVELS = {
     Quality.GOOD: DiagnosticStatus.OK,
     Quality.HELD: DiagnosticStatus.WARN,
     Quality.INVALID: DiagnosticStatus.WARN,
@@ -49,6 +58,12 @@ class CameraStatistics:
             self._published += 1
             self._latencies.append(latency)
             self._departures.append(time.monotonic())
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds since the last image came in, or None before the first."""
+        with self._lock:
+            return time.monotonic() - self._arrivals[-1] if self._arrivals else None
 
     def values(self) -> dict[str, str]:
         """All figures by name, as text."""
@@ -109,7 +124,7 @@ def scale_status(name: str, answer: DepthFrame) -> DiagnosticStatus:
     stamp = answer.frame.stamp
     values = {**scale_values(state), "stamp": f"{stamp // 10**9}.{stamp % 10**9:09d}"}
     return DiagnosticStatus(
-        level=_LEVELS[state.quality],
+        level=SCALE_LEVELS[state.quality],
         name=name,
         message=f"{state.quality.value}: {state.reason}",
         hardware_id=answer.frame.frame_id,
@@ -117,30 +132,109 @@ def scale_status(name: str, answer: DepthFrame) -> DiagnosticStatus:
     )
 
 
-def camera_status(
-    name: str, model: dict[str, str], statistics: CameraStatistics, state: ScaleState | None
-) -> DiagnosticStatus:
-    """The state of one camera's depth as a diagnostic status.
+def status_name(node: str, camera: str) -> str:
+    """Name of a camera's status on /diagnostics: `/depth_anything: depth`, `...: front depth`."""
+    return f"{node}: {camera} depth" if camera else f"{node}: depth"
+
+
+@dataclass(frozen=True)
+class CameraHealth:
+    """What there is to say about one camera's depth.
+
+    Attributes:
+        name: Name of the status.
+        level: OK, WARN or ERROR of DiagnosticStatus.
+        message: The most important thing, with its remedy.
+        hardware_id: Device the network runs on.
+        values: Everything that was counted or is known, by name.
+    """
+
+    name: str
+    level: bytes
+    message: str
+    hardware_id: str
+    values: dict[str, str]
+
+    @classmethod
+    def unconfigured(cls, node: str, camera: str) -> CameraHealth:
+        """What there is to say while no model is loaded.
+
+        Args:
+            node: Full name of the node.
+            camera: Name of the camera, empty for the only one.
+        """
+        message = "no model is loaded: the node is not configured"
+        return cls(status_name(node, camera), DiagnosticStatus.WARN, message, "", {})
+
+    def to_status(self) -> DiagnosticStatus:
+        """The same as a message."""
+        return DiagnosticStatus(
+            level=self.level,
+            name=self.name,
+            message=self.message,
+            hardware_id=self.hardware_id,
+            values=[KeyValue(key=key, value=value) for key, value in self.values.items()],
+        )
+
+
+class DiagnosticsPublisher:
+    """Publishes on /diagnostics, through diagnostic_updater where that is installed."""
+
+    def __init__(self, node: Node, cameras: dict[str, Callable[[], CameraHealth]]) -> None:
+        """Start publishing once a second.
+
+        Args:
+            node: The node to publish with.
+            cameras: By name of the camera, who tells its health.
+        """
+        self._node = node
+        self._cameras = cameras
+        # Simulated time may stand still; a robot must be heard all the same.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        try:
+            updater = importlib.import_module("diagnostic_updater").Updater(node)
+        except ImportError:
+            self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+            node.create_timer(1.0, self._publish, clock=steady)
+            return
+        updater.setHardwareID("depth_anything_ros")
+        for name, health in cameras.items():
+            task = f"{name} depth" if name else "depth"
+            updater.add(task, lambda status, health=health: _fill(status, health()))
+        node.create_timer(1.0, updater.force_update, clock=steady)
+
+    def _publish(self) -> None:
+        array = DiagnosticArray()
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        array.status = [health().to_status() for health in self._cameras.values()]
+        self._publisher.publish(array)
+
+
+def _fill(status: Any, health: CameraHealth) -> Any:
+    """Tell a diagnostic_updater status what there is to say."""
+    status.hardware_id = health.hardware_id
+    status.summary(health.level, health.message)
+    for key, value in health.values.items():
+        status.add(key, value)
+    return status
+
+
+def memory_values(device: str) -> dict[str, str]:
+    """Memory this process uses, in MB: of the machine, and of the CUDA device it runs on.
 
     Args:
-        name: Name of the status.
-        model: What is known of the network, by name.
-        statistics: Its counts.
-        state: Scale state of its last answer, or None before the first.
+        device: Where the network runs ("cpu", "cuda:0", "mps").
 
     Returns:
-        OK while metres are good, WARN when they are held or missing.
+        Figures by name.
     """
-    level, text = DiagnosticStatus.OK, "waiting for the first image"
-    if not model:
-        level, text = DiagnosticStatus.WARN, "no model is loaded: the node is not configured"
-    if state is not None:
-        level, text = _LEVELS[state.quality], state.reason
-    values = {**model, **statistics.values(), **(scale_values(state) if state else {})}
-    return DiagnosticStatus(
-        level=level,
-        name=name,
-        message=text,
-        hardware_id=model.get("device", ""),
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+    values = {}
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        values["memory_mb"] = f"{pages * resource.getpagesize() / 1e6:.0f}"
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux
+    torch = sys.modules.get("torch")
+    if torch is not None and device.startswith("cuda"):
+        values["device_memory_mb"] = f"{torch.cuda.memory_reserved(device) / 1e6:.0f}"
+    return values

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.subscriptions import MatchedSubscription
 
 _INFOS_KEPT = 30
@@ -21,7 +22,7 @@ _INFOS_KEPT = 30
 class CameraSample:
     """An image and the camera_info that belongs to it, or None when none came."""
 
-    image: Image
+    image: Image | CompressedImage
     info: CameraInfo | None
 
 
@@ -34,50 +35,90 @@ class CameraInput:
     def __init__(
         self,
         node: Node,
-        reliability: str,
-        info_timeout: float,
+        name: str,
+        parameters: NodeParameters,
         on_image: Callable[[bool], None],
         wake: Callable[[], None],
-        points_timeout: float = 0.0,
-        points_complete: Callable[[int], bool] = lambda stamp: True,
+        points_complete: Callable[[int], bool],
     ) -> None:
-        """Subscribe to `image` and `camera_info`.
+        """Subscribe to `image` (or `image/compressed`) and `camera_info` below the camera's name.
 
         Args:
             node: The node to subscribe with.
-            reliability: "auto", "reliable" or "best_effort", for both.
-            info_timeout: Seconds an image waits for its camera_info.
+            name: Name of the camera, empty for the only one.
+            parameters: Reliability, transport and patience.
             on_image: Called with every image; True when it replaced one nobody had taken.
             wake: Called when something new may make a sample ready.
-            points_timeout: Seconds an image waits for the points of its moment.
             points_complete: Tells whether the points of a stamp have come.
         """
-        self.info_timeout = info_timeout
         self._on_image = on_image
         self._wake = wake
-        self.points_timeout = points_timeout
-        self.points_complete = points_complete
         self._lock = threading.Lock()
-        self._image: Image | None = None
+        self._image: Image | CompressedImage | None = None
         self._arrival = 0.0
         self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
         self._newest_info: dict[str, CameraInfo] = {}
+        below = f"{name}/" if name else ""
+        compressed = parameters.image_transport == "compressed"
+        reliability = parameters.image_reliability
         self._images = MatchedSubscription(
-            node, Image, "image", self._receive_image, 1, reliability
+            node,
+            CompressedImage if compressed else Image,
+            f"{below}image/compressed" if compressed else f"{below}image",
+            self._receive_image,
+            1,
+            reliability,
         )
         self._camera_infos = MatchedSubscription(
-            node, CameraInfo, "camera_info", self._receive_info, 5, reliability
+            node, CameraInfo, f"{below}camera_info", self._receive_info, 5, reliability
         )
+        self._needs_info = True
+        self.change(parameters, points_complete)
+
+    @property
+    def image_topic(self) -> str:
+        """Full name of the image topic."""
+        return self._images.topic
+
+    @property
+    def info_topic(self) -> str:
+        """Full name of the camera_info topic."""
+        return self._camera_infos.topic
+
+    @property
+    def has_image(self) -> bool:
+        """Whether an image waits."""
+        return self._image is not None
+
+    @property
+    def has_publisher(self) -> bool:
+        """Whether anybody publishes images."""
+        return self._images.has_publisher
+
+    @property
+    def incompatible(self) -> str | None:
+        """Which quality of service of a publisher does not fit, or None."""
+        return self._images.incompatible or self._camera_infos.incompatible
+
+    def change(self, parameters: NodeParameters, points_complete: Callable[[int], bool]) -> None:
+        """Take over new parameters.
+
+        Args:
+            parameters: Reliability and patience.
+            points_complete: Tells whether the points of a stamp have come.
+        """
+        self._info_timeout = parameters.camera_info_timeout
+        self._points_timeout = parameters.points_timeout
+        self._points_complete = points_complete
+        self._needs_info = not parameters.camera_info_url
+        for subscription in (self._images, self._camera_infos):
+            subscription.reliability = parameters.image_reliability
+        self.match_reliability()
 
     def match_reliability(self) -> None:
         """Look again at what the publishers offer."""
         self._images.match()
         self._camera_infos.match()
-
-    def set_reliability(self, reliability: str) -> None:
-        """Change the reliability of both subscriptions ("auto", "reliable", "best_effort")."""
-        self._images.reliability = self._camera_infos.reliability = reliability
-        self.match_reliability()
 
     def take(self) -> tuple[CameraSample | None, float | None]:
         """Take the newest image if it is ready.
@@ -91,20 +132,19 @@ class CameraInput:
         if image is None:
             return None, None
         info = self._info_of(image)
-        missing_info = info is None and self._camera_infos.has_publisher
-        if missing_info and waited < self.info_timeout:
-            return None, self.info_timeout - waited
-        if waited < self.points_timeout and not self.points_complete(
-            nanoseconds(image.header.stamp)
-        ):
-            return None, self.points_timeout - waited
+        missing_info = self._needs_info and info is None and self._camera_infos.has_publisher
+        if missing_info and waited < self._info_timeout:
+            return None, self._info_timeout - waited
+        patient = waited < self._points_timeout
+        if patient and not self._points_complete(nanoseconds(image.header.stamp)):
+            return None, self._points_timeout - waited
         with self._lock:
             if self._image is image:
                 self._image = None
                 return CameraSample(image, info), None
         return None, 0.0
 
-    def _info_of(self, image: Image) -> CameraInfo | None:
+    def _info_of(self, image: Image | CompressedImage) -> CameraInfo | None:
         """The camera_info of the same stamp, else the newest of the same frame."""
         with self._lock:
             info = self._infos.get(nanoseconds(image.header.stamp))
@@ -119,7 +159,7 @@ class CameraInput:
             self._infos.clear()
             self._newest_info.clear()
 
-    def _receive_image(self, message: Image) -> None:
+    def _receive_image(self, message: Image | CompressedImage) -> None:
         with self._lock:
             replaced = self._image is not None
             self._image = message

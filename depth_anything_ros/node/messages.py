@@ -14,15 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.compressed_depth import FORMATS, encode_compressed_depth
 from depth_anything_ros.formats.encodings import decode_image
+from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 
+_COMPRESSED_DEPTH_MAX = 100.0
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
@@ -51,6 +54,18 @@ def image_to_rgb(message: Image) -> RgbImage:
         message.encoding,
         bool(message.is_bigendian),
     )
+
+
+def decode(message: Image | CompressedImage) -> RgbImage:
+    """The picture of an Image or CompressedImage message; see `image_to_rgb`.
+
+    Raises:
+        InputError: The picture cannot be read.
+    """
+    if isinstance(message, CompressedImage):
+        content = np.frombuffer(message.data, np.uint8)
+        return decode_compressed(content, f"compressed image ({message.format})")
+    return image_to_rgb(message)
 
 
 def camera_from_info(message: CameraInfo) -> Camera:
@@ -134,6 +149,23 @@ def depth_to_image(depth_m: FloatImage, encoding: str, header: Header) -> Image:
     return _image(rounded, "16UC1", 2, header)
 
 
+def compressed_depth_message(depth_m: FloatImage, encoding: str, header: Header) -> CompressedImage:
+    """A depth image as image_transport's compressedDepth has it.
+
+    Args:
+        depth_m: HxW float32 metres, NaN where unknown.
+        encoding: "32FC1" (quantised inverse depth, up to 100 m) or "16UC1" (millimetres).
+        header: Stamp and frame_id to use.
+
+    Returns:
+        sensor_msgs/CompressedImage.
+    """
+    packed = encode_compressed_depth(depth_m, encoding, depth_max=_COMPRESSED_DEPTH_MAX)
+    filled = array.array("B")
+    filled.frombytes(packed)
+    return CompressedImage(header=header, format=FORMATS[encoding], data=filled)
+
+
 def floats_to_image(values: FloatImage, header: Header) -> Image:
     """Any float image (disparity, confidence) as 32FC1.
 
@@ -148,7 +180,7 @@ def floats_to_image(values: FloatImage, header: Header) -> Image:
 
 
 def cloud_to_message(cloud: Cloud, header: Header) -> PointCloud2:
-    """A cloud as PointCloud2 with fields x, y, z and, when it has colour, rgb (PCL's packed float).
+    """A cloud as PointCloud2 with the cloud's fields (rgb is PCL's packed float).
 
     Args:
         cloud: The points, in the optical frame.
@@ -158,14 +190,13 @@ def cloud_to_message(cloud: Cloud, header: Header) -> PointCloud2:
         sensor_msgs/PointCloud2.
     """
     height, width, channels = cloud.data.shape
-    names = ("x", "y", "z", "rgb")[:channels]
     return PointCloud2(
         header=header,
         height=height,
         width=width,
         fields=[
             PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-            for index, name in enumerate(names)
+            for index, name in enumerate(cloud.fields)
         ],
         is_bigendian=_BIG_ENDIAN,
         point_step=4 * channels,

@@ -1,66 +1,93 @@
-"""What goes out for one camera: depth, camera_info, cloud, disparity, preview, scale state."""
+"""What goes out for one camera: every topic below the node, made from one answer."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
 from depth_anything_ros.frames import DepthFrame, FloatImage, PredictionKind, RgbImage
-from depth_anything_ros.geometry.cloud import build_cloud
+from depth_anything_ros.geometry.cloud import Cloud, build_cloud
+from depth_anything_ros.geometry.cloud_filters import downsample, flying_pixels, within_height
 from depth_anything_ros.node.diagnostics import scale_status
 from depth_anything_ros.node.messages import (
     cloud_to_message,
+    compressed_depth_message,
     depth_to_image,
     floats_to_image,
     info_from_camera,
     rgb_to_image,
 )
+from depth_anything_ros.node.notices import Notices
 from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.transforms import TransformError, Transforms
 
 
 class Output(enum.Enum):
-    """The topics of one camera, by name below the node."""
+    """The topics of one camera, by name below the node (or below the camera's name)."""
 
     DEPTH = "depth/image"
+    COMPRESSED_DEPTH = "depth/image/compressedDepth"
     CAMERA_INFO = "depth/camera_info"
     POINTS = "points"
     DISPARITY = "disparity/image"
+    CONFIDENCE = "confidence/image"
     PREVIEW = "depth/preview"
     SCALE_STATE = "scale_state"
 
 
-_TYPES = {
+OUTPUT_TYPES: dict[Output, type] = {
     Output.DEPTH: Image,
+    Output.COMPRESSED_DEPTH: CompressedImage,
     Output.CAMERA_INFO: CameraInfo,
     Output.POINTS: PointCloud2,
     Output.DISPARITY: Image,
+    Output.CONFIDENCE: Image,
     Output.PREVIEW: Image,
     Output.SCALE_STATE: DiagnosticStatus,
 }
+
+NEEDING_CONFIDENCE = frozenset({Output.CONFIDENCE})
+"""Outputs that cannot be made without confidence."""
 
 
 class CameraOutput:
     """The publishers of one camera. What nobody subscribes to is not computed."""
 
-    def __init__(self, node: LifecycleNode) -> None:
+    def __init__(
+        self, node: LifecycleNode, camera: str, transforms: Transforms, notices: Notices
+    ) -> None:
+        """Make the publishers.
+
+        Args:
+            node: The node to publish with.
+            camera: Name of the camera, empty for the only one.
+            transforms: Where frames stand to each other.
+            notices: Says what is missing.
+        """
         self._node = node
+        self._transforms = transforms
+        self._notices = notices
+        below = f"~/{camera}" if camera else "~"
         self._publishers: dict[Output, LifecyclePublisher] = {
             output: node.create_lifecycle_publisher(
-                _TYPES[output],
-                f"~/{output.value}",
+                OUTPUT_TYPES[output],
+                f"{below}/{output.value}",
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for output in Output
         }
+        self._status_name = f"{node.get_fully_qualified_name()}: {camera or 'camera'} scale"
 
     def wanted(self) -> set[Output]:
         """The outputs that somebody subscribes to."""
@@ -70,24 +97,31 @@ class CameraOutput:
             if publisher.get_subscription_count() > 0
         }
 
-    def publish(self, answer: DepthFrame, header: Header, parameters: NodeParameters) -> int:
+    def publish(
+        self,
+        answer: DepthFrame,
+        header: Header,
+        parameters: NodeParameters,
+        wanted: Collection[Output],
+    ) -> int:
         """Publish what is wanted of one answer.
 
         Args:
             answer: Depth of one image.
             header: Header of that image; every output carries it unchanged.
             parameters: How the outputs should look.
+            wanted: What somebody subscribes to.
 
         Returns:
             How many messages went out.
         """
-        messages = {
-            output: self._message(output, answer, header, parameters) for output in self.wanted()
-        }
-        ready = {output: message for output, message in messages.items() if message is not None}
-        for output, message in ready.items():
-            self._publishers[output].publish(message)
-        return len(ready)
+        sent = 0
+        for output in sorted(wanted, key=lambda each: each.value):
+            message = self._message(output, answer, header, parameters)
+            if message is not None:
+                self._publishers[output].publish(message)
+                sent += 1
+        return sent
 
     def close(self) -> None:
         """Destroy the publishers."""
@@ -97,35 +131,62 @@ class CameraOutput:
 
     def _message(
         self, output: Output, answer: DepthFrame, header: Header, parameters: NodeParameters
-    ) -> Image | CameraInfo | PointCloud2 | DiagnosticStatus | None:
+    ) -> Any:
+        """The message of one output, or None when the answer has nothing for it."""
+        camera, depth_m = answer.frame.camera, answer.depth_m
         if output is Output.SCALE_STATE:
-            return scale_status(f"{self._node.get_fully_qualified_name()}: scale", answer)
-        frame, depth_m = answer.frame, answer.depth_m
-        relative = answer.prediction.kind is PredictionKind.RELATIVE_DISPARITY
+            return scale_status(self._status_name, answer)
         if output is Output.DISPARITY:
+            relative = answer.prediction.kind is PredictionKind.RELATIVE_DISPARITY
             return floats_to_image(answer.prediction.values, header) if relative else None
+        if output is Output.CONFIDENCE:
+            known = answer.confidence
+            return None if known is None else floats_to_image(known, header)
         if output is Output.PREVIEW:
             return rgb_to_image(preview_of(answer, parameters.preview_grayscale), header)
         if output is Output.CAMERA_INFO:
-            return None if frame.camera is None else info_from_camera(frame.camera, header)
+            return None if camera is None else info_from_camera(camera, header)
         if depth_m is None:
             return None
-        nearest, furthest = parameters.range_limits
         if output is Output.DEPTH:
-            limited = limit_range(depth_m, nearest, furthest)
+            limited = limit_range(depth_m, *parameters.range_limits)
             return depth_to_image(limited, parameters.depth_encoding, header)
-        if frame.camera is None:
+        if output is Output.COMPRESSED_DEPTH:
+            return compressed_depth_message(depth_m, parameters.depth_encoding, header)
+        if camera is None:
             return None
+        try:
+            return cloud_to_message(self._cloud(answer, parameters), header)
+        except TransformError as error:
+            self._notices.warn(f"~/{output.value} is not published: {error}")
+            return None
+
+    def _cloud(self, answer: DepthFrame, parameters: NodeParameters) -> Cloud:
+        """The cloud as the parameters want it."""
+        frame, depth_m = answer.frame, answer.depth_m
+        assert depth_m is not None and frame.camera is not None
+        if parameters.edge_angle_deg:
+            flying = flying_pixels(depth_m, frame.camera, parameters.edge_angle_deg)
+            depth_m = np.where(flying, np.float32(np.nan), depth_m)
+        nearest, furthest = parameters.range_limits
         cloud = build_cloud(
             depth_m,
             frame.camera,
             frame.rgb if parameters.cloud_color else None,
-            parameters.cloud_organized,
+            parameters.cloud_organized and not parameters.voxel_size,
             parameters.cloud_stride,
             nearest,
             furthest,
+            answer.confidence if parameters.cloud_confidence else None,
         )
-        return cloud_to_message(cloud, header)
+        if parameters.cloud_frame:
+            to_target = self._transforms.lookup(
+                parameters.cloud_frame, frame.frame_id, frame.stamp, parameters.tf_timeout
+            )
+            cloud = within_height(cloud, to_target, parameters.min_height, parameters.max_height)
+        if parameters.voxel_size and cloud.data.size:
+            cloud = downsample(cloud, parameters.voxel_size)
+        return cloud
 
 
 def preview_of(answer: DepthFrame, grayscale: bool) -> RgbImage:

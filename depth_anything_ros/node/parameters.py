@@ -30,7 +30,7 @@ def _parameter(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = False,
-    at_configure: bool = False,
+    at_load: bool = False,
 ) -> Any:
     return dataclasses.field(
         default=default,
@@ -40,7 +40,7 @@ def _parameter(
             "maximum": maximum,
             "choices": choices,
             "read_only": read_only,
-            "at_configure": at_configure,
+            "at_load": at_load,
         },
     )
 
@@ -56,16 +56,16 @@ class NodeParameters:
         "auto",
         "Catalogue name (see `depth_anything models`) or path to a .pth, .safetensors or .onnx "
         "file; auto takes the best one that can be had.",
-        at_configure=True,
+        at_load=True,
     )
     device: str = _parameter(
-        "auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:N.", at_configure=True
+        "auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:N.", at_load=True
     )
     precision: str = _parameter(
         "auto",
         "Arithmetic of the network; auto takes the fastest that is safe on the device.",
         choices=("auto", "fp32", "fp16", "bf16"),
-        at_configure=True,
+        at_load=True,
     )
     input_size: int = _parameter(
         0,
@@ -73,14 +73,13 @@ class NodeParameters:
         "0 takes the model's own (518 for Depth Anything).",
         minimum=0,
         maximum=4096,
-        at_configure=True,
     )
     num_threads: int = _parameter(
         0,
         "CPU threads of the network; 0 leaves one core to the rest of the robot.",
         minimum=0,
         maximum=1024,
-        at_configure=True,
+        at_load=True,
     )
     scaler: str = _parameter(
         "auto",
@@ -213,6 +212,54 @@ class NodeParameters:
     imu_topic: str = _parameter(
         "", "Scaler ground_plane: sensor_msgs/Imu whose gravity gives the attitude; empty: none."
     )
+    cameras: tuple[str, ...] = _parameter(
+        ("",),
+        "Names of cameras that share the model: each has <name>/image, <name>/camera_info and "
+        "~/<name>/... of its own. Empty: one camera on image and camera_info.",
+        read_only=True,
+    )
+    image_transport: str = _parameter(
+        "raw",
+        "raw listens to image, compressed to image/compressed (JPEG or PNG).",
+        choices=("raw", "compressed"),
+        read_only=True,
+    )
+    camera_info_url: str = _parameter(
+        "",
+        "Calibration file (camera_info YAML) in place of the topic; for several cameras "
+        "{name: file, ...}.",
+    )
+    rectify: str = _parameter(
+        "auto",
+        "Undistort images before the network and publish the rectified camera_info: auto where "
+        "the lens has distortion, on also turns by R, off keeps the picture and sends the cloud "
+        "through the distorted rays. With a topic that is rectified already: off, and a "
+        "camera_info without distortion.",
+        choices=("auto", "on", "off"),
+    )
+    roi: tuple[int, ...] = _parameter(
+        (0, 0, 0, 0),
+        "Rectangle of the (rectified) image to work on: x, y, width, height in pixels; all 0 "
+        "takes the whole.",
+    )
+    mask_file: str = _parameter(
+        "",
+        "Picture of the (rectified) image's size, black on the robot's own body: there depth is "
+        "NaN; for several cameras {name: file, ...}.",
+    )
+    max_rate: float = _parameter(
+        0.0,
+        "Images answered per second and camera, at most; 0 means no limit.",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    stale_after: float = _parameter(
+        2.0,
+        "Seconds without an image after which diagnostics warn.",
+        minimum=0.1,
+        maximum=3600.0,
+    )
+    snapshot_folder: str = _parameter("~/.ros/depth_anything", "Folder that ~/snapshot writes to.")
     image_reliability: str = _parameter(
         "auto",
         "Reliability of the subscriptions to image and camera_info; auto is reliable while every "
@@ -248,6 +295,78 @@ class NodeParameters:
         True, "Keep the image's grid in ~/points (NaN where unknown) instead of known points only."
     )
     cloud_color: bool = _parameter(True, "Give the points of ~/points the image's colours (rgb).")
+    cloud_confidence: bool = _parameter(
+        False, "Give the points of ~/points a field confidence (0 to 1)."
+    )
+    cloud_frame: str = _parameter(
+        "",
+        "Frame with z up (base_link, odom) in which min_height and max_height are measured; the "
+        "points stay in the optical frame.",
+    )
+    min_height: float = _parameter(
+        -_LARGEST,
+        "Lowest z in cloud_frame of a point, metres.",
+        minimum=-_LARGEST,
+        maximum=_LARGEST,
+    )
+    max_height: float = _parameter(
+        _LARGEST,
+        "Highest z in cloud_frame of a point, metres.",
+        minimum=-_LARGEST,
+        maximum=_LARGEST,
+    )
+    voxel_size: float = _parameter(
+        0.0,
+        "Edge in metres of the cubes of which ~/points keeps one point each; 0 keeps all.",
+        minimum=0.0,
+        maximum=1000.0,
+    )
+    edge_angle_deg: float = _parameter(
+        2.0,
+        "Points at depth edges are left out of ~/points where ray and surface meet at less than "
+        "this angle (flying pixels); 0 keeps them.",
+        minimum=0.0,
+        maximum=80.0,
+    )
+    clearing_points: bool = _parameter(
+        False,
+        "Add points at max_range to ~/points where depth is beyond it, so that Nav2's obstacle "
+        "layer can clear; needs max_range.",
+    )
+    scan_frame: str = _parameter(
+        "",
+        "Frame of ~/scan, z up (base_link); empty: a level frame is taken from the camera's "
+        "attitude in the image, as depthimage_to_laserscan does.",
+    )
+    scan_min_height: float = _parameter(
+        0.1,
+        "Lowest z in scan_frame that ~/scan sees, metres.",
+        minimum=-1000.0,
+        maximum=1000.0,
+    )
+    scan_max_height: float = _parameter(
+        1.5,
+        "Highest z in scan_frame that ~/scan sees, metres.",
+        minimum=-1000.0,
+        maximum=1000.0,
+    )
+    confidence: str = _parameter(
+        "auto",
+        "Where confidence comes from: auto works it out when somebody wants it (flip, or experts "
+        "where there are any), flip compares with a mirrored view, off has none.",
+        choices=("auto", "flip", "off"),
+    )
+    experts: tuple[str, ...] = _parameter(
+        ("",),
+        "Further models that vote on the order of pixels for confidence (one to three).",
+        at_load=True,
+    )
+    min_confidence: float = _parameter(
+        0.0,
+        "Pixels of less confidence are NaN in depth and cloud; 0 keeps all.",
+        minimum=0.0,
+        maximum=1.0,
+    )
     cloud_stride: int = _parameter(
         1, "Every n-th row and column becomes a point of ~/points.", minimum=1, maximum=1000
     )
@@ -268,6 +387,18 @@ class NodeParameters:
                 f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
                 "max_range must be larger, or 0 for no limit"
             )
+        if len(self.roi) != 4 or min(self.roi) < 0 or (0 in self.roi[2:] and any(self.roi)):
+            raise SettingError(
+                f"roi is {list(self.roi)}; give x, y, width, height in pixels, or four times 0"
+            )
+        for low, high in (("min_height", "max_height"), ("scan_min_height", "scan_max_height")):
+            if getattr(self, low) >= getattr(self, high):
+                raise SettingError(
+                    f"{high} is {getattr(self, high):g} m; it must be above {low} "
+                    f"({getattr(self, low):g} m)"
+                )
+        if self.clearing_points and not self.max_range:
+            raise SettingError("clearing_points is true but max_range is 0; give max_range")
         if self.scaler == "fixed" and not self.scale and not self.scale_file:
             raise SettingError(
                 "scaler is 'fixed' but scale is 0; give scale (and shift), or scale_file"
@@ -290,9 +421,10 @@ class NodeParameters:
         Raises:
             SettingError: A new value is impossible; nothing has changed.
         """
-        known = {field.name for field in dataclasses.fields(self)}
+        known = {field.name: field for field in dataclasses.fields(self)}
         return dataclasses.replace(
-            self, **{name: _plain(value) for name, value in values.items() if name in known}
+            self,
+            **{name: _plain(known[name], value) for name, value in values.items() if name in known},
         )
 
     @classmethod
@@ -313,12 +445,12 @@ class NodeParameters:
         for field in dataclasses.fields(cls):
             default = list(field.default) if isinstance(field.default, tuple) else field.default
             declared = node.declare_parameter(field.name, default, _descriptor(field))
-            values[field.name] = _plain(declared.value)
+            values[field.name] = _plain(field, declared.value)
         return cls(**values)
 
 
-def names_at_configure(names: Iterable[str]) -> list[str]:
-    """Which of some parameters take effect only when the node is configured.
+def names_at_load(names: Iterable[str]) -> list[str]:
+    """Which of some parameters take effect only when a model is loaded.
 
     Args:
         names: Names of parameters.
@@ -326,7 +458,7 @@ def names_at_configure(names: Iterable[str]) -> list[str]:
     Returns:
         Those of them, in order.
     """
-    later = {f.name for f in dataclasses.fields(NodeParameters) if f.metadata["at_configure"]}
+    later = {f.name for f in dataclasses.fields(NodeParameters) if f.metadata["at_load"]}
     return [name for name in names if name in later]
 
 
@@ -351,16 +483,24 @@ def parameters_yaml() -> str:
             text += f" From {meta['minimum']:g} to {meta['maximum']:g}."
         if meta["read_only"]:
             text += " Read-only."
-        if meta["at_configure"]:
-            text += " Takes effect at configure."
+        if meta["at_load"]:
+            text += " Takes effect at configure and ~/load_model."
         lines += [f"    # {line}" for line in textwrap.wrap(text, 92)]
         lines.append(f"    {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
 
 
-def _plain(value: Any) -> Any:
-    """A parameter's value as the dataclass keeps it: arrays as tuples."""
-    return tuple(value) if isinstance(value, (list, tuple)) else value
+def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
+    """A parameter's value as the dataclass keeps it.
+
+    Arrays become tuples. YAML reads a plain on or off as a boolean, so where these are choices a
+    boolean means them.
+    """
+    if isinstance(field.default, tuple):
+        return tuple(value)
+    if isinstance(value, bool) and "off" in field.metadata["choices"]:
+        return "on" if value else "off"
+    return value
 
 
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
@@ -374,7 +514,11 @@ def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     meta = field.metadata
-    descriptor = ParameterDescriptor(description=meta["description"], read_only=meta["read_only"])
+    descriptor = ParameterDescriptor(
+        description=meta["description"],
+        read_only=meta["read_only"],
+        dynamic_typing="off" in meta["choices"],
+    )
     if meta["choices"]:
         descriptor.additional_constraints = "one of " + ", ".join(meta["choices"])
     if meta["minimum"] is not None:

@@ -16,11 +16,15 @@ from depth_anything_ros.metric.scaler import MetricScaler
 
 
 class ScaleServices:
-    """`~/scale/freeze` (SetBool), `~/scale/reset`, `~/scale/save`, `~/scale/load` (Trigger)."""
+    """`~/scale/freeze` (SetBool), `~/scale/reset`, `~/scale/save`, `~/scale/load` (Trigger).
+
+    With several cameras they are below the camera's name: `~/front/scale/freeze`.
+    """
 
     def __init__(
         self,
         node: Node,
+        camera: str,
         scaler: Callable[[], MetricScaler | None],
         path: Callable[[], str],
         lock: threading.Lock,
@@ -29,6 +33,7 @@ class ScaleServices:
 
         Args:
             node: The node to offer them with.
+            camera: Name of the camera, empty for the only one.
             scaler: Gives the scaler in use, or None before the node is configured.
             path: Gives the file to save to and load from, or an empty text.
             lock: Held by whoever uses the scaler.
@@ -36,10 +41,11 @@ class ScaleServices:
         self._scaler = scaler
         self._path = path
         self._lock = lock
-        node.create_service(SetBool, "~/scale/freeze", self._freeze)
-        node.create_service(Trigger, "~/scale/reset", self._reset)
-        node.create_service(Trigger, "~/scale/save", self._save)
-        node.create_service(Trigger, "~/scale/load", self._load)
+        below = f"~/{camera}/scale" if camera else "~/scale"
+        node.create_service(SetBool, f"{below}/freeze", self._freeze)
+        node.create_service(Trigger, f"{below}/reset", self._reset)
+        node.create_service(Trigger, f"{below}/save", self._save)
+        node.create_service(Trigger, f"{below}/load", self._load)
 
     def _freeze(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         return self._answer(

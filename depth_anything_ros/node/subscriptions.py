@@ -6,8 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
 from rclpy.subscription import Subscription
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
 
 _FIXED = {
     "reliable": ReliabilityPolicy.RELIABLE,
@@ -24,6 +29,7 @@ class MatchedSubscription:
 
     Attributes:
         reliability: "auto", "reliable" or "best_effort"; a change takes effect at `match`.
+        incompatible: Which quality of service a publisher offers that does not fit, or None.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class MatchedSubscription:
         self._depth = depth
         self._subscription: Subscription | None = None
         self._subscribed_as: ReliabilityPolicy | None = None
+        self.incompatible: str | None = None
         self.match()
 
     @property
@@ -76,7 +83,9 @@ class MatchedSubscription:
             self._topic,
             self._callback,
             QoSProfile(depth=self._depth, reliability=wanted),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
         )
+        self.incompatible = None
         self._subscribed_as = wanted
 
     def close(self) -> None:
@@ -84,6 +93,13 @@ class MatchedSubscription:
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = self._subscribed_as = None
+
+    def _on_incompatible(self, event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind).lower()
+        self.incompatible = (
+            f"a publisher of {self.topic} offers another {policy} than is asked for; "
+            "set image_reliability to best_effort, or the publisher to reliable"
+        )
 
     def _offered(self) -> ReliabilityPolicy | None:
         """The best that all publishers offer; None without publishers: stay as it is."""

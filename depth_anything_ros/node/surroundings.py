@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,6 @@ class Surroundings:
         node: Node,
         parameters: NodeParameters,
         transforms: Transforms,
-        notices: Notices,
         on_points: Callable[[], None],
     ) -> None:
         """Subscribe to the sensors the parameters name.
@@ -64,7 +63,6 @@ class Surroundings:
             node: The node to subscribe with.
             parameters: Which sensors, and where they stand.
             transforms: Where frames stand to each other.
-            notices: Says what is missing.
             on_points: Called when a sensor has sent something.
 
         Raises:
@@ -72,7 +70,6 @@ class Surroundings:
         """
         self._parameters = parameters
         self._transforms = transforms
-        self._notices = notices
         self._extrinsics = read_extrinsics(parameters.sensor_extrinsics)
         wanted = parameters.scaler
         self._sensors: list[PointSensor] = []
@@ -114,11 +111,13 @@ class Surroundings:
         """
         return all(not sensor.expected or sensor.has_seen(stamp) for sensor in self._sensors)
 
-    def complete(self, frame: Frame) -> Frame:
+    def complete(self, frame: Frame, camera_name: str, notices: Notices) -> Frame:
         """Add to a frame what is known of its moment.
 
         Args:
             frame: Image, stamp, frame_id and camera.
+            camera_name: Name of the camera, empty for the only one.
+            notices: Says what is missing.
 
         Returns:
             The same with points, ground, pose and slam where they are known.
@@ -128,28 +127,32 @@ class Surroundings:
             return frame
         return dataclasses.replace(
             frame,
-            points=self._points(frame, camera),
-            ground=self._ground(frame),
-            pose=self._pose(frame),
+            points=self._points(frame, camera, camera_name, notices),
+            ground=self._ground(frame, camera_name, notices),
+            pose=self._pose(frame, camera_name, notices),
             slam=self._slam_view(frame),
         )
 
-    def _points(self, frame: Frame, camera: Camera) -> SparsePoints | None:
+    def _points(
+        self, frame: Frame, camera: Camera, name: str, notices: Notices
+    ) -> SparsePoints | None:
         parts = []
         for sensor in self._sensors:
             message = sensor.nearest(frame.stamp, self._parameters.points_slop)
             if message is None:
                 continue
             try:
-                transform = self._to_camera(sensor.name, message, frame)
+                transform = self._to_camera(sensor.name, message, frame, name)
                 parts.append((sensor.topic, sensor.points(message), transform))
             except InputError as error:
-                self._notices.warn(f"{sensor.topic} is not used: {error}")
+                notices.warn(f"{sensor.topic} is not used: {error}")
         return points_in_image(parts, camera)
 
-    def _to_camera(self, name: str, message: Any, frame: Frame) -> Matrix:
+    def _to_camera(self, topic: str, message: Any, frame: Frame, name: str) -> Matrix:
         """The transform from a sensor's frame to the optical frame at the image's time."""
-        known = self._extrinsics.get(name, self._extrinsics.get(""))
+        known = self._placed(name, topic)
+        if known is None:
+            known = self._placed(name, "")
         if known is not None:
             return known
         header, timeout = message.header, self._parameters.tf_timeout
@@ -163,7 +166,12 @@ class Surroundings:
             frame.frame_id, frame.stamp, header.frame_id, stamp, fixed, timeout
         )
 
-    def _pose(self, frame: Frame) -> Matrix | None:
+    def _placed(self, name: str, topic: str) -> Matrix | None:
+        """The extrinsics given for a sensor and a camera, or for a sensor and any camera."""
+        by_camera = self._extrinsics.get(name) or self._extrinsics.get("") or {}
+        return by_camera.get(topic)
+
+    def _pose(self, frame: Frame, name: str, notices: Notices) -> Matrix | None:
         """Pose of the optical frame in a metric fixed frame: from tf2, else from odometry."""
         if self._odometry is None:
             return None
@@ -174,14 +182,14 @@ class Surroundings:
                 if not fixed or not self._transforms.available:
                     return None
                 return self._transforms.lookup(fixed, frame.frame_id, frame.stamp, timeout)
-            return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame))
+            return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame, name))
         except TransformError as error:
-            self._notices.warn(f"odometry is not used: {error}")
+            notices.warn(f"odometry is not used: {error}")
             return None
 
-    def _from_base(self, base_frame: str, frame: Frame) -> Matrix:
+    def _from_base(self, base_frame: str, frame: Frame, name: str) -> Matrix:
         """The transform from the odometry's base to the optical frame."""
-        known = self._extrinsics.get(self._parameters.odometry_topic)
+        known = self._placed(name, self._parameters.odometry_topic)
         if known is not None:
             return known
         return self._transforms.lookup(
@@ -192,13 +200,13 @@ class Surroundings:
         known = None if self._slam is None else self._slam.at(frame.stamp)
         return None if known is None else SlamView(*known)
 
-    def _ground(self, frame: Frame) -> Plane | None:
+    def _ground(self, frame: Frame, name: str, notices: Notices) -> Plane | None:
         """The ground in the optical frame: height and attitude from parameters, IMU and tf2."""
         if not self._ground_wanted:
             return None
         given = self._parameters
         if given.camera_height > 0:
-            up = self._gravity(frame)
+            up = self._gravity(frame, name, notices)
             if up is None:
                 up = up_of_attitude(given.camera_pitch_deg, given.camera_roll_deg)
             return Plane((float(up[0]), float(up[1]), float(up[2])), given.camera_height)
@@ -210,17 +218,17 @@ class Surroundings:
             )
         except TransformError as error:
             if given.scaler == "ground_plane":
-                self._notices.warn(f"where the camera stands is not known: {error}")
+                notices.warn(f"where the camera stands is not known: {error}")
             return None
         height = float(camera_to_base[2, 3])
         if height <= 0:
             return None
-        up = self._gravity(frame)
+        up = self._gravity(frame, name, notices)
         if up is None:
             up = camera_to_base[2, :3]
         return Plane((float(up[0]), float(up[1]), float(up[2])), height)
 
-    def _gravity(self, frame: Frame) -> npt.NDArray[np.float64] | None:
+    def _gravity(self, frame: Frame, name: str, notices: Notices) -> npt.NDArray[np.float64] | None:
         """Unit vector up in the optical frame from the IMU, or None."""
         if self._imu is None:
             return None
@@ -229,9 +237,9 @@ class Surroundings:
             return None
         up, message = measured
         try:
-            rotation = self._to_camera(self._parameters.imu_topic, message, frame)[:3, :3]
+            rotation = self._to_camera(self._parameters.imu_topic, message, frame, name)[:3, :3]
         except TransformError as error:
-            self._notices.warn(f"the IMU is not used: {error}")
+            notices.warn(f"the IMU is not used: {error}")
             return None
         return rotation @ up
 
@@ -280,15 +288,17 @@ def affect_surroundings(names: Iterable[str]) -> bool:
     return bool(_AFFECTING & set(names))
 
 
-def read_extrinsics(text: str) -> dict[str, Matrix]:
+def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
     """Read the parameter `sensor_extrinsics`.
 
     Args:
-        text: YAML: a list of 7 numbers (x y z in metres, qx qy qz qw) that bring points of every
-            sensor into the optical frame, or a table from topic to such a list; empty for none.
+        text: YAML: 7 numbers (x y z in metres, qx qy qz qw) that bring points of every sensor into
+            the optical frame; or a table from topic to 7 numbers; or, for several cameras, a table
+            from camera to such a table. Empty for none.
 
     Returns:
-        4x4 float64 by topic as named in the parameters; the empty name stands for every sensor.
+        4x4 float64 by camera, then by topic as named in the parameters; the empty name stands for
+        every camera or every sensor.
 
     Raises:
         SettingError: The text is something else.
@@ -297,17 +307,23 @@ def read_extrinsics(text: str) -> dict[str, Matrix]:
         return {}
     try:
         content = yaml.safe_load(text)
-        table: Mapping[str, Any] = content if isinstance(content, dict) else {"": content}
-        extrinsics = {}
-        for name, numbers in table.items():
-            x, y, z, qx, qy, qz, qw = (float(number) for number in numbers)
-            extrinsics[str(name)] = pose_matrix((x, y, z), (qx, qy, qz, qw))
-    except (yaml.YAMLError, TypeError, ValueError, InputError) as error:
+        by_topic = content if isinstance(content, dict) else {"": content}
+        nested = all(isinstance(value, dict) for value in by_topic.values())
+        by_camera = by_topic if nested else {"": by_topic}
+        return {
+            str(camera): {str(topic): _matrix(numbers) for topic, numbers in table.items()}
+            for camera, table in by_camera.items()
+        }
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, InputError) as error:
         raise SettingError(
-            f"sensor_extrinsics is '{text}': {error}; write [x, y, z, qx, qy, qz, qw] or "
-            "{topic: [...], other_topic: [...]}"
+            f"sensor_extrinsics is '{text}': {error}; write [x, y, z, qx, qy, qz, qw], "
+            "{topic: [...]} or {camera: {topic: [...]}}"
         ) from error
-    return extrinsics
+
+
+def _matrix(numbers: Sequence[float]) -> Matrix:
+    x, y, z, qx, qy, qz, qw = (float(number) for number in numbers)
+    return pose_matrix((x, y, z), (qx, qy, qz, qw))
 
 
 def _sensors(
