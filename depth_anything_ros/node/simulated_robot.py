@@ -135,10 +135,8 @@ class SimulatedRobot(Node):
             subscription = self.create_subscription(Image, answer_topic, self._on_answer, _RELIABLE)
             self._answers = subscription.topic_name
         self._answered = 0
-        self._noise = np.random.default_rng([self._seed, 3])
         self._start = np.linalg.inv(self._robot.pose(0.0))
         self._last_pose = self._believed = np.eye(4)
-        self._first_stamp = 0 if self._use_clock else self.get_clock().now().nanoseconds
         self._tf: Any = None
         self._broadcast_mounting()
 
@@ -147,6 +145,7 @@ class SimulatedRobot(Node):
     def drive(self) -> None:
         """Drive until told to stop."""
         tick, due = 0, time.monotonic()
+        first_stamp = 0 if self._use_clock else self.get_clock().now().nanoseconds
         period = 1.0 / self._rate
         if self._use_clock:
             period = period / self._rate_factor if self._rate_factor else 0.0
@@ -163,8 +162,8 @@ class SimulatedRobot(Node):
                 self._await_audience()
             if not rclpy.ok():
                 return
-            stamp = self._first_stamp + round(tick * 1e9 / self._rate)
-            self._publish(stamp, self._speed * tick / self._rate)
+            stamp = first_stamp + round(tick * 1e9 / self._rate)
+            self._publish(tick, stamp)
             self._await_answer(stamp)
 
     def _sleep_until(self, moment: float) -> None:
@@ -197,14 +196,18 @@ class SimulatedRobot(Node):
 
     # One tick --------------------------------------------------------------------------------
 
-    def _publish(self, stamp: int, distance: float) -> None:
+    def _publish(self, tick: int, stamp: int) -> None:
         """Send everything of one moment, the pictures last: then all that goes with them is out."""
+        distance = self._speed * tick / self._rate
+        # Noise is drawn tick by tick, whether somebody listens or not: it must not depend on that.
+        noise = np.random.default_rng([self._seed, tick])
+        slips = self._odometry_noise * noise.standard_normal(2)
         time_message = Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000)
         if self._clock_topic is not None:
             self._clock_topic.publish(Clock(clock=time_message))
-        self._publish_motion(time_message, distance)
+        self._publish_motion(time_message, distance, slips)
         if self._points is not None and self._points.get_subscription_count():
-            points = self._robot.measure(distance, self._lidar_noise, self._noise)
+            points = self._robot.measure(distance, self._lidar_noise, noise)
             header = Header(stamp=time_message, frame_id=_LIDAR)
             self._points.publish(cloud_to_message(Cloud(points[None]), header))
         for topics in self._topics:
@@ -217,16 +220,15 @@ class SimulatedRobot(Node):
                 topics.depth.publish(floats_to_image(depth, header))
                 topics.image.publish(rgb_to_image(rgb, header))
 
-    def _publish_motion(self, stamp: Time, distance: float) -> None:
+    def _publish_motion(self, stamp: Time, distance: float, slips: npt.NDArray[np.float64]) -> None:
         pose = self._start @ self._robot.pose(distance)
         step = np.linalg.inv(self._last_pose) @ pose
         turn = math.atan2(step[1, 0], step[0, 0])
-        errors = 1 + self._odometry_noise * self._noise.standard_normal(2)
-        self._believed = self._believed @ _planar(step[:2, 3] * errors[0], turn * errors[1])
+        believed_step = _planar(step[:2, 3] * (1 + slips[0]), turn * (1 + slips[1]))
+        self._believed = self._believed @ believed_step
         self._last_pose = pose
         turning = self._speed * self._robot.curvature(distance)
-        odometry = self._odometry(stamp, self._believed, turning)
-        self._odom.publish(odometry)
+        self._odom.publish(self._odometry(stamp, self._believed, turning))
         self._true_odom.publish(self._odometry(stamp, pose, turning))
         if self._tf is not None:
             self._tf.sendTransform(_transform(stamp, _ODOM, _BASE, self._believed))
@@ -263,8 +265,10 @@ class SimulatedRobot(Node):
         distortion = self._coefficients(
             "distortion", [0.0] * 5, "plumb_bob coefficients k1 k2 p1 p2 k3; zeros: an ideal lens."
         )
-        if not all(names) or len(set(names)) < len(names) or not names:
-            raise SettingError(f"cameras is {names}; give one or more different names")
+        if not names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+            raise SettingError(
+                f"cameras is {names}; give one or more different names of letters, digits and _"
+            )
         camera = Camera.from_fov(width, height, hfov)
         if any(distortion):
             camera = dataclasses.replace(
@@ -309,12 +313,11 @@ class SimulatedRobot(Node):
                 "sensor_extrinsics say where the sensors stand"
             )
             return
-        stamp = Time(sec=self._first_stamp // 10**9, nanosec=self._first_stamp % 10**9)
         mounted = [
-            _transform(stamp, _BASE, topics.frame_id, self._robot.base_camera[topics.name])
+            _transform(Time(), _BASE, topics.frame_id, self._robot.base_camera[topics.name])
             for topics in self._topics
         ]
-        mounted.append(_transform(stamp, _BASE, _LIDAR, self._robot.base_lidar))
+        mounted.append(_transform(Time(), _BASE, _LIDAR, self._robot.base_lidar))
         self._static_tf = tf2_ros.StaticTransformBroadcaster(self)
         self._static_tf.sendTransform(mounted)
         self._tf = tf2_ros.TransformBroadcaster(self)

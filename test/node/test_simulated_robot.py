@@ -1,0 +1,343 @@
+"""The simulated robot over real DDS: what it publishes fits together, and serves the depth node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import yaml
+from nav_msgs.msg import Odometry
+from ros_harness import RELIABLE, Consumer, NodeProcess
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
+
+from depth_anything_ros.formats.extrinsics import extrinsics_of
+from depth_anything_ros.geometry.camera import Camera, distort, ray_table
+from depth_anything_ros.node.messages import camera_from_info, floats_to_image, nanoseconds
+from depth_anything_ros.node.sensors import cloud_points
+from depth_anything_ros.node.transforms import Matrix, matrix_of_pose
+
+Start = Callable[..., NodeProcess]
+Points = npt.NDArray[np.float64]
+SMALL = {"width": 160, "height": 120}
+FAST = {"use_clock": True, "rate_factor": 0.0}
+BARREL = "[-0.25, 0.06, 0.001, -0.0005, 0.0]"
+
+
+class Listener:
+    """Keeps what the robot sends, by topic and stamp."""
+
+    def __init__(self, consumer: Consumer, **topics: type) -> None:
+        self._consumer = consumer
+        self.got: dict[str, dict[int, Any]] = {name: {} for name in topics}
+        for name, kind in topics.items():
+            self._listen(name, kind)
+
+    def moments(self, count: int, timeout: float = 40.0) -> list[int]:
+        """Wait until so many stamps have come on every topic; those, in order."""
+
+        def complete() -> list[int]:
+            return sorted(set.intersection(*(set(messages) for messages in self.got.values())))
+
+        self._consumer.wait(
+            lambda: len(complete()) >= count,
+            timeout,
+            f"the robot sent { ({name: len(got) for name, got in self.got.items()}) }",
+        )
+        return complete()
+
+    def _listen(self, name: str, kind: type) -> None:
+        messages = self.got[name]
+
+        def keep(message: Any) -> None:
+            messages[nanoseconds(message.header.stamp)] = message
+
+        topic = name.replace("__", "/")
+        self._consumer.node.create_subscription(kind, topic, keep, RELIABLE)
+
+
+def depth_of(message: Image) -> npt.NDArray[np.float32]:
+    assert message.encoding == "32FC1"
+    return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+
+
+def extrinsics(consumer: Consumer, name: str = "sensor_extrinsics") -> dict[str, Matrix]:
+    """What the robot says about where its sensors stand, sensor -> optical frame."""
+    text = consumer.get_parameter(name, node="simulated_robot").string_value
+    table = yaml.safe_load(text)
+    return {topic: extrinsics_of(numbers, topic) for topic, numbers in table.items()}
+
+
+def moved(transform: Matrix, points: Points) -> Points:
+    return np.asarray(points @ transform[:3, :3].T + transform[:3, 3], np.float64)
+
+
+def compare(
+    points: Points, depth: npt.NDArray[np.float32], camera: Camera
+) -> tuple[Points, npt.NDArray[np.bool_]]:
+    """Z of points divided by the depth image's, away from edges, and whether they are behind it.
+
+    Inverse depth is linear in the pixels of a plane, so it is read there between four pixels; a
+    neighbourhood in which it bends is an edge.
+    """
+    points = points[points[:, 2] > 0.1]
+    u, v = distort(camera, points[:, 0] / points[:, 2], points[:, 1] / points[:, 2])
+    inside = (u > 2) & (v > 2) & (u < camera.width - 3) & (v < camera.height - 3)
+    # Far outside the image the lens' polynomial folds back; its rays end at the corners.
+    widest = max(float(np.nanmax(np.abs(part))) for part in ray_table(camera))
+    inside &= (np.abs(points[:, :2]) <= widest * points[:, 2:]).all(axis=1)
+    u, v, z = u[inside], v[inside], points[inside, 2]
+    inverse = 1 / depth.astype(np.float64)
+    column, row = np.floor(u).astype(int), np.floor(v).astype(int)
+    patch = np.stack([[inverse[row + j, column + i] for i in range(-1, 3)] for j in range(-1, 3)])
+    bend = np.maximum(np.abs(np.diff(patch, 2, axis=0)).max((0, 1)),
+                      np.abs(np.diff(patch, 2, axis=1)).max((0, 1)))  # fmt: skip
+    smooth = bend < 2e-4 * patch.min((0, 1))
+    s, t = u - column, v - row
+    there = (
+        (1 - t) * ((1 - s) * patch[1, 1] + s * patch[1, 2])
+        + t * ((1 - s) * patch[2, 1] + s * patch[2, 2])
+    )  # fmt: skip
+    ratio = (z * there)[smooth]
+    return ratio, ratio > 1 + 1e-3
+
+
+def test_all_of_a_moment_shares_its_stamp(start: Start, consumer: Consumer) -> None:
+    start("simulated_robot", cameras="[front, left]", rate=4.0, imu=True, **SMALL)
+    listener = Listener(
+        consumer,
+        front__image=Image,
+        front__camera_info=CameraInfo,
+        front__true_depth__image=Image,
+        front__true_depth__camera_info=CameraInfo,
+        left__image=Image,
+        left__true_depth__image=Image,
+        points=PointCloud2,
+        odom=Odometry,
+        imu=Imu,
+    )
+    stamps = listener.moments(4)
+    assert not (np.diff(stamps) % 250_000_000).any()
+    age = time.time_ns() - stamps[-1]
+    print(f"newest moment is {age * 1e-9:.2f} s old")
+    assert 0 < age < 10_000_000_000  # the time of day
+    for name, frame in (
+        ("front__image", "front_optical_frame"),
+        ("front__camera_info", "front_optical_frame"),
+        ("front__true_depth__image", "front_optical_frame"),
+        ("front__true_depth__camera_info", "front_optical_frame"),
+        ("left__image", "left_optical_frame"),
+        ("points", "lidar"),
+        ("odom", "odom"),
+        ("imu", "base_link"),
+    ):
+        assert listener.got[name][stamps[0]].header.frame_id == frame
+    info = listener.got["front__camera_info"][stamps[0]]
+    picture, depth = (
+        listener.got[f"front__{name}"][stamps[0]] for name in ("image", "true_depth__image")
+    )
+    assert info == listener.got["front__true_depth__camera_info"][stamps[0]]
+    assert (info.width, info.height) == (picture.width, picture.height) == (160, 120)
+    assert (depth.width, depth.height, picture.encoding) == (160, 120, "rgb8")
+    imu, odom = listener.got["imu"][stamps[0]], listener.got["odom"][stamps[0]]
+    assert imu.linear_acceleration.z == pytest.approx(9.80665)
+    assert odom.child_frame_id == "base_link"
+    assert odom.twist.twist.linear.x == 0.4
+    assert imu.angular_velocity.z == odom.twist.twist.angular.z
+    assert imu.linear_acceleration.y == pytest.approx(0.4 * imu.angular_velocity.z)
+
+
+@pytest.mark.parametrize(
+    ("world", "distortion"), [("room", None), ("room", BARREL), ("street", None)]
+)
+def test_the_lidar_measures_what_the_camera_sees(
+    start: Start, consumer: Consumer, world: str, distortion: str | None
+) -> None:
+    lens = {} if distortion is None else {"distortion": distortion}
+    start("simulated_robot", world=world, seed=2, rate=2.0, **FAST, **lens)
+    listener = Listener(
+        consumer, true_depth__image=Image, true_depth__camera_info=CameraInfo, points=PointCloud2
+    )
+    stamps = listener.moments(3)
+    to_camera = extrinsics(consumer)["points"]
+    assert to_camera[1, 3] == pytest.approx(-0.15, abs=1e-6)  # the LiDAR is above the camera
+    for stamp in stamps[:3]:
+        image, info, cloud = (listener.got[name][stamp] for name in listener.got)
+        camera = camera_from_info(info)
+        assert camera.is_distorted == (distortion is not None)
+        points = moved(to_camera, cloud_points(cloud))
+        ratio, behind = compare(points, depth_of(image), camera)
+        worst = np.abs(ratio[~behind] - 1).max()
+        print(
+            f"{world}: {len(ratio)} points away from edges, {behind.mean():.1%} hidden from the "
+            f"camera, the rest within {worst:.1e}"
+        )
+        assert len(ratio) > 500
+        assert worst <= 1e-3
+        assert behind.mean() < 0.1
+
+
+@pytest.mark.parametrize("world", ["room", "street"])
+def test_odometry_carries_depth_from_frame_to_frame(
+    start: Start, consumer: Consumer, world: str
+) -> None:
+    start("simulated_robot", world=world, seed=1, rate=5.0, **FAST)
+    listener = Listener(
+        consumer, true_depth__image=Image, true_depth__camera_info=CameraInfo, odom=Odometry
+    )
+    stamps = listener.moments(6)
+    to_base = np.linalg.inv(extrinsics(consumer)["odom"])
+    first, last = ([listener.got[name][stamps[index]] for name in listener.got] for index in (0, 5))
+    camera = camera_from_info(first[1])
+    x, y = np.broadcast_arrays(*ray_table(camera))
+    z = depth_of(first[0])
+    known = np.isfinite(z)
+    points = np.stack([x[known] * z[known], y[known] * z[known], z[known]], 1).astype(np.float64)
+    here, there = (matrix_of_pose(message[2].pose.pose) @ to_base for message in (first, last))
+    motion = np.linalg.inv(there) @ here
+    driven = (stamps[5] - stamps[0]) * 1e-9 * 0.4
+    chord = float(np.linalg.norm(matrix_of_pose(last[2].pose.pose)[:2, 3]
+                                 - matrix_of_pose(first[2].pose.pose)[:2, 3]))  # fmt: skip
+    assert 0.9 * driven < chord <= driven + 1e-9
+    ratio, behind = compare(moved(motion, points), depth_of(last[0]), camera)
+    worst = np.abs(ratio[~behind] - 1).max()
+    print(
+        f"{world}: after {driven:.2f} m {len(ratio)} pixels are seen again, {behind.mean():.1%} "
+        f"of them hidden, the rest within {worst:.1e}"
+    )
+    assert len(ratio) > 10_000
+    assert worst <= 1e-3
+    assert behind.mean() < 0.2
+
+
+def test_seeds_reproduce_and_no_tick_is_lost(start: Start, consumer: Consumer) -> None:
+    seen: list[dict[str, dict[int, Any]]] = []
+    for seed in (3, 3, 4):
+        listener = Listener(consumer, image=Image, points=PointCloud2, odom=Odometry)
+        robot = start(
+            "simulated_robot", seed=seed, odometry_noise=0.1, lidar_noise=0.02, **FAST, **SMALL
+        )
+        stamps = listener.moments(12)
+        robot.stop()
+        assert set(np.diff(stamps)) == {100_000_000}
+        seen.append(listener.got)
+        for subscription in list(consumer.node.subscriptions):
+            if subscription.topic_name in ("/image", "/points", "/odom"):
+                consumer.node.destroy_subscription(subscription)
+    once, again, other = seen
+    common = sorted(set(once["image"]) & set(again["image"]) & set(other["image"]))[:5]
+    assert len(common) == 5
+    for stamp in common:
+        for topic in ("image", "points", "odom"):
+            assert once[topic][stamp] == again[topic][stamp]
+            assert once[topic][stamp] != other[topic][stamp]
+
+
+def test_simulated_time_runs_ahead_and_waits_for_answers(start: Start, consumer: Consumer) -> None:
+    clocks: list[int] = []
+    images: list[int] = []
+
+    def keep_time(message: Clock) -> None:
+        clocks.append(nanoseconds(message.clock))
+
+    consumer.node.create_subscription(Clock, "/clock", keep_time, RELIABLE)
+    answers = consumer.node.create_publisher(Image, "slow/depth", RELIABLE)
+
+    def answer(message: Image) -> None:
+        images.append(nanoseconds(message.header.stamp))
+        if len(images) > 62:
+            time.sleep(0.15)
+        nothing = np.zeros((1, 1), np.float32)
+        answers.publish(floats_to_image(nothing, message.header))
+
+    consumer.node.create_subscription(Image, "image", answer, RELIABLE)
+    start(
+        "simulated_robot",
+        **FAST,
+        rate=1.0,
+        lidar=False,
+        width=64,
+        height=48,
+        answer_topic="slow/depth",
+    )
+    consumer.wait(lambda: len(images) >= 2, 40, "no picture came")
+    begun, first = time.monotonic(), len(images)
+    consumer.wait(lambda: len(images) >= 62, 40, f"only {len(images)} s in 40 s of real time")
+    print(f"{len(images) - first} s of simulated time in {time.monotonic() - begun:.1f} s")
+    consumer.wait(lambda: len(images) >= 70, 40, "the robot does not wait for the slow consumer")
+    assert set(np.diff(images)) == {1_000_000_000}
+    assert set(np.diff(clocks)) == {1_000_000_000}
+    assert clocks[-1] - images[-1] <= 1_000_000_000  # time does not leave a slow consumer behind
+
+
+def test_noisy_odometry_drifts_from_the_truth(start: Start, consumer: Consumer) -> None:
+    start("simulated_robot", use_clock=True, rate_factor=20.0, odometry_noise=0.2, lidar=False)
+    listener = Listener(consumer, odom=Odometry, true_odom=Odometry)
+    stamps = listener.moments(60)
+    off = [
+        float(
+            np.linalg.norm(
+                np.linalg.inv(matrix_of_pose(listener.got["true_odom"][stamp].pose.pose))[:3]
+                @ matrix_of_pose(listener.got["odom"][stamp].pose.pose)[:, 3]
+            )
+        )
+        for stamp in stamps
+    ]
+    driven = stamps[-1] * 1e-9 * 0.4
+    print(f"{off[-1]:.3f} m off after {driven:.1f} m")
+    assert 0.002 < max(off) < 0.2 * driven
+
+
+def test_a_parameter_without_sense_is_one_clear_line(start: Start) -> None:
+    robot = start("simulated_robot", world="moon")
+    assert robot.wait(30) == 1
+    assert "world is 'moon'; use one of room, street" in robot.log
+    assert "Traceback" not in robot.log
+
+
+def test_the_depth_node_turns_fastdepth_into_metres(
+    start: Start, consumer: Consumer, data_dir: Path
+) -> None:
+    """End to end: pictures, LiDAR and a real network become depth, held against the truth."""
+    start(
+        "simulated_robot",
+        seed=1,
+        rate=5.0,
+        **FAST,
+        answer_topic="depth_anything/depth/image",
+    )
+    text = ""
+
+    def told() -> bool:
+        nonlocal text
+        text = consumer.get_parameter("sensor_extrinsics", node="simulated_robot").string_value
+        return bool(text)
+
+    consumer.wait(told, 40, "the robot does not say where its sensors stand")
+    start(
+        "depth_node",
+        model=data_dir / "fastdepth" / "fastdepth_7.onnx",
+        scaler="sparse",
+        points_timeout=2.0,
+        use_sim_time=True,
+        sensor_extrinsics=f"'{text}'",
+    )
+    truth = Listener(consumer, true_depth__image=Image, depth_anything__depth__image=Image)
+    stamps = truth.moments(15, 90)
+    errors = []
+    for stamp in stamps:
+        true, said = (depth_of(truth.got[name][stamp]) for name in truth.got)
+        known = np.isfinite(true) & np.isfinite(said)
+        if known.mean() > 0.9:
+            errors.append(float(np.mean(np.abs(said[known] / true[known] - 1))))
+    print([round(error, 3) for error in errors])
+    print(
+        f"AbsRel {np.mean(errors):.3f} (worst {max(errors):.3f}) in {len(errors)} of {len(stamps)}"
+    )
+    assert len(errors) >= len(stamps) - 3
+    assert np.mean(errors) < 0.2
