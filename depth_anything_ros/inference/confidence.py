@@ -96,10 +96,15 @@ class View:
 
 
 FLIP = (View(flip=True),)
-"""The cheapest second opinion: one more picture in the batch."""
+"""The cheapest second opinion, one more picture in the batch; the one for relative networks.
+
+With FastDepth's values taken as relative, the least certain tenth of the pixels of the NYU and TUM
+frames of the test data has 2.2 times the relative error of the others on average (1.4 to 3.8).
+Enlarged views find more in the vote on TUM and less on NYU.
+"""
 
 ZOOMS = (View(zoom=0.9), View(zoom=0.8))
-"""The better one: two more pictures.
+"""The better one for metric networks: two more pictures.
 
 On the NYU and TUM frames of the test data with FastDepth, the least certain tenth of the pixels has
 2.2 to 6.9 times the relative error of the others; with `FLIP` 1.4 to 4.3 times.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -220,37 +220,62 @@ def error_ratio(confidence: np.ndarray, error: np.ndarray, share: float = 0.1) -
     return float(error[order[:flagged]].mean() / error[order[flagged:]].mean())
 
 
+REAL = [
+    *((f"nyu/rgb_{i}.jpg", f"nyu/sync_depth_{i}.png") for i in ("00000", "00050")),
+    *((f"tum_kinect/color/{i}.png", f"tum_kinect/depth/{i}.pgm") for i in range(1, 6)),
+]
+NYU = slice(0, 2)
+
+
+@pytest.fixture(scope="module")
+def fast_depth(data_dir: Path) -> OnnxEstimator:
+    return OnnxEstimator(data_dir / "fastdepth" / "fastdepth_7.onnx", num_threads=1)
+
+
+def opinions(
+    data_dir: Path,
+    read_rgb: Callable[[Path], RgbImage],
+    network: OnnxEstimator,
+    views: Sequence[View],
+) -> Iterator[tuple[list[Prediction], np.ndarray]]:
+    """What a network says about each real photograph and its views, and the truth (0 unknown)."""
+    for color, depth in REAL:
+        (group,) = estimate_views(network, [read_rgb(data_dir / color)], views)
+        yield group, np.asarray(cv2.imread(str(data_dir / depth), cv2.IMREAD_UNCHANGED)) / 1000
+
+
 @pytest.mark.data
 def test_doubted_pixels_are_wrong_on_real_photographs(
-    data_dir: Path, read_rgb: Callable[[Path], RgbImage]
+    data_dir: Path, read_rgb: Callable[[Path], RgbImage], fast_depth: OnnxEstimator
 ) -> None:
-    network = OnnxEstimator(data_dir / "fastdepth" / "fastdepth_7.onnx", num_threads=1)
-    names = [
-        (f"nyu {name}", f"nyu/rgb_{name}.jpg", f"nyu/sync_depth_{name}.png")
-        for name in ("00000", "00050")
-    ]
-    names += [
-        (f"tum {i}", f"tum_kinect/color/{i}.png", f"tum_kinect/depth/{i}.pgm") for i in range(1, 6)
-    ]
     ratios = {}
-    for name, color, depth in names:
-        truth = np.asarray(cv2.imread(str(data_dir / depth), cv2.IMREAD_UNCHANGED)) / 1000
+    for name, views in (("flip", FLIP), ("zooms", ZOOMS)):
+        found = []
+        for group, truth in opinions(data_dir, read_rgb, fast_depth, views):
+            known = truth > 0
+            confidence = expert_confidence(group)[known]
+            error = np.abs(group[0].values[known] - truth[known])
+            relative_error = error / truth[known]
+            found.append([error_ratio(confidence, each) for each in (relative_error, error)])
+        ratios[name] = np.array(found)
+        print(f"\n{name}: error of the least certain 10 % over that of the rest, NYU then TUM")
+        print("relative", ratios[name][:, 0].round(2), "absolute", ratios[name][:, 1].round(2))
+    assert (ratios["zooms"][:, 0] >= 2.0).all()
+    assert ratios["zooms"][:, 1].mean() >= 1.8
+    assert ratios["flip"][:, 0].mean() >= 1.8
+
+
+@pytest.mark.data
+def test_the_vote_finds_errors_of_a_relative_network(
+    data_dir: Path, read_rgb: Callable[[Path], RgbImage], fast_depth: OnnxEstimator
+) -> None:
+    found = []
+    for group, truth in opinions(data_dir, read_rgb, fast_depth, FLIP):
         known = truth > 0
-        for views in (FLIP, ZOOMS):
-            ((own, *others),) = estimate_views(network, [read_rgb(data_dir / color)], views)
-            confidence = expert_confidence([own, *others])[known]
-            error = np.abs(own.values[known] - truth[known])
-            ratios[name, views] = (
-                error_ratio(confidence, error / truth[known]),
-                error_ratio(confidence, error),
-            )
-        print(
-            f"{name}: least certain 10 % have "
-            f"{ratios[name, ZOOMS][0]:.2f} x the relative and {ratios[name, ZOOMS][1]:.2f} x the "
-            f"absolute error of the others (flip {ratios[name, FLIP][0]:.2f} x and "
-            f"{ratios[name, FLIP][1]:.2f} x)"
-        )
-    for name, _, _ in names:
-        assert ratios[name, ZOOMS][0] >= 2.0, name
-    # The flipped view alone finds errors too, if fewer.
-    assert np.mean([ratios[name, FLIP][0] for name, _, _ in names]) > 1.4
+        disparities = [relative(3 / np.maximum(each.values, 0.05) - 0.5) for each in group]
+        confidence = expert_confidence(disparities)[known]
+        depth = group[0].values[known] * np.median(truth[known] / group[0].values[known])
+        found.append(error_ratio(confidence, np.abs(depth / truth[known] - 1)))
+    print(f"\nvote with the mirrored view, NYU then TUM: {np.round(found, 2)}")
+    assert np.mean(found[NYU]) >= 2.0
+    assert np.mean(found) >= 2.0
