@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import calibrate, demo, evaluate, export, models, run, vote
+from depth_anything_ros.cli import calibrate, demo, doctor, evaluate, export, models, run, vote
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -24,6 +24,7 @@ app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.add_typer(evaluate.app, name="eval")
 app.command("vote")(vote.vote)
+app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
