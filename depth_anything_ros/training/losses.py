@@ -1,0 +1,184 @@
+"""Losses of the Depth Anything papers; every one averages over the images of a batch.
+
+Averages are taken per image first. A batch split over processes or accumulation steps of equal
+size then has the same loss, and the same gradient, as the whole.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+GRADIENT_SCALES = 4
+"""Resolutions of the gradient matching loss (MiDaS, Ranftl et al. 2022, equation 11)."""
+
+FEATURE_TOLERANCE = 0.85
+"""Cosine similarity beyond which features count as aligned (Depth Anything V1, section 3.3)."""
+
+SILOG_LAMBDA = 0.5
+"""Weight of the scale term in SILog (Eigen et al. 2014; official metric_depth/util/loss.py)."""
+
+TRIMMED_SHARE = 0.1
+"""Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2, section 6)."""
+
+_SMALLEST = 1e-6
+
+
+def normalise(disparity: Tensor, valid: Tensor) -> Tensor:
+    """Take away shift and scale: median and mean absolute deviation per image (MiDaS).
+
+    Args:
+        disparity: N x H x W.
+        valid: N x H x W bool.
+
+    Returns:
+        N x H x W float32; 0 where not valid.
+    """
+    values = disparity.float()
+    count = valid.flatten(1).sum(1).clamp_min(1)
+    holes = values.masked_fill(~valid, torch.nan)
+    shift = holes.flatten(1).nanmedian(1).values.nan_to_num()[:, None, None]
+    centred = (values - shift).masked_fill(~valid, 0.0)
+    scale = centred.abs().flatten(1).sum(1) / count
+    return centred / scale.clamp_min(_SMALLEST)[:, None, None]
+
+
+def scale_shift_invariant(
+    prediction: Tensor, target: Tensor, valid: Tensor, trimmed: float = 0.0
+) -> Tensor:
+    """L1 between normalised disparities (Depth Anything V1, equations 1 to 3).
+
+    Args:
+        prediction: N x H x W disparity.
+        target: N x H x W disparity, up to scale and shift.
+        valid: N x H x W bool.
+        trimmed: Share of the pixels with the largest loss to leave out per image.
+
+    Returns:
+        Scalar; images without a valid pixel count 0.
+    """
+    error = (normalise(prediction, valid) - normalise(target, valid)).abs()
+    return _mean(error, valid, trimmed)
+
+
+def _mean(error: Tensor, valid: Tensor, trimmed: float) -> Tensor:
+    """Mean over the valid pixels of each image but the worst, then over the images."""
+    if trimmed <= 0:
+        total = error.masked_fill(~valid, 0.0).flatten(1).sum(1)
+        return (total / valid.flatten(1).sum(1).clamp_min(1)).mean()
+    ranked = error.masked_fill(~valid, torch.inf).flatten(1).sort(1).values
+    count = valid.flatten(1).sum(1)
+    kept = (count * (1 - trimmed)).ceil().long()
+    inside = torch.arange(ranked.shape[1], device=ranked.device)[None] < kept[:, None]
+    return (ranked.masked_fill(~inside, 0.0).sum(1) / kept.clamp_min(1)).mean()
+
+
+def gradient_matching(
+    prediction: Tensor, target: Tensor, valid: Tensor, scales: int = GRADIENT_SCALES
+) -> Tensor:
+    """L1 between the gradients of normalised disparities at several resolutions (MiDaS).
+
+    Args:
+        prediction: N x H x W disparity.
+        target: N x H x W disparity, up to scale and shift.
+        valid: N x H x W bool.
+        scales: How many resolutions; each takes every second pixel of the one before.
+
+    Returns:
+        Scalar.
+    """
+    difference = normalise(prediction, valid) - normalise(target, valid)
+    total = difference.new_zeros(())
+    for scale in range(scales):
+        step = 1 << scale
+        part, mask = difference[:, ::step, ::step], valid[:, ::step, ::step]
+        across = (part[:, :, 1:] - part[:, :, :-1]).abs() * (mask[:, :, 1:] & mask[:, :, :-1])
+        down = (part[:, 1:] - part[:, :-1]).abs() * (mask[:, 1:] & mask[:, :-1])
+        count = mask.flatten(1).sum(1).clamp_min(1)
+        total = total + ((across.flatten(1).sum(1) + down.flatten(1).sum(1)) / count).mean()
+    return total
+
+
+def feature_alignment(
+    student: Tensor, frozen: Tensor, tolerance: float = FEATURE_TOLERANCE
+) -> Tensor:
+    """Keep features near those of a frozen encoder (Depth Anything V1, equation 8).
+
+    Args:
+        student: N x L x C patch features.
+        frozen: N x L x C patch features of the frozen encoder.
+        tolerance: Patches more similar than this are left alone.
+
+    Returns:
+        Scalar, the mean of 1 - cosine over the patches that still differ; images where none
+        does count 0.
+    """
+    cosine = F.cosine_similarity(student.float(), frozen.float(), dim=-1)
+    differ = cosine < tolerance
+    total = ((1 - cosine) * differ).sum(1)
+    return (total / differ.sum(1).clamp_min(1)).mean()
+
+
+def surface_normal(prediction: Tensor, target: Tensor, valid: Tensor, focal: Tensor) -> Tensor:
+    """One minus the cosine between the surface normals of two metric depths.
+
+    Args:
+        prediction: N x H x W depth in metres.
+        target: N x H x W depth in metres.
+        valid: N x H x W bool.
+        focal: N focal lengths in pixels; the principal point is the centre of the image.
+
+    Returns:
+        Scalar, over the pixels whose right and lower neighbours are valid, too.
+    """
+    mask = valid[:, 1:, 1:] & valid[:, 1:, :-1] & valid[:, :-1, 1:] & valid[:, :-1, :-1]
+    safe = torch.where(valid, target, torch.ones_like(target))
+    ours = torch.where(valid, prediction.float(), torch.ones_like(target))
+    cosine = (depth_normals(ours, focal) * depth_normals(safe, focal)).sum(1)
+    return _mean(1 - cosine, mask, 0.0)
+
+
+def depth_normals(depth: Tensor, focal: Tensor) -> Tensor:
+    """Surface normals from differences of neighbouring points.
+
+    Args:
+        depth: N x H x W metres.
+        focal: N focal lengths in pixels; the principal point is the centre of the image.
+
+    Returns:
+        N x 3 x (H-1) x (W-1) unit vectors, towards the camera, in the optical frame.
+    """
+    height, width = depth.shape[-2:]
+    x = torch.arange(width, device=depth.device, dtype=depth.dtype) - (width - 1) / 2
+    y = torch.arange(height, device=depth.device, dtype=depth.dtype) - (height - 1) / 2
+    inverse = (1 / focal.to(depth.dtype))[:, None, None]
+    points = torch.stack([depth * x * inverse, depth * y[:, None] * inverse, depth], 1)
+    right = points[:, :, :-1, 1:] - points[:, :, :-1, :-1]
+    down = points[:, :, 1:, :-1] - points[:, :, :-1, :-1]
+    return F.normalize(torch.linalg.cross(down, right, dim=1), dim=1, eps=1e-12)
+
+
+def silog(
+    prediction: Tensor, target: Tensor, valid: Tensor, variance: float = SILOG_LAMBDA
+) -> Tensor:
+    """Scale-invariant logarithmic error of metric depth (Eigen et al. 2014).
+
+    Args:
+        prediction: N x H x W metres, positive.
+        target: N x H x W metres.
+        valid: N x H x W bool.
+        variance: Lambda: 0 punishes a wrong scale like any error, 1 not at all.
+
+    Returns:
+        Scalar, sqrt(mean(g^2) - lambda mean(g)^2) with g = log(prediction / target); images
+        without a valid pixel count 0.
+    """
+    ones = torch.ones_like(target)
+    known = torch.where(valid, target, ones)
+    ours = torch.where(valid, prediction.float(), ones).clamp_min(_SMALLEST)
+    g = (ours.log() - known.log()).flatten(1)
+    count = valid.flatten(1).sum(1).clamp_min(1)
+    square = (g * g).sum(1) / count - variance * (g.sum(1) / count) ** 2
+    # The root has no gradient at 0.
+    return square.clamp_min(_SMALLEST**2).sqrt().mul(valid.flatten(1).any(1)).mean()

@@ -1,0 +1,175 @@
+"""Labels a teacher makes for pictures, written in shards.
+
+Format: a folder with `shard-000000.zip`, `shard-000001.zip`, ... (stored, not compressed). Each
+holds `index.json` and one 16-bit PNG per picture, `0000.png` and so on. The index is an object
+with `labels`, a list of `{"image": path of the picture relative to the folder of pictures,
+"label": name of the PNG, "low": disparity at 0, "high": disparity at 65535}`, and `skipped`, a list
+of `{"image", "reason"}`. A shard is written under another name and renamed when it is complete, so
+a run that was stopped goes on with the shards that are missing; shard N is made by process
+N modulo the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.training.samples import Sample
+
+Labeller = Callable[[list[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
+"""Pictures (HxWx3 uint8 RGB) in, disparities (hxw float32) out."""
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What a run of labelling did.
+
+    Attributes:
+        labelled: Pictures that got a label now.
+        present: Shards that were there already.
+        skipped: Pictures that could not be read, with the reasons, in this process's shards.
+    """
+
+    labelled: int
+    present: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+def write_labels(
+    pictures: Path,
+    paths: Sequence[Path],
+    output: Path,
+    label: Labeller,
+    shard_size: int = 256,
+    batch: int = 8,
+    rank: int = 0,
+    world: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> LabelReport:
+    """Label pictures shard by shard; what is there already is kept.
+
+    Args:
+        pictures: The folder all pictures are in.
+        paths: The pictures, in the same order in every process and every run.
+        output: Folder of the shards.
+        label: The teacher.
+        shard_size: Pictures per shard.
+        batch: Pictures given to the teacher at once.
+        rank: Number of this process.
+        world: How many processes share the work.
+        progress: Told how many of this process's pictures are done, and how many there are.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: The shards in `output` were made from another list of pictures.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    starts = range(0, len(paths), shard_size)
+    mine = [number for number in range(len(starts)) if number % world == rank]
+    total = sum(len(paths[starts[n] : starts[n] + shard_size]) for n in mine)
+    labelled = present = done = 0
+    skipped: list[tuple[str, str]] = []
+    for number in mine:
+        chunk = paths[starts[number] : starts[number] + shard_size]
+        names = [path.relative_to(pictures).as_posix() for path in chunk]
+        shard = output / f"shard-{number:06d}.zip"
+        if shard.exists():
+            index = _read_index(shard)
+            known = sorted(item["image"] for item in index["labels"] + index["skipped"])
+            if known != sorted(names):
+                raise InputError(
+                    f"{shard} was made from other pictures than {pictures} holds now; use another "
+                    "output folder"
+                )
+            present += 1
+        else:
+            index = _write_shard(shard, chunk, names, label, batch)
+            labelled += len(index["labels"])
+        skipped += [(item["image"], item["reason"]) for item in index["skipped"]]
+        done += len(chunk)
+        progress(done, total)
+    return LabelReport(labelled, present, tuple(skipped))
+
+
+def _write_shard(
+    shard: Path, paths: Sequence[Path], names: Sequence[str], label: Labeller, batch: int
+) -> dict[str, Any]:
+    index: dict[str, Any] = {"labels": [], "skipped": []}
+    part = shard.with_suffix(f".part{shard.suffix}")
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for start in range(0, len(paths), batch):
+            read: list[tuple[str, npt.NDArray[np.uint8]]] = []
+            for path, name in zip(paths[start : start + batch], names[start:], strict=False):
+                try:
+                    read.append((name, read_image(path)))
+                except InputError as error:  # noqa: PERF203
+                    index["skipped"].append({"image": name, "reason": str(error)})
+            answers = label([image for _, image in read]) if read else []
+            for (name, _), disparity in zip(read, answers, strict=True):
+                low, high = float(disparity.min()), float(disparity.max())
+                levels = (disparity.astype(np.float64) - low) / (high - low or 1.0) * 65535
+                member = f"{len(index['labels']):04d}.png"
+                png = cv2.imencode(".png", np.rint(levels).astype(np.uint16))[1]
+                archive.writestr(member, png.tobytes())
+                entry = {"image": name, "label": member, "low": low, "high": high}
+                index["labels"].append(entry)
+        archive.writestr("index.json", json.dumps(index))
+    part.replace(shard)
+    return index
+
+
+def _read_index(shard: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(shard) as archive:
+            index: dict[str, Any] = json.loads(archive.read("index.json"))
+            return index
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{shard} is not a shard of pseudo-labels: {error}; delete it") from error
+
+
+class PseudoLabels:
+    """Pictures with the labels of a teacher.
+
+    Args:
+        pictures: The folder of the pictures.
+        labels: The folder of the shards.
+
+    Raises:
+        InputError: There are no shards, or one cannot be read.
+    """
+
+    def __init__(self, pictures: Path, labels: Path) -> None:
+        self._pictures = pictures
+        shards = sorted(labels.glob("shard-??????.zip"))
+        self._items = [(shard, item) for shard in shards for item in _read_index(shard)["labels"]]
+        if not self._items:
+            raise InputError(f"{labels} holds no pseudo-labels; run `depth_anything train "
+                             "pseudo-label` first")  # fmt: skip
+
+    def __len__(self) -> int:
+        """Number of labelled pictures."""
+        return len(self._items)
+
+    def sample(self, number: int) -> Sample:
+        """Get one picture with its disparity at the picture's size."""
+        shard, item = self._items[number]
+        rgb = read_image(self._pictures / item["image"])
+        with zipfile.ZipFile(shard) as archive:
+            raw = np.frombuffer(archive.read(item["label"]), np.uint8)
+        levels = np.asarray(cv2.imdecode(raw, cv2.IMREAD_UNCHANGED), np.float32)
+        disparity = item["low"] + levels / np.float32(65535) * (item["high"] - item["low"])
+        height, width = rgb.shape[:2]
+        full = cv2.resize(disparity, (width, height), interpolation=cv2.INTER_LINEAR)
+        return Sample(rgb, disparity=full.astype(np.float32))

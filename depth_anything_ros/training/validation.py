@@ -1,0 +1,86 @@
+"""How good a network is on held-out pictures: AbsRel and delta1, aligned where it is relative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from depth_anything_ros.training.samples import Prepared, to_network
+
+_FARTHEST = 100.0
+"""Metres; what is farther, the sky too, is not scored."""
+
+
+@torch.no_grad()
+def validate(
+    network: nn.Module, images: Iterable[Prepared], metric: bool, device: torch.device
+) -> dict[str, float]:
+    """Score a network.
+
+    Args:
+        network: Gives N x H x W disparity or metres.
+        images: Pictures with labels.
+        metric: Whether network and labels are metres; else disparities, aligned by least squares.
+        device: Where the network is.
+
+    Returns:
+        `abs_rel`, `delta1`, and for a relative network `ramp_abs_rel`: that of a vertical ramp,
+        the least a network must beat. NaN when no picture has a label.
+    """
+    was_training = network.training
+    network.eval()
+    scores: dict[str, list[float]] = {}
+    for image in images:
+        known = image.valid & (image.target > 0)
+        if not metric:
+            known &= image.target > 1 / _FARTHEST
+        if known.sum() < 10:
+            continue
+        batch = torch.from_numpy(to_network(image.rgb))[None].to(device)
+        prediction = network(batch)[0].float().cpu().numpy()
+        truth = image.target[known].astype(np.float64)
+        if metric:
+            depth, known_depth = prediction[known].astype(np.float64), truth
+        else:
+            depth, known_depth = aligned_depth(prediction[known], truth), 1 / truth
+            rows = np.arange(known.shape[0], dtype=np.float64)[:, None]
+            ramp = np.broadcast_to(rows / known.shape[0], known.shape)[known]
+            _score(scores, "ramp_", aligned_depth(ramp, truth), known_depth)
+        _score(scores, "", depth, known_depth)
+    network.train(was_training)
+    names = ("abs_rel", "delta1") if metric else ("abs_rel", "delta1", "ramp_abs_rel")
+    return {name: float(np.mean(scores.get(name, [math.nan]))) for name in names}
+
+
+def aligned_depth(
+    disparity: npt.NDArray[np.floating], truth: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Depth after scale and shift were fitted in disparity by least squares.
+
+    Args:
+        disparity: N predicted disparities.
+        truth: N true disparities in 1/m.
+
+    Returns:
+        N metres, at most 100.
+    """
+    design = np.stack([disparity.astype(np.float64), np.ones(len(disparity))], 1)
+    scale, shift = np.linalg.lstsq(design, truth, rcond=None)[0]
+    return 1 / np.maximum(scale * design[:, 0] + shift, 1 / _FARTHEST)
+
+
+def _score(
+    scores: dict[str, list[float]],
+    prefix: str,
+    depth: npt.NDArray[np.float64],
+    truth: npt.NDArray[np.float64],
+) -> None:
+    error = float(np.mean(np.abs(depth - truth) / truth))
+    ratio = np.maximum(depth / truth, truth / depth)
+    scores.setdefault(f"{prefix}abs_rel", []).append(error)
+    scores.setdefault(f"{prefix}delta1", []).append(float(np.mean(ratio < 1.25)))

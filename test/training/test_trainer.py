@@ -1,0 +1,356 @@
+"""The trainer: resumed exactly, split over processes exactly, and it does learn."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_helpers import NETWORK, write_index, write_recipe
+
+from depth_anything_ros.errors import CheckpointError, InputError, SettingError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.checkpoints import load_network
+from depth_anything_ros.training.recipe import (
+    LabelRecipe,
+    NetworkRecipe,
+    Recipe,
+    check_task,
+    read_recipe,
+)
+from depth_anything_ros.training.trainer import CHECKPOINT, LOG, RESULT, Trainer
+from depth_anything_ros.training.validation import aligned_depth
+
+
+def curve(output: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (output / LOG).read_text().splitlines()]
+
+
+def weights(output: Path) -> dict[str, torch.Tensor]:
+    network, _ = load_network(output / RESULT)
+    return dict(network.state_dict())
+
+
+def command(config: Path, task: str = "teacher") -> list[str]:
+    return [sys.executable, "-m", "depth_anything_ros", "train", task, str(config)]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", **extra}
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_index(tmp_path_factory.mktemp("pictures"), 24)
+
+
+def test_killed_and_resumed_follows_the_same_curve(index: Path, tmp_path: Path) -> None:
+    settings = {
+        "sources": [{"kind": "index", "path": str(index)}],
+        "steps": 16,
+        "save_every": 4,
+        "ema": 0.9,
+        "accumulation": 2,
+        "perturb_labelled": True,
+    }
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole_config = write_recipe(tmp_path / "whole.yaml", output=str(whole), **settings)
+    cut_config = write_recipe(tmp_path / "cut.yaml", output=str(cut), **settings)
+    subprocess.run(command(whole_config), check=True, env=environment(), capture_output=True)
+
+    process = subprocess.Popen(
+        command(cut_config), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 120
+    while not ((cut / LOG).exists() and len((cut / LOG).read_text().splitlines()) >= 6):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (cut / RESULT).exists()
+    before = len(curve_of_whole_lines(cut))
+    assert 6 <= before < 16
+    subprocess.run(command(cut_config), check=True, env=environment(), capture_output=True)
+
+    first, second = curve(whole), curve(cut)
+    assert [line["step"] for line in second] == list(range(1, 17))
+    assert first == second
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(cut)[name]), name
+
+
+def curve_of_whole_lines(output: Path) -> list[str]:
+    return [line for line in (output / LOG).read_text().splitlines() if line.endswith("}")]
+
+
+def test_two_processes_equal_one(index: Path, tmp_path: Path) -> None:
+    settings = {
+        "sources": [{"kind": "index", "path": str(index)}],
+        "validation": [{"kind": "index", "path": str(index)}],
+        "steps": 5,
+    }
+    one, two = tmp_path / "one", tmp_path / "two"
+    one_config = write_recipe(tmp_path / "one.yaml", output=str(one), **settings)
+    two_config = write_recipe(tmp_path / "two.yaml", output=str(two), **settings)
+    Trainer(read_recipe(one_config, Recipe)).run()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    ranks = [
+        subprocess.Popen(
+            command(two_config),
+            env=environment(
+                RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port
+            ),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    for process in ranks:
+        assert process.wait(120) == 0, process.stderr.read() if process.stderr else b""
+    for single, shared in zip(curve(one), curve(two), strict=True):
+        assert shared["loss"] == pytest.approx(single["loss"], rel=1e-3)
+    assert curve(two)[-1]["abs_rel"] == pytest.approx(curve(one)[-1]["abs_rel"], rel=1e-3)
+    assert curve(two)[0]["gradient"] == pytest.approx(curve(one)[0]["gradient"], rel=1e-5)
+    torch.manual_seed(0)
+    start = read_recipe(one_config, Recipe).network.build().state_dict()
+    first, second = weights(one), weights(two)
+    moved = sum((first[n] - start[n]).square().sum().item() for n in start) ** 0.5
+    apart = sum((first[n] - second[n]).square().sum().item() for n in start) ** 0.5
+    print(f"after 5 steps weights moved {moved:.3f} and lie {apart:.1e} apart")
+    # AdamW's first steps are the sign of the gradient: rounding of tiny gradients shows there.
+    assert apart < 0.01 * moved
+
+
+def test_metric_training_on_a_simulated_recording(index: Path, tmp_path: Path) -> None:
+    source = {"kind": "index", "path": str(index)}
+    config = write_recipe(
+        tmp_path / "metric.yaml",
+        output=str(tmp_path / "metric"),
+        network={**NETWORK, "max_depth": 20.0},
+        sources=[{**source, "stop": 0.75}],
+        validation=[{**source, "start": 0.75}],
+        steps=30,
+        validate_every=30,
+        normal_weight=0.1,
+    )
+    recipe = read_recipe(config, Recipe)
+    check_task(recipe, "metric")
+    trainer = Trainer(recipe)
+    from depth_anything_ros.training.loader import validation_images
+    from depth_anything_ros.training.validation import validate
+
+    held_out = validation_images(recipe, recipe.validation, 0, 1)
+    assert len(held_out) == 6
+    before = validate(trainer.network, held_out, True, trainer.device)["abs_rel"]
+    after = trainer.run()["abs_rel"]
+    print(f"AbsRel on held-out frames: {before:.3f} before, {after:.3f} after")
+    assert after <= 0.7 * before
+    network, info = load_network(tmp_path / "metric" / RESULT)
+    assert info.kind is PredictionKind.METRIC_DEPTH
+    assert network.config.max_depth == 20.0
+
+
+def test_teacher_labels_student(tmp_path: Path) -> None:
+    """The whole recipe, small: teacher on synthetic worlds, labels, student, against the ramp."""
+    validation = [{"kind": "synthetic", "width": 84, "height": 56, "worlds": ["room"]}]
+    synthetic = {"kind": "synthetic", "width": 84, "height": 56, "worlds": ["room", "hall"]}
+    teacher = tmp_path / "teacher"
+    config = write_recipe(
+        tmp_path / "teacher.yaml", output=str(teacher), sources=[synthetic],
+        validation=validation, validation_images=16, steps=60, validate_every=60, ema=0.9,
+        encoder_rate=2e-3, head_rate=2e-3, warm_up=10,
+    )  # fmt: skip
+    scores = Trainer(read_recipe(config, Recipe)).run()
+    loss = [line["loss"] for line in curve(teacher)]
+    print(f"teacher: loss {np.mean(loss[:10]):.3f} -> {np.mean(loss[-10:]):.3f}, {scores}")
+    assert np.mean(loss[-10:]) < 0.85 * np.mean(loss[:10])
+
+    from depth_anything_ros.formats.media import IMAGE_SUFFIXES
+    from depth_anything_ros.synthetic.generator import Generator
+
+    assert ".png" in IMAGE_SUFFIXES
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    import cv2
+
+    for number, image in enumerate(Generator(84, 56, seed=9, kinds=["room"]).images(range(24))):
+        cv2.imwrite(str(pictures / f"{number:02d}.png"), image.rgb[..., ::-1])
+    labels = tmp_path / "labels"
+    label_config = tmp_path / "label.yaml"
+    label_config.write_text(
+        f"images: {pictures}\noutput: {labels}\ninput_size: 56\nshard_size: 10\n"
+        f"network: {{checkpoint: {teacher / RESULT}}}\n"
+    )
+    done = subprocess.run(
+        command(label_config, "pseudo-label"), env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "24 pictures labelled" in done.stdout
+    assert read_recipe(label_config, LabelRecipe).shard_size == 10
+
+    student = tmp_path / "student"
+    config = write_recipe(
+        tmp_path / "student.yaml", output=str(student),
+        network={"checkpoint": str(teacher / RESULT)},
+        sources=[{"kind": "pseudo", "path": str(pictures), "labels": str(labels), "weight": 1.0},
+                 {**synthetic, "weight": 2.0}],
+        validation=validation, validation_images=16, steps=20, validate_every=20, ema=0.9,
+        encoder_rate=5e-4, head_rate=5e-4, feature_weight=0.1,
+    )  # fmt: skip
+    recipe = read_recipe(config, Recipe)
+    check_task(recipe, "student")
+    scores = Trainer(recipe).run()
+    print(f"student: {scores}")
+    assert scores["abs_rel"] < scores["ramp_abs_rel"]
+
+
+def test_rates_frozen_encoder_and_average(index: Path, tmp_path: Path) -> None:
+    config = write_recipe(
+        tmp_path / "a.yaml",
+        output=str(tmp_path / "a"),
+        sources=[{"kind": "index", "path": str(index)}],
+        steps=8,
+        warm_up=2,
+        ema=0.5,
+        freeze_encoder=True,
+        precision="bf16",
+        head_rate="4e-4",
+    )
+    recipe = read_recipe(config, Recipe)
+    trainer = Trainer(recipe)
+    start = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+    trainer.run()
+    rates = [line["rate"] for line in curve(tmp_path / "a")]
+    assert rates == pytest.approx([2e-4, 4e-4, 4e-4, 4e-4 * 5 / 6, 4e-4 * 4 / 6, 2e-4,
+                                   4e-4 * 2 / 6, 4e-4 / 6])  # fmt: skip
+    end = trainer.network.state_dict()
+    assert all(torch.equal(start[n], end[n]) for n in start if n.startswith("pretrained."))
+    name = "depth_head.projects.0.weight"
+    averaged = trainer.result().state_dict()[name]
+    assert not torch.equal(start[name], end[name])
+    assert (averaged - end[name]).norm() < (start[name] - end[name]).norm()
+    assert torch.equal(averaged, weights(tmp_path / "a")[name])
+    other = write_recipe(
+        tmp_path / "b.yaml",
+        output=str(tmp_path / "a"),
+        network={**NETWORK, "features": 8},
+        sources=[{"kind": "index", "path": str(index)}],
+    )
+    with pytest.raises(CheckpointError, match=rf"{CHECKPOINT}.*another output folder"):
+        Trainer(read_recipe(other, Recipe))
+
+
+def test_encoder_weights_of_dinov2_are_taken(tmp_path: Path) -> None:
+    whole = NetworkRecipe(width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8)).build()
+    torch.save(whole.pretrained.state_dict(), tmp_path / "dinov2.pth")
+    named = NetworkRecipe(
+        encoder_checkpoint=str(tmp_path / "dinov2.pth"),
+        width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8),
+    )  # fmt: skip
+    built = named.build().pretrained.state_dict()
+    assert all(torch.equal(value, built[n]) for n, value in whole.pretrained.state_dict().items())
+    with pytest.raises(CheckpointError, match="no DINOv2 state dict"):
+        NetworkRecipe(encoder_checkpoint=str(tmp_path / "dinov2.pth")).build()
+
+
+def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
+    from depth_anything_ros.network.checkpoints import save_network
+
+    sizes = NetworkRecipe(width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8))
+    save_network(sizes.build(), tmp_path / "relative.safetensors")
+    network = NetworkRecipe(
+        checkpoint=str(tmp_path / "relative.safetensors"), max_depth=10.0
+    ).build()
+    depth = network(torch.randn(1, 3, 28, 42))
+    assert network.config.kind is PredictionKind.METRIC_DEPTH
+    assert 3 < depth.min() < depth.max() < 7
+
+
+def test_alignment_is_exact_for_affine_disparity() -> None:
+    truth = np.array([0.1, 0.2, 0.5, 1.0])
+    assert np.allclose(aligned_depth(5 * truth + 3, truth), 1 / truth)
+
+
+def test_recipes_that_ship_can_be_read() -> None:
+    folder = Path(__file__).parents[2] / "config" / "training"
+    tasks = {
+        "teacher_synthetic": "teacher",
+        "teacher_paper": "teacher",
+        "student": "student",
+        "metric_bag": "metric",
+    }
+    for path in sorted(folder.glob("*.yaml")):
+        if path.stem == "pseudo_label":
+            assert read_recipe(path, LabelRecipe).network.checkpoint
+        else:
+            check_task(read_recipe(path, Recipe), tasks[path.stem])
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"stepps": 3}, "no setting stepps"),
+        ({"steps": "many"}, "steps is 'many'; it must be of type int"),
+        ({"size": [50, 56]}, "multiples of 14"),
+        ({"steps": 0}, "steps is 0"),
+        ({"precision": "fp8"}, "fp8"),
+        ({"ema": 1.0}, "ema"),
+        ({"sources": [{"path": "x"}]}, "lacks kind"),
+        ({"sources": {"kind": "bag"}}, "must be a list"),
+        ({"network": 3}, "must be a mapping"),
+    ],
+)
+def test_recipes_without_sense_are_refused(
+    tmp_path: Path, settings: dict[str, object], words: str
+) -> None:
+    config = write_recipe(tmp_path / "bad.yaml", output="x", **settings)
+    with pytest.raises(SettingError, match=words):
+        read_recipe(config, Recipe)
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="YAML"):
+        read_recipe(tmp_path / "broken.yaml", Recipe)
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "max_depth", "words"),
+    [
+        ("teacher", "pseudo", 0.0, "true labels"),
+        ("student", "synthetic", 0.0, "needs a source of kind 'pseudo'"),
+        ("metric", "synthetic", 0.0, "max_depth is 0"),
+        ("metric", "pseudo", 10.0, "no metres"),
+        ("teacher", "images", 0.0, "no labels"),
+    ],
+)
+def test_tasks_ask_for_what_they_need(
+    tmp_path: Path, task: str, kind: str, max_depth: float, words: str
+) -> None:
+    config = write_recipe(
+        tmp_path / "r.yaml",
+        output="x",
+        sources=[{"kind": kind, "path": "x"}],
+        network={**NETWORK, "max_depth": max_depth},
+    )
+    with pytest.raises(SettingError, match=words):
+        check_task(read_recipe(config, Recipe), task)
+
+
+def test_a_batch_must_split_evenly(index: Path, tmp_path: Path) -> None:
+    config = write_recipe(
+        tmp_path / "r.yaml",
+        output=str(tmp_path / "r"),
+        sources=[{"kind": "index", "path": str(index)}],
+        accumulation=3,
+    )
+    with pytest.raises(SettingError, match=r"batch is 8.*1 \* 3"):
+        Trainer(read_recipe(config, Recipe)).run()
