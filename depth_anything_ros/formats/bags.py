@@ -14,6 +14,7 @@ import yaml
 
 from depth_anything_ros.errors import InputError, require
 from depth_anything_ros.formats.encodings import decode_depth, decode_image
+from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.formats.point_cloud2 import read_xyz
 from depth_anything_ros.geometry.camera import Camera
@@ -266,16 +267,8 @@ def _image_fields(message: Any) -> tuple[Any, int, int, int, str, bool]:
 def _matrix(transform: Any) -> npt.NDArray[np.float64]:
     """A geometry_msgs Transform as 4x4 float64."""
     place, turn = transform.translation, transform.rotation
-    quaternion = np.array([turn.x, turn.y, turn.z, turn.w], np.float64)
-    x, y, z, w = quaternion / np.linalg.norm(quaternion)
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = place.x, place.y, place.z
-    return matrix
+    numbers = (place.x, place.y, place.z, turn.x, turn.y, turn.z, turn.w)
+    return extrinsics_of(numbers, "a recorded transform")
 
 
 def _typestore(folder: Path) -> Any:

@@ -146,6 +146,15 @@ class CameraChannel:
         if self._input is not None and surroundings is not None:
             self._input.change(parameters, surroundings.are_complete)
 
+    def use(self, scaler: MetricScaler) -> None:
+        """Scale with another scaler from the next frame on; what was measured is forgotten.
+
+        Args:
+            scaler: The new way to metres.
+        """
+        self.scaler = scaler
+        self._had_metres = False
+
     def take(self, enabled: bool, insist: bool) -> tuple[PendingFrame | None, float | None]:
         """Take the newest image, if it is ready and somebody wants an answer.
 

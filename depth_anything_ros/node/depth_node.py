@@ -13,6 +13,7 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
@@ -81,8 +82,10 @@ class DepthNode(LifecycleNode):
                 self._between_frames,
             )
         self.create_service(SetBool, "~/enable", self._on_enable)
-        self.create_service(Trigger, "~/load_model", self._on_load_model)
-        self.create_service(Trigger, "~/snapshot", self._on_snapshot)
+        # These wait for other threads; everything else goes on meanwhile.
+        patient = ReentrantCallbackGroup()
+        self.create_service(Trigger, "~/load_model", self._on_load_model, callback_group=patient)
+        self.create_service(Trigger, "~/snapshot", self._on_snapshot, callback_group=patient)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         DiagnosticsPublisher(self, {name: partial(self._health, name) for name in self._cameras})
         # Simulated time may stand still; the node's own life must not.
@@ -294,7 +297,7 @@ class DepthNode(LifecycleNode):
                     self._model = old
                     raise
                 for channel, scaler in zip(self._channels, scalers, strict=True):
-                    channel.scaler = scaler
+                    channel.use(scaler)
         except DepthAnythingError as error:
             return f"the model in use stays: {error}"
         self._announce(loaded, 0.0)
@@ -331,7 +334,8 @@ class DepthNode(LifecycleNode):
         with self._between_frames:
             for channel in self._channels:
                 channel.change(parameters, around)
-                channel.scaler = scalers.get(channel.name, channel.scaler)
+                if channel.name in scalers:
+                    channel.use(scalers[channel.name])
         if around is not self._surroundings and self._surroundings is not None:
             self._surroundings.close()
         self._surroundings = around

@@ -55,7 +55,7 @@ class CameraInput:
         self._wake = wake
         self._lock = threading.Lock()
         self._image: Image | CompressedImage | None = None
-        self._arrival = 0.0
+        self._waiting_since = 0.0
         self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
         self._newest_info: dict[str, CameraInfo] = {}
         below = f"{name}/" if name else ""
@@ -128,7 +128,7 @@ class CameraInput:
             seconds after which it will be given without them.
         """
         with self._lock:
-            image, waited = self._image, time.monotonic() - self._arrival
+            image, waited = self._image, time.monotonic() - self._waiting_since
         if image is None:
             return None, None
         info = self._info_of(image)
@@ -163,7 +163,8 @@ class CameraInput:
         with self._lock:
             replaced = self._image is not None
             self._image = message
-            self._arrival = time.monotonic()
+            if not replaced:  # else a fast camera would start the wait anew for ever
+                self._waiting_since = time.monotonic()
         self._on_image(replaced)
         self._wake()
 

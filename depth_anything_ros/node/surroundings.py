@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Imu
 
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.frames import Frame, Plane, SlamView, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.ground import up_of_attitude
@@ -21,7 +22,7 @@ from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.poses import OdometryInput, SlamInput
 from depth_anything_ros.node.sensors import KINDS, DepthImageSensor, PointSensor, points_in_image
 from depth_anything_ros.node.subscriptions import MatchedSubscription
-from depth_anything_ros.node.transforms import Matrix, TransformError, Transforms, pose_matrix
+from depth_anything_ros.node.transforms import Matrix, TransformError, Transforms
 
 _AFFECTING = {
     "scaler",
@@ -311,7 +312,9 @@ def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
         nested = all(isinstance(value, dict) for value in by_topic.values())
         by_camera = by_topic if nested else {"": by_topic}
         return {
-            str(camera): {str(topic): _matrix(numbers) for topic, numbers in table.items()}
+            str(camera): {
+                str(topic): extrinsics_of(numbers, str(topic)) for topic, numbers in table.items()
+            }
             for camera, table in by_camera.items()
         }
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, InputError) as error:
@@ -319,11 +322,6 @@ def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
             f"sensor_extrinsics is '{text}': {error}; write [x, y, z, qx, qy, qz, qw], "
             "{topic: [...]} or {camera: {topic: [...]}}"
         ) from error
-
-
-def _matrix(numbers: Sequence[float]) -> Matrix:
-    x, y, z, qx, qy, qz, qw = (float(number) for number in numbers)
-    return pose_matrix((x, y, z), (qx, qy, qz, qw))
 
 
 def _sensors(

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from geometry_msgs.msg import Pose, Transform
+from geometry_msgs.msg import Point, Pose, Quaternion, Transform, Vector3
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.time import Time
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.extrinsics import extrinsics_of
 
 Matrix = npt.NDArray[np.float64]
 
@@ -121,42 +122,23 @@ class Transforms:
 
 
 def matrix_of_transform(transform: Transform) -> Matrix:
-    """A geometry_msgs/Transform as 4x4 float64."""
-    position, turn = transform.translation, transform.rotation
-    return pose_matrix((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
-
-
-def matrix_of_pose(pose: Pose) -> Matrix:
-    """A geometry_msgs/Pose as 4x4 float64."""
-    position, turn = pose.position, pose.orientation
-    return pose_matrix((position.x, position.y, position.z), (turn.x, turn.y, turn.z, turn.w))
-
-
-def pose_matrix(
-    position: tuple[float, float, float], quaternion: tuple[float, float, float, float]
-) -> Matrix:
-    """Position and attitude as one matrix.
-
-    Args:
-        position: x, y, z in metres.
-        quaternion: x, y, z, w; need not be of unit length.
-
-    Returns:
-        4x4 float64.
+    """A geometry_msgs/Transform as 4x4 float64.
 
     Raises:
         InputError: The quaternion has no length.
     """
-    x, y, z, w = quaternion
-    norm = np.sqrt(x * x + y * y + z * z + w * w)
-    if not norm > 1e-9:
-        raise InputError(f"quaternion {quaternion} has no length; a missing attitude is 0 0 0 1")
-    x, y, z, w = x / norm, y / norm, z / norm, w / norm
-    matrix = np.eye(4)
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, 3] = position
-    return matrix
+    return _matrix(transform.translation, transform.rotation)
+
+
+def matrix_of_pose(pose: Pose) -> Matrix:
+    """A geometry_msgs/Pose as 4x4 float64.
+
+    Raises:
+        InputError: The quaternion has no length.
+    """
+    return _matrix(pose.position, pose.orientation)
+
+
+def _matrix(position: Vector3 | Point, turn: Quaternion) -> Matrix:
+    numbers = (position.x, position.y, position.z, turn.x, turn.y, turn.z, turn.w)
+    return extrinsics_of(numbers, "a pose")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,9 +46,9 @@ def test_every_frame_of_a_recording_is_answered_once(
         assert (depth.width, depth.height) == (camera.width, camera.height)
         points = np.frombuffer(cloud.data, np.float32).reshape(-1, 4)[:, :3]
         values = np.frombuffer(depth.data, np.float32).reshape(depth.height, depth.width)
-        rows, columns = np.nonzero(np.isfinite(values))
+        rows, columns = np.nonzero(np.isfinite(points[:, 2]).reshape(values.shape))
         u, v, z = project(camera, points)
-        assert len(z) == len(rows) > 0.99 * values.size
+        assert len(z) == len(rows) > 0.95 * np.isfinite(values).sum()
         np.testing.assert_array_equal(z.astype(np.float32), values[rows, columns])
         error = max(np.abs(u - columns).max(), np.abs(v - rows).max())
         print(f"cloud of {len(z)} points: at most {error:.1e} px off its own pixels")
@@ -102,5 +103,7 @@ def test_the_recorder_leaves_picture_cloud_and_counts(
     assert (out / "preview.png").stat().st_size > 10_000
     header = (out / "cloud.ply").read_bytes()[:400]
     assert b"binary_little_endian" in header
-    assert b"element vertex 307200" in header
+    vertices = re.search(rb"element vertex (\d+)", header)
+    assert vertices is not None
+    assert 0.95 * 307200 < int(vertices.group(1)) <= 307200  # all but those in mid-air at edges
     assert '"clouds": ' in (out / "summary.json").read_text()

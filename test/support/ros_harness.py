@@ -21,7 +21,7 @@ from rcl_interfaces.srv import DescribeParameters, GetParameters, SetParametersA
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.geometry.camera import Camera
@@ -31,10 +31,12 @@ DOMAIN = 1 + os.getpid() % 100
 FRAME_ID = "test_camera_optical_frame"
 OUTPUTS: dict[str, type] = {
     "depth/image": Image,
+    "depth/image/compressedDepth": CompressedImage,
     "depth/camera_info": CameraInfo,
     "points": PointCloud2,
     "disparity/image": Image,
     "depth/preview": Image,
+    "confidence/image": Image,
     "scale_state": DiagnosticStatus,
 }
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
@@ -97,16 +99,19 @@ class Consumer:
         self.received: dict[str, list[Any]] = {name: [] for name in OUTPUTS}
         self.diagnostics: dict[str, str] = {}
         self.diagnostic_level = b"\x00"
+        self.statuses: dict[str, DiagnosticStatus] = {}
         self._images = node.create_publisher(Image, "image", RELIABLE)
         self._infos = node.create_publisher(CameraInfo, "camera_info", RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._publishers: dict[str, Any] = {}
 
-    def subscribe(self, *outputs: str, node: str = "depth_anything") -> None:
-        """Subscribe to some outputs of the depth node."""
+    def subscribe(self, *outputs: str, camera: str = "") -> None:
+        """Subscribe to outputs of the depth node; those of a camera are kept as camera/name."""
+        below = f"{camera}/" if camera else ""
         for name in outputs:
+            kept = self.received.setdefault(f"{below}{name}", [])
             self.node.create_subscription(
-                OUTPUTS[name], f"{node}/{name}", self.received[name].append, RELIABLE
+                OUTPUTS[name], f"depth_anything/{below}{name}", kept.append, RELIABLE
             )
 
     def wait_ready(self, timeout: float = 60.0) -> None:
@@ -216,6 +221,7 @@ class Consumer:
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            self.statuses[status.name] = status
             if status.name.endswith("depth"):
                 self.diagnostics = {item.key: item.value for item in status.values}
                 self.diagnostics["message"] = status.message
