@@ -25,10 +25,15 @@ from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import ModelInfo
 
 if TYPE_CHECKING:
+    from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
 DEFAULT_MODEL = "depth_anything_v2_vits"
 """What `model: auto` means: the one V2 network whose licence allows any use."""
+
+
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+"""Every library that runs networks, by name."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class ModelSettings:
         input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
             model's own (518 for Depth Anything).
         num_threads: CPU threads; 0 takes all cores but one.
+        backend: One of `BACKENDS`; "auto" takes torch for weights, ONNX Runtime for ONNX files.
     """
 
     model: str = "auto"
@@ -49,6 +55,7 @@ class ModelSettings:
     precision: str = "auto"
     input_size: int = 0
     num_threads: int = 0
+    backend: str = "auto"
 
 
 SCALERS = (
@@ -125,21 +132,17 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
 
     Raises:
         CheckpointError: The model cannot be found or used.
-        SettingError: The device or precision cannot be had here.
+        SettingError: The backend, device or precision cannot be had here.
         MissingExtraError: The library for this kind of file is not installed.
     """
     # Late: torch alone takes seconds to import, and an ONNX model needs none of it.
     from depth_anything_ros.network.checkpoints import load_network, resolve
 
     file = resolve(DEFAULT_MODEL if settings.model == "auto" else settings.model)
+    backend = _backend(settings, file)
     threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
-    if file.is_onnx:
-        if settings.precision not in ("auto", "fp32"):
-            raise SettingError(
-                f"precision is '{settings.precision}' but '{file.path}' is an ONNX graph, which "
-                "runs in the precision it was exported in; use precision auto"
-            )
-        return _onnx_model(file, settings, threads)
+    if backend != "torch":
+        return _graph_model(file, backend, settings, threads)
     import torch
 
     from depth_anything_ros.inference.preprocess import INPUT_SIZE
@@ -153,29 +156,62 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
     return LoadedModel(estimator, info)
 
 
-def _onnx_model(file: ModelFile, settings: ModelSettings, threads: int) -> LoadedModel:
-    from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+def _backend(settings: ModelSettings, file: ModelFile) -> str:
+    """The library that will run the file, checked to be able to."""
+    if settings.backend not in BACKENDS:
+        raise SettingError(f"backend is '{settings.backend}'; use one of {', '.join(BACKENDS)}")
+    if settings.backend == "auto":
+        return "onnxruntime" if file.is_onnx else "torch"
+    if settings.backend == "torch" and file.is_onnx:
+        raise SettingError(
+            f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino or "
+            "auto"
+        )
+    return settings.backend
+
+
+def _graph_model(
+    file: ModelFile, backend: str, settings: ModelSettings, threads: int
+) -> LoadedModel:
+    """A model on a backend that runs graphs: the file itself, or the export of its weights."""
+    from depth_anything_ros.inference.exported import exported_graph
     from depth_anything_ros.network.checkpoints import log_licence
 
-    onnx = OnnxEstimator(
-        file.path,
-        device=settings.device,
-        input_size=settings.input_size or None,
-        num_threads=threads,
-    )
+    if backend == "onnxruntime" and settings.precision not in ("auto", "fp32"):
+        raise SettingError(
+            f"precision is '{settings.precision}' but ONNX Runtime runs a graph in the precision "
+            "it was exported in, fp32; use precision auto, or backend openvino or torch"
+        )
+    if backend == "openvino" and settings.device not in ("auto", "cpu"):
+        raise SettingError(
+            f"device is '{settings.device}' but OpenVINO is used on the CPU only; use device auto "
+            "or cpu, or backend torch"
+        )
+    path = file.path if file.is_onnx else exported_graph(file, backend)
+    size = settings.input_size or None
+    graph: GraphEstimator
+    if backend == "openvino":
+        from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator
+
+        precision = "fp32" if settings.precision == "auto" else settings.precision
+        graph = OpenVinoEstimator(path, None, precision, size, threads)
+    else:
+        from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+
+        graph = OnnxEstimator(path, None, settings.device, size, threads)
     # An official network that was exported keeps what the catalogue knows of it.
     known = file.info or ModelInfo(
-        name=file.name, encoder="custom", version="custom", kind=onnx.kind
+        name=file.name, encoder="custom", version="custom", kind=graph.kind
     )
     info = replace(
         known,
-        kind=onnx.kind,
-        max_depth=onnx.spec.max_depth,
-        licence=onnx.spec.licence,
+        kind=graph.kind,
+        max_depth=graph.spec.max_depth,
+        licence=graph.spec.licence,
         size_mb=file.path.stat().st_size / 1e6,
     )
     log_licence(info)
-    return LoadedModel(onnx, info)
+    return LoadedModel(graph, info)
 
 
 def make_scaler(settings: ScalerSettings, model: LoadedModel) -> MetricScaler:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import os
 import platform
 import statistics
@@ -12,8 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.inference.build_cache import versions
+from depth_anything_ros.inference.cpu import cpu_flags, cpu_info
 
 WARM_UP = 2
 """Rounds that are not counted: caches fill, libraries choose their kernels."""
@@ -34,60 +36,82 @@ _INSTRUCTIONS = (
 )
 
 
-@dataclass(frozen=True)
-class Timing:
-    """How long one contender took.
+class Cost(NamedTuple):
+    """What one run took.
 
     Attributes:
-        durations: Seconds per counted round, in order.
+        seconds: By the clock on the wall.
+        cpu_seconds: Of all threads of the process together, waiting in a loop included.
     """
 
-    durations: tuple[float, ...]
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one contender took.
+
+    Attributes:
+        costs: Of the counted rounds, in order.
+    """
+
+    costs: tuple[Cost, ...]
 
     @property
     def median_ms(self) -> float:
-        """Median in milliseconds."""
-        return 1e3 * statistics.median(self.durations)
+        """Median duration in milliseconds."""
+        return 1e3 * statistics.median(cost.seconds for cost in self.costs)
 
     @property
     def best_ms(self) -> float:
-        """Shortest in milliseconds: what is left when nobody else uses the machine."""
-        return 1e3 * min(self.durations)
+        """Shortest duration in milliseconds: nearest to that of a machine of one's own."""
+        return 1e3 * min(cost.seconds for cost in self.costs)
+
+    @property
+    def cpu_ms(self) -> float:
+        """Median CPU time in milliseconds: what others on the machine cannot use."""
+        return 1e3 * statistics.median(cost.cpu_seconds for cost in self.costs)
 
     def as_dict(self) -> dict[str, float | int]:
         """Plain values, as they stand in JSON."""
         return {
             "median_ms": round(self.median_ms, 3),
             "best_ms": round(self.best_ms, 3),
-            "rounds": len(self.durations),
+            "cpu_ms": round(self.cpu_ms, 3),
+            "rounds": len(self.costs),
         }
 
 
-def stopwatch(job: Callable[[], object]) -> Callable[[], float]:
+Contender = Callable[[], Cost]
+"""Runs once and says what it took."""
+
+
+def stopwatch(job: Callable[[], object]) -> Contender:
     """Make a contender of a function.
 
     Args:
         job: What to measure.
 
     Returns:
-        Runs it and returns its duration in seconds.
+        Runs it and says what it took.
     """
 
-    def timed() -> float:
-        start = time.perf_counter()
+    def timed() -> Cost:
+        start, cpu = time.perf_counter(), time.process_time()
         job()
-        return time.perf_counter() - start
+        return Cost(time.perf_counter() - start, time.process_time() - cpu)
 
     return timed
 
 
 def interleaved(
-    contenders: Mapping[str, Callable[[], float]], rounds: int, pause: float = 0.0
+    contenders: Mapping[str, Contender], rounds: int, pause: float = 0.0
 ) -> Iterator[dict[str, Timing]]:
     """Let contenders take turns, so that whatever slows the machine down slows all of them.
 
     Args:
-        contenders: By name, each runs once and returns its own duration in seconds.
+        contenders: By name.
         rounds: Counted rounds; `WARM_UP` more come before.
         pause: Seconds of rest before each turn, for idle threads of the one before to sleep.
 
@@ -99,14 +123,14 @@ def interleaved(
     """
     if rounds < 1:
         raise SettingError(f"rounds is {rounds}; it must be at least 1")
-    durations: dict[str, list[float]] = {name: [] for name in contenders}
+    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     for index in range(WARM_UP + rounds):
         for name, run in contenders.items():
             time.sleep(pause)
-            seconds = run()
+            cost = run()
             if index >= WARM_UP:
-                durations[name].append(seconds)
-        yield {name: Timing(tuple(each)) for name, each in durations.items() if each}
+                costs[name].append(cost)
+        yield {name: Timing(tuple(each)) for name, each in costs.items() if each}
 
 
 def machine() -> dict[str, object]:
@@ -115,16 +139,15 @@ def machine() -> dict[str, object]:
     Returns:
         Processor, its vector instructions, cores, memory, how busy it was, and versions.
     """
-    processor, flags = _processor()
     report: dict[str, object] = {
-        "processor": processor,
-        "instructions": [name for name in _INSTRUCTIONS if name in flags],
+        "processor": cpu_info().get("model name") or platform.processor() or platform.machine(),
+        "instructions": [name for name in _INSTRUCTIONS if name in cpu_flags()],
         "cores": usable_cores(),
         "memory_gb": _memory_gb(),
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version for name in _LIBRARIES if (version := _version(name))},
+        "versions": versions(_LIBRARIES),
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
     torch = sys.modules.get("torch")  # not worth two seconds of import where nothing needs it
@@ -148,25 +171,6 @@ def peak_memory_mb() -> float:
         return float("nan")
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
     return int(fields["VmHWM"].split()[0]) * 1024 / 1e6
-
-
-def _processor() -> tuple[str, set[str]]:
-    """Name and flags of the first processor."""
-    info = Path("/proc/cpuinfo")
-    fields: dict[str, str] = {}
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            name, _, value = line.partition(":")
-            fields.setdefault(name.strip(), value.strip())
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    return name, set((fields.get("flags") or fields.get("Features") or "").split())
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _memory_gb() -> float | None:

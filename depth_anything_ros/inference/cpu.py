@@ -1,0 +1,30 @@
+"""What the processor of this machine can do."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+
+@functools.cache
+def cpu_info() -> dict[str, str]:
+    """What Linux says about the first processor, by name; empty elsewhere."""
+    path = Path("/proc/cpuinfo")
+    fields: dict[str, str] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+@functools.cache
+def cpu_flags() -> frozenset[str]:
+    """Names of the instruction sets, as Linux spells them ("avx512_bf16")."""
+    info = cpu_info()  # x86 says flags, ARM says Features
+    return frozenset((info.get("flags") or info.get("Features") or "").split())
+
+
+def computes_bf16() -> bool:
+    """Whether bfloat16 is arithmetic of this processor; elsewhere it is slower than float32."""
+    return not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))

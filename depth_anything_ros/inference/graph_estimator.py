@@ -1,0 +1,139 @@
+"""What all estimators of exported graphs share: feeding and reading them as their spec says."""
+
+from __future__ import annotations
+
+import abc
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
+from depth_anything_ros.inference.onnx_spec import OnnxSpec
+from depth_anything_ros.inference.preprocess import (
+    Normaliser,
+    check_image,
+    network_size,
+    resize_aligned,
+)
+
+_FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+_KEPT_SIZES = 4
+
+
+class GraphEstimator(abc.ABC):
+    """A DepthEstimator whose network is a graph from N x 3 x h x w to N [x 1] x h x w.
+
+    Predictions are arrays of their own that the caller may keep and change. One instance serves
+    one thread at a time.
+
+    Args:
+        spec: How to feed the graph and how to read it.
+        fixed_batch: Images per forward pass where the graph has no choice.
+
+    Attributes:
+        spec: How the network is fed and read.
+    """
+
+    def __init__(self, spec: OnnxSpec, fixed_batch: int | None) -> None:
+        self.spec = spec
+        self.kind: PredictionKind = spec.kind
+        self._fixed_batch = fixed_batch
+        self._kept: OrderedDict[tuple[int, ...], _Buffers] = OrderedDict()
+
+    @abc.abstractmethod
+    def _run(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+        """One forward pass; the answer may be overwritten by the next one."""
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        """Predict depth for some images; equal sizes share one forward pass where the file can.
+
+        Args:
+            images: HxWx3 uint8 RGB each; sizes may differ. Not modified, may be read-only.
+
+        Returns:
+            One prediction per image, in order, each at its image's own size: enlarged with
+            aligned corners or with aligned pixel centres, as the spec says.
+
+        Raises:
+            InputError: An image is not HxWx3 uint8, has a side of zero or is a thin strip.
+        """
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            check_image(image)
+            groups.setdefault((image.shape[0], image.shape[1]), []).append(index)
+        predictions: dict[int, Prediction] = {}
+        for (height, width), indices in groups.items():
+            size = self._size(height, width)
+            step = self._fixed_batch or len(indices)
+            for start in range(0, len(indices), step):
+                part = indices[start : start + step]
+                for index, value in zip(
+                    part, self._forward([images[i] for i in part], size, step), strict=False
+                ):
+                    values = self._to_image(value, height, width)
+                    predictions[index] = Prediction(values, self.kind, size)
+        return [predictions[index] for index in range(len(images))]
+
+    def warm_up(self, height: int, width: int, batch: int = 1) -> None:
+        """Run once at an image size so that the first real frame is as fast as the others.
+
+        Args:
+            height: Rows of the images to come.
+            width: Columns of the images to come.
+            batch: Images per call.
+
+        Raises:
+            InputError: The size has a side of zero or is a thin strip.
+        """
+        self.estimate([np.zeros((height, width, 3), np.uint8)] * batch)
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        size = self.spec.input_size
+        if isinstance(size, int):
+            return network_size(height, width, size, self.spec.multiple_of)
+        return size
+
+    def _forward(
+        self, images: list[RgbImage], size: tuple[int, int], batch: int
+    ) -> npt.NDArray[np.float32]:
+        """Images of one size to the network's output, batch x h x w (the last ones unused)."""
+        key = (batch, *images[0].shape)
+        if key not in self._kept:
+            if len(self._kept) >= _KEPT_SIZES:
+                self._kept.popitem(last=False)
+            self._kept[key] = _Buffers(self.spec, batch, size)
+        self._kept.move_to_end(key)
+        out = self._run(self._kept[key].fill(images))
+        return out.reshape(batch, *out.shape[-2:]).astype(np.float32, copy=False)
+
+    def _to_image(self, values: FloatImage, height: int, width: int) -> FloatImage:
+        """One output at the image's size, fresh."""
+        if self.spec.align_corners:
+            out = resize_aligned(values, height, width)
+        else:
+            out = np.empty((height, width), np.float32)
+            cv2.resize(values, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
+        if self.spec.max_depth is not None and self.kind is PredictionKind.METRIC_DEPTH:
+            np.minimum(out, self.spec.max_depth, out=out)
+        return out
+
+
+class _Buffers:
+    """The network's input for one image size and batch."""
+
+    def __init__(self, spec: OnnxSpec, batch: int, size: tuple[int, int]) -> None:
+        flag = _FLAGS[spec.interpolation]
+        self._normaliser = Normaliser(size, spec.scale, spec.mean, spec.std, flag)
+        self._pixels = np.empty((*size, 3), np.float32)
+        self._input = np.zeros((batch, 3, *size), np.float32)
+
+    def fill(self, images: list[RgbImage]) -> npt.NDArray[np.float32]:
+        """Batch x 3 x h x w, valid until the next call."""
+        for image, out in zip(images, self._input, strict=False):
+            self._normaliser.into(image, self._pixels)
+            for channel in range(3):
+                cv2.extractChannel(self._pixels, channel, out[channel])
+        return self._input
