@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.evaluation.benchmark import stopwatch
+from depth_anything_ros.evaluation.benchmark import Contender, stopwatch
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
@@ -16,7 +16,7 @@ STRAIGHTFORWARD = "straightforward"
 """Name of the reference: a mesh grid per frame, float64, a structured array."""
 
 
-def cloud_contenders(height: int, width: int) -> dict[str, Callable[[], float]]:
+def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
     """Every way to a cloud of one image, by name, ready to be measured.
 
     Args:

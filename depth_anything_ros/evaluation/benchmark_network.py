@@ -7,9 +7,10 @@ apart; they take turns all the same.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
+import os
 import sys
-import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from depth_anything_ros.errors import CheckpointError, DepthAnythingError, SettingError, require
-from depth_anything_ros.evaluation.benchmark import peak_memory_mb
+from depth_anything_ros.evaluation.benchmark import Cost, peak_memory_mb, stopwatch
 from depth_anything_ros.frames import FloatImage, RgbImage
 
 if TYPE_CHECKING:
     from depth_anything_ros.network.depth_anything import DepthAnything
 
 OFFICIAL, TRANSFORMERS = "official", "transformers"
+_EXPORTED = ("onnxruntime", "openvino")
 
 Infer = Callable[[RgbImage], FloatImage]
 
@@ -59,11 +61,13 @@ class NetworkSettings:
         model: The network's file (.pth or .safetensors).
         device: As in `factory.ModelSettings`.
         threads: CPU threads.
+        cache: Where exports are kept; None for the user's cache.
     """
 
     model: Path
     device: str
     threads: int
+    cache: Path | None = None
 
 
 def write_random_network(encoder: str, path: Path) -> None:
@@ -132,9 +136,9 @@ class Worker:
         """
         return np.asarray(self._ask("see", image))
 
-    def run(self) -> float:
-        """Seconds from the image to its depth."""
-        return float(self._ask("run"))
+    def run(self) -> Cost:
+        """What it takes from the image to its depth."""
+        return Cost(*self._ask("run"))
 
     def peak_memory_mb(self) -> float:
         """Most memory the process ever held, in MB."""
@@ -194,6 +198,9 @@ def workers(
 def _start(contender: Contender, settings: NetworkSettings) -> Worker | str:
     """The contender at work, or why it cannot be."""
     try:
+        if contender.backend in _EXPORTED:
+            # What a first start exports is cached; its memory is not that of later starts.
+            Worker(contender, settings).close()
         return Worker(contender, settings)
     except DepthAnythingError as error:
         return str(error)
@@ -217,9 +224,7 @@ def _serve(pipe: Connection, contender: Contender, settings: NetworkSettings) ->
             image = value
             pipe.send(infer(image))
         elif question == "run":
-            start = time.perf_counter()
-            infer(image)
-            pipe.send(time.perf_counter() - start)
+            pipe.send(stopwatch(functools.partial(infer, image))())
         else:
             pipe.send(peak_memory_mb())
 
@@ -231,6 +236,8 @@ def _load(contender: Contender, settings: NetworkSettings) -> Infer:
         return _transformers(contender, settings)
     from depth_anything_ros.factory import ModelSettings, make_estimator
 
+    if settings.cache is not None:
+        os.environ["XDG_CACHE_HOME"] = str(settings.cache)
     estimator = make_estimator(
         ModelSettings(
             model=str(settings.model),

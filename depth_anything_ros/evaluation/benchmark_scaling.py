@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from depth_anything_ros.errors import DepthAnythingError, SettingError
-from depth_anything_ros.evaluation.benchmark import stopwatch
+from depth_anything_ros.evaluation.benchmark import Contender, Cost, stopwatch
 from depth_anything_ros.evaluation.benchmark_drive import PERIOD_NS, SCALE, SHIFT, drive
-from depth_anything_ros.frames import Frame, Prediction, Quality, ScaleState
+from depth_anything_ros.frames import Frame, Prediction, Quality
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.fixed import FixedScaler
 from depth_anything_ros.metric.focal import BaselineSource
@@ -47,9 +46,7 @@ class Size:
     points: int = 20_000
 
 
-def scaling_contenders(
-    size: Size, methods: Sequence[str] = tuple(METHODS)
-) -> dict[str, Callable[[], float]]:
+def scaling_contenders(size: Size, methods: Sequence[str] = tuple(METHODS)) -> dict[str, Contender]:
     """The methods on the same drive, each from prediction and frame to metres.
 
     Args:
@@ -80,24 +77,28 @@ class _Driver:
         for _ in lap:  # motion and SLAM must have moved before they know a scale
             self._next()
 
-    def measure(self) -> float:
-        """Seconds for the next image that gets fresh metres."""
+    def measure(self) -> Cost:
+        """What the next image costs that gets fresh metres."""
         for _ in self._lap:
-            seconds, state = self._next()
-            if state.quality is Quality.GOOD:
-                return seconds
-        raise DepthAnythingError(f"{self._method} gives no metres on the drive: {state.reason}")
+            cost = self._next()
+            if self._state.quality is Quality.GOOD:
+                return cost
+        raise DepthAnythingError(
+            f"{self._method} gives no metres on the drive: {self._state.reason}"
+        )
 
-    def _next(self) -> tuple[float, ScaleState]:
+    def _next(self) -> Cost:
         prediction, frame = self._lap[self._image % len(self._lap)]
         frame = replace(frame, stamp=self._image * PERIOD_NS)  # time never jumps back
         self._image += 1
-        start = time.perf_counter()
-        state = self._scaler.scale(prediction, frame).state
-        return time.perf_counter() - start, state
+
+        def scale() -> None:
+            self._state = self._scaler.scale(prediction, frame).state
+
+        return stopwatch(scale)()
 
 
-def network_contender(estimator: DepthEstimator, size: Size) -> Callable[[], float]:
+def network_contender(estimator: DepthEstimator, size: Size) -> Contender:
     """One image through the network.
 
     Args:
