@@ -7,7 +7,17 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import calibrate, demo, doctor, evaluate, export, models, run, vote
+from depth_anything_ros.cli import (
+    bench,
+    calibrate,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    models,
+    run,
+    vote,
+)
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -25,6 +35,7 @@ app.command("demo")(demo.demo)
 app.add_typer(evaluate.app, name="eval")
 app.command("vote")(vote.vote)
 app.command("doctor")(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:
