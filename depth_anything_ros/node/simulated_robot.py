@@ -46,6 +46,7 @@ _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _GRAVITY = 9.80665  # m/s^2, standard gravity (ISO 80000-3)
 _ODOM, _BASE, _LIDAR = "odom", "base_link", "lidar"
 _ANSWER_TIMEOUT = 2.0
+_SETTLING = 0.5
 _IDLE = 0.05
 
 
@@ -120,8 +121,9 @@ class SimulatedRobot(Node):
         answer_topic = self._text(
             "answer_topic",
             "",
-            "use_clock: a consumer's Image topic (depth_anything/depth/image); each tick waits, at "
-            f"most {_ANSWER_TIMEOUT:g} s, until it has answered the one before.",
+            "use_clock: a consumer's Image topic (depth_anything/depth/image). Time stands still "
+            "until the consumer is there; then each tick waits, at most "
+            f"{_ANSWER_TIMEOUT:g} s, until it has answered the one before.",
         )
         self._robot = Robot(world, self._seed, cameras)
         self._topics = [self._announce(name, camera) for name, camera in cameras.items()]
@@ -158,7 +160,7 @@ class SimulatedRobot(Node):
             due = max(due, time.monotonic()) if self._use_clock else due + late * period
             due += period
             self._sleep_until(due)
-            if self._use_clock and not self._rate_factor:
+            if self._use_clock:
                 self._await_audience()
             if not rclpy.ok():
                 return
@@ -176,16 +178,24 @@ class SimulatedRobot(Node):
 
     def _await_audience(self) -> None:
         """Let simulated time stand still while nobody would see what happens."""
-        sensors = [self._points] if self._points is not None else []
-        while rclpy.ok() and not (
-            any(topics.wanted for topics in self._topics)
-            or any(sensor.get_subscription_count() for sensor in sensors)
-        ):
+        if self._has_audience():
+            return
+        while rclpy.ok() and not self._has_audience():
             rclpy.spin_once(self, timeout_sec=_IDLE)
+        # The first subscription to appear is seldom the last one of its node.
+        self._sleep_until(time.monotonic() + _SETTLING)
+
+    def _has_audience(self) -> bool:
+        if self._answers is not None:
+            answered = self.count_publishers(self._answers) > 0
+            return answered and any(topics.image_wanted for topics in self._topics)
+        if self._rate_factor or any(topics.wanted for topics in self._topics):
+            return True
+        return self._points is not None and self._points.get_subscription_count() > 0
 
     def _await_answer(self, stamp: int) -> None:
-        """Wait for the consumer's answer, if there is a consumer."""
-        if self._answers is None or not self.count_publishers(self._answers):
+        """Wait for the consumer's answer, where one is awaited; it may have been lost."""
+        if self._answers is None:
             return
         until = time.monotonic() + _ANSWER_TIMEOUT
         while rclpy.ok() and self._answered < stamp and time.monotonic() < until:

@@ -9,8 +9,9 @@ import pytest
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.synthetic import textures, worlds
 from depth_anything_ros.synthetic.robot import KINDS, Robot
-from depth_anything_ros.synthetic.route import BODY, Route
+from depth_anything_ros.synthetic.route import BODY, Route, find_route
 
 CAMERAS = {"camera": Camera.from_fov(64, 48, 70.0)}
 
@@ -30,17 +31,23 @@ def test_the_robot_moves_where_it_looks(half: float) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_way_is_free(kind: str) -> None:
-    for seed in range(3):
-        robot = Robot(kind, seed, CAMERAS)
-        nearest = min(
-            float(np.hypot(points[:, 0], points[:, 1]).min())
-            for distance in np.arange(0.0, robot.route.length, 0.6)
-            for points in [robot.measure(distance)]
-        )
-        print(f"{kind} {seed}: lap {robot.route.length:.1f} m, nearest LiDAR hit {nearest:.2f} m")
-        # The LiDAR stands level with the uppermost ball of the robot's body; its beams leave that
-        # ball's height by less than 0.07 m within the body's radius.
-        assert nearest > BODY - 0.02
+    atlas = textures.build(0)
+    found = 0
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        world = worlds.build(rng, atlas, kind)
+        route = find_route(rng, world)
+        if route is None:
+            continue
+        found += 1
+        way = [route.pose(distance)[:2, 3] for distance in np.arange(0, route.length, 0.2)]
+        # 1 cm: the way is checked every 10 cm, and a box may reach in between.
+        free = min(world.scene.clearance((*spot, z)) for spot in way for z in (0.3, 0.8, 1.0))
+        print(f"{kind} {seed}: lap {route.length:.1f} m, {free:.2f} m free around it")
+        assert free > BODY - 0.01
+        assert (np.min(way, axis=0) > np.array(world.low) + BODY).all()
+        assert (np.max(way, axis=0) < np.array(world.high) - BODY).all()
+    assert found >= 3
 
 
 def test_the_seed_decides_the_world() -> None:
