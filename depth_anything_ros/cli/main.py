@@ -16,6 +16,7 @@ from depth_anything_ros.cli import (
     export,
     models,
     run,
+    train,
     vote,
 )
 from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
@@ -35,6 +36,7 @@ app.command("demo")(demo.demo)
 app.add_typer(evaluate.app, name="eval")
 app.command("vote")(vote.vote)
 app.command("doctor")(doctor.doctor)
+app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
 
 
