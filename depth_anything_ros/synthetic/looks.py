@@ -137,7 +137,7 @@ class Looks:
         number = self.texture("blotches", "leaves", "cloud", *(("photo",) if self._photos else ()))
         dark = (0.4 * tint[0], 0.5 * tint[1], 0.5 * tint[2])
         glow = float(self._rng.choice([0.0, 0.6, 1.5]))
-        mirror = float(self._rng.uniform(0.15, 0.5)) if self._rng.uniform() < 0.4 else 0.0
+        mirror = float(self._rng.uniform(0.15, 0.5)) if self._rng.uniform() < 0.25 else 0.0
         return Look(dark, tint, number, 2.5, 0.5, mirror, glow)
 
     def mirror(self) -> Look:

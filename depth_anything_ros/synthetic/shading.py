@@ -25,6 +25,9 @@ PATTERN = 4
 """Shadow and occlusion rays repeat their directions every 4 x 4 samples (interleaved sampling,
 Keller and Heidrich 2001); a filter over as many samples of one face brings them together."""
 
+THIN = 0.05
+"""Half the second largest side in metres up to which a surface casts no ambient occlusion."""
+
 COARSE = 2
 """Every how many pixels, along both axes, shadows and occlusion are sampled."""
 
@@ -240,7 +243,9 @@ def visibility(
     around = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * normal
     reach = _per_group(scenes, "occlusion", scene_of)[:, 0]
     near = beam_candidates(scenes, middle, middle, radius + reach)
-    near |= (scenes.kind == Kind.PLANE)[scene_of]
+    # Thin things hardly darken their surroundings; leaving them out saves half of the rays' work.
+    broad = scenes.half.sort(2).values[:, :, 1] > THIN
+    near = (near & broad[scene_of]) | (scenes.kind == Kind.PLANE)[scene_of]
     t = distances(scenes, scene_of, start, around, near)
     open_air = (t / reach[:, None]).clamp(0, 1)
 

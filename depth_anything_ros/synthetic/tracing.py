@@ -248,18 +248,24 @@ def beam_candidates(scenes: Scenes, start: Tensor, end: Tensor, radius: Tensor) 
         G x S bool; planes are left out, for light comes from their front side.
     """
     batch, count = scenes.kind.shape
-    axes = scenes.turn.flatten(1, 2)
-    centre = (scenes.turn @ scenes.centre[..., None])[:, None, :, :, 0]
-
-    def along(vectors: Tensor) -> Tensor:
-        """Components along all axes of all surfaces, B x T x S x 3."""
-        return (vectors.view(batch, -1, 3) @ axes.transpose(1, 2)).unflatten(2, (count, 3))
-
-    half = scenes.half[:, None] + radius.view(batch, -1, 1, 1) + 1e-3
-    o = along(start) - centre
-    d = along(end - start)
-    inverse = torch.where(d.abs() < 1e-6, 1e-6, d).reciprocal()
-    middle, reach = o * inverse, half * inverse.abs()
-    enter, leave = (-middle - reach).amax(3), (reach - middle).amin(3)
-    solid = ((scenes.kind >= 0) & (scenes.kind < Kind.PLANE))[:, None]
-    return ((enter <= leave) & (leave >= 0) & (enter <= 1) & solid).flatten(0, 1)
+    tiles = len(start) // batch
+    result = torch.zeros(batch, tiles, count, dtype=torch.bool, device=scenes.device)
+    segments = zip(
+        start.view(batch, tiles, 3), (end - start).view(batch, tiles, 3), radius.view(batch, tiles),
+        strict=True,
+    )  # fmt: skip
+    # Scene by scene: the longest one's padding would cost the others more than the loop.
+    for number, (first, way, thick) in enumerate(segments):
+        kind = scenes.kind[number]
+        solid = ((kind >= 0) & (kind < Kind.PLANE)).nonzero()[:, 0]
+        turn = scenes.turn[number, solid]
+        centre = (turn @ scenes.centre[number, solid, :, None])[:, :, 0]
+        axes = turn.flatten(0, 1).T
+        o = (first @ axes).unflatten(1, (len(solid), 3)) - centre
+        d = (way @ axes).unflatten(1, (len(solid), 3))
+        half = scenes.half[number, solid] + thick[:, None, None] + 1e-3
+        inverse = torch.where(d.abs() < 1e-6, 1e-6, d).reciprocal()
+        middle, reach = o * inverse, half * inverse.abs()
+        enter, leave = (-middle - reach).amax(2), (reach - middle).amin(2)
+        result[number][:, solid] = (enter <= leave) & (leave >= 0) & (enter <= 1)
+    return result.flatten(0, 1)
