@@ -90,7 +90,8 @@ class TorchEstimator:
     that the caller may keep and change. One instance serves one thread at a time.
 
     Args:
-        network: The network; it is moved and converted in place, so it is the estimator's now.
+        network: The network; it is moved, converted and simplified in place, so it is the
+            estimator's now.
         device: As in `choose_device`.
         precision: As in `choose_precision`. The last activation is always float32.
         input_size: Shorter side of the network's input in pixels.
@@ -119,6 +120,7 @@ class TorchEstimator:
         self.kind = network.config.kind
         self._dtype = _DTYPES[self.precision]
         self.network = network.eval().requires_grad_(False)
+        self.network.pretrained.fold_scales()
         # nn.Module.to has no overload for all three at once.
         self.network.to(self._device, self._dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -108,6 +108,11 @@ class Mlp(nn.Module):
         """N x L x C to the same."""
         return self.fc2(F.gelu(self.fc1(x)))
 
+    @property
+    def out(self) -> nn.Linear:
+        """The last layer."""
+        return self.fc2
+
 
 class SwiGlu(nn.Module):
     """The feed-forward part of the giant encoder (Shazeer 2020)."""
@@ -123,6 +128,11 @@ class SwiGlu(nn.Module):
         """N x L x C to the same."""
         gate, value = self.w12(x).chunk(2, dim=-1)
         return self.w3(F.silu(gate) * value)
+
+    @property
+    def out(self) -> nn.Linear:
+        """The last layer."""
+        return self.w3
 
 
 class LayerScale(nn.Module):
@@ -153,6 +163,16 @@ class Block(nn.Module):
         """N x L x C to the same."""
         x = x + self.ls1(self.attn(self.norm1(x)))
         return x + self.ls2(self.mlp(self.norm2(x)))
+
+    @torch.no_grad()
+    def fold_scales(self) -> None:
+        """Take the factors into the weights before them: same result, less to do."""
+        for name, linear in (("ls1", self.attn.proj), ("ls2", self.mlp.out)):
+            scale = getattr(self, name)
+            if isinstance(scale, LayerScale):
+                linear.weight.mul_(scale.gamma[:, None])
+                linear.bias.mul_(scale.gamma)
+                setattr(self, name, nn.Identity())
 
 
 class PatchEmbed(nn.Module):
@@ -199,6 +219,14 @@ class VisionTransformer(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
+
+    def fold_scales(self) -> None:
+        """Take every LayerScale into the weights before it, for good: for inference only.
+
+        The result stays the same to rounding; `ls1.gamma` and `ls2.gamma` leave the state dict.
+        """
+        for block in self.blocks:
+            block.fold_scales()  # type: ignore[operator]
 
     def _positions(self, rows: int, cols: int) -> Tensor:
         """The position table of a size: kept for inference, computed anew for training."""
