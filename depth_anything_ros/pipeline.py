@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Frame
+from depth_anything_ros.inference.confidence import (
+    View,
+    estimate_views,
+    expert_confidence,
+    support_confidence,
+)
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
 
@@ -37,14 +44,30 @@ class Pipeline:
         return process_batch(self.estimator, [(frame, self.scaler)])[0]
 
 
+@dataclass(frozen=True)
+class Opinions:
+    """Whom to ask besides the network itself, to know how far it can be trusted.
+
+    Attributes:
+        views: The same network on views of the same picture.
+        experts: Other networks.
+    """
+
+    views: tuple[View, ...] = ()
+    experts: tuple[DepthEstimator, ...] = ()
+
+
 def process_batch(
-    estimator: DepthEstimator, work: Sequence[tuple[Frame, MetricScaler]]
+    estimator: DepthEstimator,
+    work: Sequence[tuple[Frame, MetricScaler]],
+    opinions: Opinions | None = None,
 ) -> list[DepthFrame]:
     """Estimate the depth of frames of several cameras with one call of the network.
 
     Args:
         estimator: The network they share.
         work: Each frame with the scaler of its camera.
+        opinions: Whom else to ask; the answers then have a confidence.
 
     Returns:
         One answer per frame, in order.
@@ -60,9 +83,19 @@ def process_batch(
                 f"image is {width}x{height} but camera_info says {camera.width}x{camera.height}; "
                 "make the camera driver publish the camera_info of the images it sends"
             )
-    predictions = estimator.estimate([frame.rgb for frame, _ in work])
+    images = [frame.rgb for frame, _ in work]
+    asked = opinions or Opinions()
+    voices = estimate_views(estimator, images, asked.views)
+    for expert in asked.experts:
+        for voice, prediction in zip(voices, expert.estimate(images), strict=True):
+            voice.append(prediction)
     answers = []
-    for (frame, scaler), prediction in zip(work, predictions, strict=True):
-        scaled = scaler.scale(prediction, frame)
-        answers.append(DepthFrame(frame, prediction, scaled.depth_m, None, scaled.state))
+    for (frame, scaler), voice in zip(work, voices, strict=True):
+        confidence = None
+        if len(voice) > 1:
+            confidence = expert_confidence(voice)
+            if frame.points is not None:
+                confidence = confidence * support_confidence(confidence.shape, frame.points)
+        scaled = scaler.scale(voice[0], frame)
+        answers.append(DepthFrame(frame, voice[0], scaled.depth_m, confidence, scaled.state))
     return answers

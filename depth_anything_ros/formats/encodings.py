@@ -86,6 +86,9 @@ IMAGE_ENCODINGS = tuple(_LAYOUTS)
 DEPTH_ENCODINGS = ("32FC1", "16UC1", "mono16")
 """Every encoding `decode_depth` reads; mono16 is what OpenNI drivers call millimetres."""
 
+LABEL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1")
+"""Encodings `decode_labels` reads."""
+
 
 def decode_image(
     data: Data,
@@ -173,6 +176,42 @@ def decode_depth(
         depth /= 1000
     depth[~((depth > 0) & (depth < np.inf))] = np.nan
     return depth
+
+
+def decode_labels(
+    data: Data,
+    height: int,
+    width: int,
+    step: int,
+    encoding: str,
+    is_bigendian: bool = False,
+) -> npt.NDArray[np.uint8] | npt.NDArray[np.uint16]:
+    """Read a label image message's bytes, as segmenters publish them.
+
+    Args:
+        data: The bytes, row by row.
+        height: Rows of the image.
+        width: Columns of the image.
+        step: Bytes per row, padding included.
+        encoding: "mono8", "8UC1", "mono16" or "16UC1".
+        is_bigendian: Whether samples have their high byte first.
+
+    Returns:
+        HxW uint8 or uint16; 0 is background.
+
+    Raises:
+        InputError: The encoding is not that of labels, the size is zero or the data is too short.
+    """
+    if encoding not in LABEL_ENCODINGS:
+        raise InputError(
+            f"label encoding '{encoding}' is not known; use one of {', '.join(LABEL_ENCODINGS)}"
+        )
+    if height < 1 or width < 1:
+        raise InputError(f"label image is {width}x{height}; it must be at least 1x1")
+    wide = encoding in ("mono16", "16UC1")
+    dtype = np.dtype("u2" if wide else "u1").newbyteorder(">" if is_bigendian else "<")
+    samples = _rows(data, height, width * dtype.itemsize, step, encoding)
+    return np.ascontiguousarray(samples).view(dtype).astype(np.uint16 if wide else np.uint8)
 
 
 def _check_size(height: int, width: int, encoding: str, layout: _Layout) -> None:

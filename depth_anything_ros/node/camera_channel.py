@@ -32,6 +32,7 @@ from depth_anything_ros.node.diagnostics import (
 from depth_anything_ros.node.inputs import CameraInput, CameraSample
 from depth_anything_ros.node.messages import camera_from_info, decode, nanoseconds
 from depth_anything_ros.node.notices import Notices
+from depth_anything_ros.node.objects import ObjectOutput
 from depth_anything_ros.node.outputs import CameraOutput, Output
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.surroundings import Surroundings
@@ -48,6 +49,13 @@ class PendingFrame:
     header: Header
     wanted: frozenset[Output]
     parameters: NodeParameters
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether somebody wants to know how far the depth can be trusted."""
+        in_cloud = self.parameters.cloud_confidence and Output.POINTS in self.wanted
+        masked = self.parameters.min_confidence > 0
+        return in_cloud or masked or Output.CONFIDENCE in self.wanted
 
 
 class CameraChannel:
@@ -96,6 +104,7 @@ class CameraChannel:
         self._surroundings: Surroundings | None = None
         self._last_taken = 0.0
         self._output = CameraOutput(node, name, transforms, self._notices)
+        self._objects = ObjectOutput(node, name, self._notices)
 
     @property
     def problem(self) -> str | None:
@@ -115,6 +124,7 @@ class CameraChannel:
             wake: Called when something new may make a frame ready.
         """
         self._surroundings = surroundings
+        self._objects.listen(wake)
         self._input = CameraInput(
             self._node, self.name, self._parameters, self._on_image, wake, surroundings.are_complete
         )
@@ -124,11 +134,19 @@ class CameraChannel:
         if self._input is not None:
             self._input.close()
             self._input = None
+        self._objects.stop()
+
+    def match(self) -> None:
+        """Look again at what the publishers of its topics offer."""
+        if self._input is not None:
+            self._input.match()
+        self._objects.match()
 
     def close(self) -> None:
         """Unsubscribe and destroy the publishers."""
         self.stop()
         self._output.close()
+        self._objects.close()
 
     def change(self, parameters: NodeParameters, surroundings: Surroundings | None) -> None:
         """Take over new parameters, between two frames.
@@ -179,6 +197,7 @@ class CameraChannel:
         if sample is None:
             return None, wait
         wanted = self._output.wanted()
+        insist = insist or self._objects.wanted
         if not enabled or not (wanted or insist):
             self.statistics.drop("disabled" if not enabled else "nobody subscribes")
             return None, None
@@ -206,12 +225,18 @@ class CameraChannel:
         self._had_metres = self._had_metres or answer.depth_m is not None
         self._explain(answer, pending)
         answer = self._masked(self._without_metres(answer, pending.parameters), pending.parameters)
-        if self._output.publish(answer, pending.header, pending.parameters, pending.wanted):
+        kept = self._objects.keep(answer, pending.header)
+        sent = self._output.publish(answer, pending.header, pending.parameters, pending.wanted)
+        if kept or sent:
             now = self._node.get_clock().now().nanoseconds
             self.statistics.publish((now - pending.frame.stamp) * 1e-9)
         else:
             self.statistics.drop("no metres")
         return answer
+
+    def publish_objects(self) -> None:
+        """Publish the objects of answers whose masks have come."""
+        self._objects.publish()
 
     def refuse(self, error: Exception) -> None:
         """Count and explain an image that got no answer.
@@ -328,7 +353,11 @@ class CameraChannel:
         return rgb, camera
 
     def _masked(self, answer: DepthFrame, parameters: NodeParameters) -> DepthFrame:
-        """Unknown where the robot sees itself."""
+        """Unknown where there is too much doubt or the robot sees itself."""
+        least = parameters.min_confidence
+        if least and answer.depth_m is not None and answer.confidence is not None:
+            depth = np.where(answer.confidence < least, np.float32(np.nan), answer.depth_m)
+            answer = dataclasses.replace(answer, depth_m=depth)
         if self._mask is None or answer.depth_m is None:
             return answer
         x, y, width, height = parameters.roi

@@ -24,20 +24,22 @@ from std_srvs.srv import SetBool, Trigger
 
 from depth_anything_ros.errors import DepthAnythingError, SettingError
 from depth_anything_ros.factory import LoadedModel, ModelSettings, ScalerSettings, make_scaler
-from depth_anything_ros.frames import DepthFrame
+from depth_anything_ros.frames import DepthFrame, PredictionKind
+from depth_anything_ros.inference.confidence import FLIP, ZOOMS
+from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.node.camera_channel import CameraChannel, PendingFrame, of_camera
 from depth_anything_ros.node.delivery import prefer_shared_memory
 from depth_anything_ros.node.diagnostics import CameraHealth, DiagnosticsPublisher
 from depth_anything_ros.node.logs import log_through
-from depth_anything_ros.node.model_loader import ModelLoader, load_and_warm
+from depth_anything_ros.node.model_loader import ModelLoader, Networks, load_and_warm
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
 from depth_anything_ros.node.scale_services import ScaleServices
 from depth_anything_ros.node.snapshot import write_snapshot
 from depth_anything_ros.node.surroundings import Surroundings, affect_surroundings
 from depth_anything_ros.node.transforms import Transforms
 from depth_anything_ros.node.worker import Worker
-from depth_anything_ros.pipeline import process_batch
+from depth_anything_ros.pipeline import Opinions, process_batch
 
 _MATCH_PERIOD = 0.25
 _SNAPSHOT_PATIENCE = 10.0
@@ -64,6 +66,7 @@ class DepthNode(LifecycleNode):
         self._settings = NodeParameters.declare(self)
         log_through(self.get_logger())
         self._model: LoadedModel | None = None
+        self._experts: tuple[DepthEstimator, ...] = ()
         self._channels: list[CameraChannel] = []
         self._surroundings: Surroundings | None = None
         self._worker: Worker | None = None
@@ -100,7 +103,8 @@ class DepthNode(LifecycleNode):
         """Load and warm the model, make the publishers; or say why not and stay unconfigured."""
         try:
             started = time.perf_counter()
-            self._model = load_and_warm(_model_settings(self._settings))
+            networks = load_and_warm(_model_settings(self._settings), self._settings.experts)
+            self._model, self._experts = networks.model, networks.experts
             self._channels = [self._make_channel(name) for name in self._cameras]
         except DepthAnythingError as error:
             self.get_logger().error(f"cannot configure: {error}")
@@ -168,7 +172,7 @@ class DepthNode(LifecycleNode):
         for channel in self._channels:
             channel.close()
         self._channels = []
-        self._model = None
+        self._model, self._experts = None, ()
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
@@ -203,15 +207,22 @@ class DepthNode(LifecycleNode):
                     waits.append(wait)
             if pending:
                 self._answer(pending)
+            for channel in self._channels:
+                self._publish_objects(channel)
         return min(waits, default=None)
 
     def _answer(self, pending: list[tuple[CameraChannel, PendingFrame]]) -> None:
         if self._model is None:
             return
+        doubters = [each for each in pending if each[1].needs_confidence]
+        if doubters and len(doubters) < len(pending):  # second opinions cost: only where wanted
+            self._answer([each for each in pending if not each[1].needs_confidence])
+            pending = doubters
         try:
             answers = process_batch(
                 self._model.estimator,
                 [(frame.frame, channel.scaler) for channel, frame in pending],
+                self._opinions() if doubters else None,
             )
         except Exception as error:  # out of memory, a broken driver: say so and go on
             if len(pending) > 1:  # one camera's trouble is not the others'
@@ -223,11 +234,28 @@ class DepthNode(LifecycleNode):
         for (channel, frame), answer in zip(pending, answers, strict=True):
             self._publish(channel, frame, answer)
 
+    def _opinions(self) -> Opinions:
+        """Whom to ask for confidence, as the parameters and the model want it."""
+        choice = self._settings.confidence
+        if choice == "auto":
+            relative = (
+                self._model is None
+                or self._model.estimator.kind is PredictionKind.RELATIVE_DISPARITY
+            )
+            choice = "off" if self._experts else "flip" if relative else "zoom"
+        return Opinions({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), self._experts)
+
     def _publish(self, channel: CameraChannel, frame: PendingFrame, answer: DepthFrame) -> None:
         try:
             sent = channel.publish(frame, answer)
             if self._snapshots:
                 self._write_snapshot(channel, sent)
+        except Exception as error:
+            self._refuse(channel, error)
+
+    def _publish_objects(self, channel: CameraChannel) -> None:
+        try:
+            channel.publish_objects()
         except Exception as error:
             self._refuse(channel, error)
 
@@ -260,11 +288,13 @@ class DepthNode(LifecycleNode):
             response.message = "the node is not configured; configure loads the model"
             return response
         loaded = Future(executor=self.executor)
-        self._loader.load(_model_settings(self._settings), loaded.set_result)
+        self._loader.load(
+            _model_settings(self._settings), self._settings.experts, loaded.set_result
+        )
         result = await loaded
         error = self._swap(result)
         response.success = error is None
-        response.message = error or f"{result.info.name} is in use"
+        response.message = error or f"{result.model.info.name} is in use"
         return response
 
     async def _on_snapshot(
@@ -280,7 +310,7 @@ class DepthNode(LifecycleNode):
         response.message = str(result)
         return response
 
-    def _swap(self, loaded: LoadedModel | DepthAnythingError) -> str | None:
+    def _swap(self, loaded: Networks | DepthAnythingError) -> str | None:
         """Use a newly loaded model from the next frame on; or say why the old one stays."""
         if isinstance(loaded, DepthAnythingError):
             error = f"the model in use stays: {loaded}"
@@ -288,7 +318,7 @@ class DepthNode(LifecycleNode):
             return error
         try:
             with self._between_frames:
-                old, self._model = self._model, loaded
+                old, self._model = self._model, loaded.model
                 try:
                     scalers = [
                         self._make_scaler(each.name, self._settings) for each in self._channels
@@ -296,11 +326,12 @@ class DepthNode(LifecycleNode):
                 except DepthAnythingError:
                     self._model = old
                     raise
+                self._experts = loaded.experts
                 for channel, scaler in zip(self._channels, scalers, strict=True):
                     channel.use(scaler)
         except DepthAnythingError as error:
             return f"the model in use stays: {error}"
-        self._announce(loaded, 0.0)
+        self._announce(loaded.model, 0.0)
         return None
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
@@ -318,7 +349,7 @@ class DepthNode(LifecycleNode):
             if later:
                 self.get_logger().info(f"{', '.join(later)}: takes effect at ~/load_model")
             if resized:
-                self._loader.load(_model_settings(parameters), self._swap)
+                self._loader.load(_model_settings(parameters), parameters.experts, self._swap)
         return SetParametersResult(successful=True)
 
     def _apply(self, parameters: NodeParameters, values: dict[str, Any]) -> None:
@@ -360,8 +391,7 @@ class DepthNode(LifecycleNode):
 
     def _match_reliability(self) -> None:
         for channel in self._channels:
-            if channel.input is not None:
-                channel.input.match_reliability()
+            channel.match()
         if self._surroundings is not None:
             self._surroundings.match()
 
@@ -386,6 +416,7 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
         precision=parameters.precision,
         input_size=parameters.input_size,
         num_threads=parameters.num_threads,
+        backend=parameters.backend,
     )
 
 

@@ -113,9 +113,9 @@ class CameraInput:
         self._needs_info = not parameters.camera_info_url
         for subscription in (self._images, self._camera_infos):
             subscription.reliability = parameters.image_reliability
-        self.match_reliability()
+        self.match()
 
-    def match_reliability(self) -> None:
+    def match(self) -> None:
         """Look again at what the publishers offer."""
         self._images.match()
         self._camera_infos.match()

@@ -14,7 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2, PointField
+from sensor_msgs.msg import (
+    CameraInfo,
+    CompressedImage,
+    Image,
+    LaserScan,
+    PointCloud2,
+    PointField,
+)
 from std_msgs.msg import Header
 
 from depth_anything_ros.errors import InputError
@@ -24,6 +31,7 @@ from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.geometry.scan import ScanLayout
 
 _COMPRESSED_DEPTH_MAX = 100.0
 _BIG_ENDIAN = sys.byteorder == "big"
@@ -164,6 +172,30 @@ def compressed_depth_message(depth_m: FloatImage, encoding: str, header: Header)
     filled = array.array("B")
     filled.frombytes(packed)
     return CompressedImage(header=header, format=FORMATS[encoding], data=filled)
+
+
+def scan_message(ranges: FloatImage, layout: ScanLayout, header: Header) -> LaserScan:
+    """A laser scan with the meanings of REP-117.
+
+    Args:
+        ranges: N float32 metres, +inf seen free, NaN unknown.
+        layout: What the scan shows.
+        header: Stamp, and the frame whose x-y plane the scan lies in.
+
+    Returns:
+        sensor_msgs/LaserScan.
+    """
+    filled = array.array("f")
+    filled.frombytes(np.ascontiguousarray(ranges, np.float32).view(np.uint8).data)
+    return LaserScan(
+        header=header,
+        angle_min=layout.angle_min,
+        angle_max=layout.last_angle,
+        angle_increment=layout.angle_increment,
+        range_min=layout.range_min,
+        range_max=layout.range_max,
+        ranges=filled,
+    )
 
 
 def floats_to_image(values: FloatImage, header: Header) -> Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -11,13 +12,21 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
-from depth_anything_ros.frames import DepthFrame, FloatImage, PredictionKind, RgbImage
+from depth_anything_ros.frames import (
+    DepthFrame,
+    FloatArray,
+    FloatImage,
+    PredictionKind,
+    RgbImage,
+)
+from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.geometry.cloud import Cloud, build_cloud
 from depth_anything_ros.geometry.cloud_filters import downsample, flying_pixels, within_height
+from depth_anything_ros.geometry.scan import ScanLayout, clearing_points, depth_to_scan
 from depth_anything_ros.node.diagnostics import scale_status
 from depth_anything_ros.node.messages import (
     cloud_to_message,
@@ -26,10 +35,15 @@ from depth_anything_ros.node.messages import (
     floats_to_image,
     info_from_camera,
     rgb_to_image,
+    scan_message,
 )
 from depth_anything_ros.node.notices import Notices
 from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.surroundings import placed
 from depth_anything_ros.node.transforms import TransformError, Transforms
+
+_SCAN_RANGE = 30.0
+"""Range of ~/scan in metres where max_range sets none."""
 
 
 class Output(enum.Enum):
@@ -42,6 +56,8 @@ class Output(enum.Enum):
     DISPARITY = "disparity/image"
     CONFIDENCE = "confidence/image"
     PREVIEW = "depth/preview"
+    CLEARING_POINTS = "clearing_points"
+    SCAN = "scan"
     SCALE_STATE = "scale_state"
 
 
@@ -53,11 +69,10 @@ OUTPUT_TYPES: dict[Output, type] = {
     Output.DISPARITY: Image,
     Output.CONFIDENCE: Image,
     Output.PREVIEW: Image,
+    Output.CLEARING_POINTS: PointCloud2,
+    Output.SCAN: LaserScan,
     Output.SCALE_STATE: DiagnosticStatus,
 }
-
-NEEDING_CONFIDENCE = frozenset({Output.CONFIDENCE})
-"""Outputs that cannot be made without confidence."""
 
 
 class CameraOutput:
@@ -75,6 +90,7 @@ class CameraOutput:
             notices: Says what is missing.
         """
         self._node = node
+        self._camera = camera
         self._transforms = transforms
         self._notices = notices
         below = f"~/{camera}" if camera else "~"
@@ -156,10 +172,62 @@ class CameraOutput:
         if camera is None:
             return None
         try:
+            if output is Output.CLEARING_POINTS:
+                return self._clearing(depth_m, camera, header, parameters)
+            if output is Output.SCAN:
+                return self._scan(answer, depth_m, camera, header, parameters)
             return cloud_to_message(self._cloud(answer, parameters), header)
         except TransformError as error:
             self._notices.warn(f"~/{output.value} is not published: {error}")
             return None
+
+    def _clearing(
+        self, depth_m: FloatImage, camera: Camera, header: Header, parameters: NodeParameters
+    ) -> PointCloud2 | None:
+        """What Nav2 may clear: lines of sight that meet nothing up to max_range."""
+        furthest = parameters.range_limits[1]
+        if not np.isfinite(furthest):
+            self._notices.warn_once("~/clearing_points needs max_range: it is 0, without limit")
+            return None
+        cloud = clearing_points(depth_m, camera, furthest, max(parameters.cloud_stride, 4))
+        return cloud_to_message(cloud, header)
+
+    def _scan(
+        self,
+        answer: DepthFrame,
+        depth_m: FloatImage,
+        camera: Camera,
+        header: Header,
+        parameters: NodeParameters,
+    ) -> LaserScan | None:
+        """The nearest hits in a height band as a laser scan over the camera's field of view."""
+        if not parameters.scan_frame:
+            self._notices.warn_once("~/scan needs scan_frame: name a frame with z up (base_link)")
+            return None
+        to_scan = self._to_frame(parameters.scan_frame, answer, parameters)
+        low, high = seen_angles(camera, to_scan)
+        nearest, furthest = parameters.range_limits
+        layout = ScanLayout(
+            low,
+            high,
+            math.radians(parameters.scan_increment_deg),
+            max(nearest, 0.05),
+            furthest if np.isfinite(furthest) else _SCAN_RANGE,
+            parameters.scan_min_height,
+            parameters.scan_max_height,
+        )
+        ranges = depth_to_scan(depth_m, camera, to_scan, layout)
+        return scan_message(
+            ranges, layout, Header(stamp=header.stamp, frame_id=parameters.scan_frame)
+        )
+
+    def _to_frame(self, target: str, answer: DepthFrame, parameters: NodeParameters) -> FloatArray:
+        """The transform from the optical frame to another at the image's time."""
+        given = placed(parameters, self._camera, target)
+        if given is not None:
+            return np.asarray(np.linalg.inv(given), np.float64)
+        frame = answer.frame
+        return self._transforms.lookup(target, frame.frame_id, frame.stamp, parameters.tf_timeout)
 
     def _cloud(self, answer: DepthFrame, parameters: NodeParameters) -> Cloud:
         """The cloud as the parameters want it."""
@@ -180,13 +248,32 @@ class CameraOutput:
             answer.confidence if parameters.cloud_confidence else None,
         )
         if parameters.cloud_frame:
-            to_target = self._transforms.lookup(
-                parameters.cloud_frame, frame.frame_id, frame.stamp, parameters.tf_timeout
-            )
+            to_target = self._to_frame(parameters.cloud_frame, answer, parameters)
             cloud = within_height(cloud, to_target, parameters.min_height, parameters.max_height)
         if parameters.voxel_size and cloud.data.size:
             cloud = downsample(cloud, parameters.voxel_size)
         return cloud
+
+
+def seen_angles(camera: Camera, to_scan: FloatArray) -> tuple[float, float]:
+    """The horizontal field of view of a camera, as angles in a levelled frame.
+
+    Args:
+        camera: The camera.
+        to_scan: 4x4, optical frame -> the levelled frame (x forward, y left, z up).
+
+    Returns:
+        Smallest and largest angle of its edge rays in radians, counter-clockwise from x.
+    """
+    rows = np.linspace(0, camera.height - 1, 9)
+    edges = [rays_of_pixels(camera, np.full(9, column), rows) for column in (0, camera.width - 1)]
+    x, y = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+    rays = np.stack([x, y, np.ones_like(x)], axis=1)[np.isfinite(x)] @ to_scan[:3, :3].T
+    middle = to_scan[:3, 2]
+    ahead = math.atan2(middle[1], middle[0])
+    turn = np.arctan2(rays[:, 1], rays[:, 0]) - ahead
+    turn = (turn + math.pi) % (2 * math.pi) - math.pi
+    return ahead + float(turn.min()), ahead + float(turn.max())
 
 
 def preview_of(answer: DepthFrame, grayscale: bool) -> RgbImage:

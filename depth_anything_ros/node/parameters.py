@@ -17,7 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.factory import SCALERS
+from depth_anything_ros.factory import BACKENDS, SCALERS
 
 _LARGEST = 1e9
 
@@ -60,6 +60,13 @@ class NodeParameters:
     )
     device: str = _parameter(
         "auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:N.", at_load=True
+    )
+    backend: str = _parameter(
+        "auto",
+        "Library that runs the network; auto takes torch for weights and ONNX Runtime for .onnx "
+        "files.",
+        choices=BACKENDS,
+        at_load=True,
     )
     precision: str = _parameter(
         "auto",
@@ -163,8 +170,9 @@ class NodeParameters:
     )
     sensor_extrinsics: str = _parameter(
         "",
-        "Where sensors stand, instead of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings their "
-        "points into the optical frame; for several, {topic: [...], other_topic: [...]}.",
+        "Where things stand, instead of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings points of a "
+        "sensor into the optical frame; {topic or frame: [...], ...} for several, with several "
+        "cameras {camera: {topic or frame: [...]}}.",
     )
     fixed_frame: str = _parameter(
         "",
@@ -328,15 +336,9 @@ class NodeParameters:
         minimum=0.0,
         maximum=80.0,
     )
-    clearing_points: bool = _parameter(
-        False,
-        "Add points at max_range to ~/points where depth is beyond it, so that Nav2's obstacle "
-        "layer can clear; needs max_range.",
-    )
     scan_frame: str = _parameter(
         "",
-        "Frame of ~/scan, z up (base_link); empty: a level frame is taken from the camera's "
-        "attitude in the image, as depthimage_to_laserscan does.",
+        "Frame of ~/scan, x forward and z up (base_link, base_footprint); empty: no scan.",
     )
     scan_min_height: float = _parameter(
         0.1,
@@ -350,11 +352,15 @@ class NodeParameters:
         minimum=-1000.0,
         maximum=1000.0,
     )
+    scan_increment_deg: float = _parameter(
+        0.5, "Degrees between two rays of ~/scan.", minimum=0.01, maximum=30.0
+    )
     confidence: str = _parameter(
         "auto",
-        "Where confidence comes from: auto works it out when somebody wants it (flip, or experts "
-        "where there are any), flip compares with a mirrored view, off has none.",
-        choices=("auto", "flip", "off"),
+        "Second opinions for confidence, asked only when somebody wants it: zoom (two enlarged "
+        "views, best for metric models), flip (a mirrored view, best for relative ones), off "
+        "(experts only); auto chooses by the model.",
+        choices=("auto", "zoom", "flip", "off"),
     )
     experts: tuple[str, ...] = _parameter(
         ("",),
@@ -397,8 +403,6 @@ class NodeParameters:
                     f"{high} is {getattr(self, high):g} m; it must be above {low} "
                     f"({getattr(self, low):g} m)"
                 )
-        if self.clearing_points and not self.max_range:
-            raise SettingError("clearing_points is true but max_range is 0; give max_range")
         if self.scaler == "fixed" and not self.scale and not self.scale_file:
             raise SettingError(
                 "scaler is 'fixed' but scale is 0; give scale (and shift), or scale_file"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -71,7 +72,7 @@ class Surroundings:
         """
         self._parameters = parameters
         self._transforms = transforms
-        self._extrinsics = read_extrinsics(parameters.sensor_extrinsics)
+        read_extrinsics(parameters.sensor_extrinsics)  # refuse now what cannot be read
         wanted = parameters.scaler
         self._sensors: list[PointSensor] = []
         self._odometry: OdometryInput | None = None
@@ -168,9 +169,7 @@ class Surroundings:
         )
 
     def _placed(self, name: str, topic: str) -> Matrix | None:
-        """The extrinsics given for a sensor and a camera, or for a sensor and any camera."""
-        by_camera = self._extrinsics.get(name) or self._extrinsics.get("") or {}
-        return by_camera.get(topic)
+        return placed(self._parameters, name, topic)
 
     def _pose(self, frame: Frame, name: str, notices: Notices) -> Matrix | None:
         """Pose of the optical frame in a metric fixed frame: from tf2, else from odometry."""
@@ -289,6 +288,22 @@ def affect_surroundings(names: Iterable[str]) -> bool:
     return bool(_AFFECTING & set(names))
 
 
+def placed(parameters: NodeParameters, camera: str, name: str) -> Matrix | None:
+    """Where a sensor or frame stands to a camera, as the parameters give it.
+
+    Args:
+        parameters: Their `sensor_extrinsics` are looked up.
+        camera: Name of the camera, empty for the only one.
+        name: Topic of a sensor, or a frame.
+
+    Returns:
+        4x4 float64 into the optical frame, or None when it is not given.
+    """
+    given = read_extrinsics(parameters.sensor_extrinsics)
+    return (given.get(camera) or given.get("") or {}).get(name)
+
+
+@functools.lru_cache(maxsize=8)
 def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
     """Read the parameter `sensor_extrinsics`.
 
