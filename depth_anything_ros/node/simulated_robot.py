@@ -58,6 +58,10 @@ class _CameraTopics:
         name: Name of the camera.
         frame_id: Name of its optical frame.
         camera: Its calibration.
+        image: The picture.
+        info: Its camera_info.
+        depth: The true depth.
+        depth_info: Its camera_info.
     """
 
     name: str
@@ -226,9 +230,11 @@ class SimulatedRobot(Node):
             topics.info.publish(info)
             topics.depth_info.publish(info)
             if topics.wanted:
-                rgb, depth = self._robot.photograph(topics.name, distance, topics.image_wanted)
+                coloured = topics.image_wanted
+                rgb, depth = self._robot.photograph(topics.name, distance, coloured)
                 topics.depth.publish(floats_to_image(depth, header))
-                topics.image.publish(rgb_to_image(rgb, header))
+                if coloured:
+                    topics.image.publish(rgb_to_image(rgb, header))
 
     def _publish_motion(self, stamp: Time, distance: float, slips: npt.NDArray[np.float64]) -> None:
         pose = self._start @ self._robot.pose(distance)
@@ -420,6 +426,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (DepthAnythingError, ParameterException) as error:
         print(f"simulated_robot: {error}", file=sys.stderr)
         return 1
+    except Exception:
+        if rclpy.ok():  # SIGTERM closes the context even in the middle of a tick
+            raise
     finally:
         if robot is not None:
             robot.destroy_node()

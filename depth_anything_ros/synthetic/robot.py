@@ -117,16 +117,15 @@ class Robot:
         Args:
             distance: Metres driven since the start.
             noise: Standard deviation of the ranges in metres.
-            rng: Source of the noise; needed where there is any.
+            rng: Source of the noise; always the same one when not given.
 
         Returns:
             Nx3 metres in the LiDAR's frame, of what was hit within 100 m.
         """
         ranges = scan(self._world.scene, self.pose(distance) @ self.base_lidar, self._beams)
         hit = ranges < FARTHEST
-        lengths = ranges[hit].astype(np.float64)
-        if noise and rng is not None:
-            lengths += rng.normal(0, noise, len(lengths))
+        rng = np.random.default_rng(0) if rng is None else rng
+        lengths = ranges[hit] + rng.normal(0, noise, int(hit.sum()))
         return (lengths[:, None] * self._beams[hit]).astype(np.float32)
 
     def _find_way(self, kind: str, seed: int) -> tuple[worlds.World, Route, float]:
