@@ -1,54 +1,98 @@
-"""Start the depth node for one camera, and rviz when asked for."""
+"""Start the depth node for one camera or several, and rviz when asked for."""
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
+from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
 
 SHARE = get_package_share_directory("depth_anything_ros")
 
+# Given on the command line, these go before what the parameter file says.
+PARAMETERS = ("model", "device", "scaler", "fixed_frame", "sensor_extrinsics")
 ARGUMENTS = (
     ("namespace", "", "Namespace of the node and its topics."),
     ("name", "depth_anything", "Name of the node."),
     (
         "params_file",
         PathJoinSubstitution([SHARE, "config", "depth_anything.yaml"]),
-        "YAML file with the node's parameters.",
+        "YAML file with the node's parameters; what it leaves out has its default.",
     ),
     ("model", "", "Catalogue name or path of a model; empty takes the parameter file's."),
     ("device", "", "auto, cpu, mps, cuda or cuda:N; empty takes the parameter file's."),
-    ("image", "image", "Topic of the camera's images."),
-    ("camera_info", "camera_info", "Topic of the camera's calibration."),
+    ("scaler", "", "How depth becomes metres (auto, sparse, ...); empty takes the file's."),
+    ("fixed_frame", "", "Frame that stands still (odom); empty takes the parameter file's."),
+    (
+        "sensor_extrinsics",
+        "",
+        "Where sensors stand to the camera, in place of tf2; empty takes the parameter file's.",
+    ),
+    ("cameras", "", "Names of several cameras, front,left; empty takes the parameter file's."),
+    ("image", "image", "Topic of the images; with cameras, below each camera's name."),
+    ("camera_info", "camera_info", "Topic of the calibration; with cameras, below each's name."),
+    ("points", "points", "Topic of a LiDAR's points, which may scale the depth."),
     ("use_sim_time", "false", "Take the time from /clock."),
     ("autostart", "true", "Configure and activate at start, without a lifecycle manager."),
     ("log_level", "info", "Log level of the node: debug, info, warn, error or fatal."),
     ("rviz", "false", "Start rviz2 with a view of depth and points."),
+    (
+        "rviz_config",
+        PathJoinSubstitution([SHARE, "config", "depth_anything.rviz"]),
+        "What rviz2 shows.",
+    ),
 )
 
 
-def start_node(context):
-    """Make the node with the parameters that were really given on top of the file's."""
+def start_nodes(context):
+    """Make the nodes with the parameters that were really given on top of the file's."""
 
     def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    given = {name: value(name) for name in ("model", "device") if value(name)}
-    switches = {name: value(name).lower() == "true" for name in ("use_sim_time", "autostart")}
-    return [
+    def is_true(name):
+        return value(name).lower() == "true"
+
+    parameters = {name: is_true(name) for name in ("use_sim_time", "autostart")}
+    # As text, or a list in brackets would become an array.
+    parameters.update(
+        (name, ParameterValue(value(name), value_type=str)) for name in PARAMETERS if value(name)
+    )
+    cameras = [camera.strip() for camera in value("cameras").split(",") if camera.strip()]
+    if cameras:
+        parameters["cameras"] = cameras
+    remappings = [("points", value("points"))]
+    for below in [f"{camera}/" for camera in cameras] or [""]:
+        remappings += [
+            (f"{below}image", f"{below}{value('image')}"),
+            (f"{below}image/compressed", f"{below}{value('image')}/compressed"),
+            (f"{below}camera_info", f"{below}{value('camera_info')}"),
+        ]
+    nodes = [
         LifecycleNode(
             package="depth_anything_ros",
             executable="depth_node",
             name=value("name"),
             namespace=value("namespace"),
-            parameters=[value("params_file"), {**switches, **given}],
-            remappings=[("image", value("image")), ("camera_info", value("camera_info"))],
+            parameters=[value("params_file"), parameters],
+            remappings=remappings,
             arguments=["--ros-args", "--log-level", value("log_level")],
             output="screen",
         )
     ]
+    if is_true("rviz"):
+        nodes.append(
+            Node(
+                package="rviz2",
+                executable="rviz2",
+                namespace=value("namespace"),
+                parameters=[{"use_sim_time": is_true("use_sim_time")}],
+                remappings=remappings,
+                arguments=["-d", value("rviz_config")],
+            )
+        )
+    return nodes
 
 
 def generate_launch_description():
@@ -59,12 +103,6 @@ def generate_launch_description():
                 DeclareLaunchArgument(name, default_value=default, description=description)
                 for name, default, description in ARGUMENTS
             ),
-            OpaqueFunction(function=start_node),
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                arguments=["-d", PathJoinSubstitution([SHARE, "config", "depth_anything.rviz"])],
-                condition=IfCondition(LaunchConfiguration("rviz")),
-            ),
+            OpaqueFunction(function=start_nodes),
         ]
     )

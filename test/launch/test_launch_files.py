@@ -1,0 +1,139 @@
+"""The launch files, started for real where ROS 2 with launch and this package is installed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from tiny_networks import write_red_network
+
+from depth_anything_ros.node.graph_check import Diagnosis, check_graph
+
+pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 installation")
+
+NAMES = ("depth_anything", "multi_camera", "lidar_fusion", "nav2_costmap", "demo")
+DOMAIN = 101 + os.getpid() % 100
+Launch = Callable[..., None]
+
+
+def share() -> Path:
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    try:
+        return Path(get_package_share_directory("depth_anything_ros"))
+    except PackageNotFoundError:
+        pytest.skip("depth_anything_ros is not installed with colcon")
+
+
+@pytest.fixture
+def launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
+    """Start launch files as a person does; they are stopped with SIGINT after the test."""
+    share()
+    command = shutil.which("ros2")
+    if command is None:
+        pytest.skip("ros2 is not installed")
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(DOMAIN))
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    log = tmp_path / "launch.log"
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, **arguments: object) -> None:
+        given = [f"{key}:={value}" for key, value in arguments.items()]
+        with log.open("wb") as sink:
+            running.append(
+                subprocess.Popen(
+                    [str(command), "launch", "depth_anything_ros", f"{name}.launch.py", *given],
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    print(log.read_text(errors="replace"))
+
+
+def wait_for(condition: Callable[[Diagnosis], bool]) -> Diagnosis:
+    """Look at the graph until it is as wanted."""
+    until = time.monotonic() + 60
+    while not condition(diagnosis := check_graph(seconds=2.0)):
+        assert time.monotonic() < until, diagnosis
+    return diagnosis
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_is_described(name: str) -> None:
+    sources = importlib.import_module("launch.launch_description_sources")
+    path = share() / "launch" / f"{name}.launch.py"
+    description = sources.get_launch_description_from_python_launch_file(str(path))
+    texts = {each.name: each.description for each in description.get_launch_arguments()}
+    assert {"model", "params_file", "image", "rviz", "use_sim_time"} <= set(texts)
+    for argument, text in texts.items():
+        assert text.endswith("."), f"{argument}: {text}"
+
+
+def test_one_camera_with_what_was_given_on_top_of_a_preset(launch: Launch, tmp_path: Path) -> None:
+    model = write_red_network(tmp_path, "metric_depth")
+    extrinsics = "[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0]"
+    launch(
+        "lidar_fusion",
+        model=model,
+        image="/cam/image_raw",
+        points="/velodyne_points",
+        sensor_extrinsics=extrinsics,
+        namespace="robot1",
+    )
+    diagnosis = wait_for(lambda seen: any(": active" in node for node in seen.nodes))
+    print(diagnosis)
+    assert diagnosis.nodes[0].startswith(
+        f"/robot1/depth_anything: active, model {model.stem} on cpu, scaler sparse"
+    )
+    sentences = [finding.sentence for finding in diagnosis.findings]
+    assert any(sentence.startswith("nobody publishes /cam/image_raw") for sentence in sentences)
+
+
+def test_several_cameras(launch: Launch, tmp_path: Path) -> None:
+    model = write_red_network(tmp_path, "metric_depth")
+    launch("multi_camera", model=model, cameras="left,right", image="image_raw")
+    diagnosis = wait_for(lambda seen: any(": active" in node for node in seen.nodes))
+    sentences = [finding.sentence for finding in diagnosis.findings]
+    print(sentences)
+    missing = [sentence for sentence in sentences if sentence.startswith("nobody publishes")]
+    assert [text.split()[2].strip(",;") for text in missing] == [
+        "/left/image_raw",
+        "/right/image_raw",
+    ]
+
+
+def answers(diagnosis: Diagnosis) -> bool:
+    """Whether a node is active and images come in."""
+    return any(": active" in node and ", 0.00 Hz in" not in node for node in diagnosis.nodes)
+
+
+def test_demo_with_pictures(launch: Launch, tmp_path: Path) -> None:
+    model = write_red_network(tmp_path, "metric_depth")
+    cv2.imwrite(str(tmp_path / "picture.png"), np.full((120, 160, 3), 90, np.uint8))
+    launch("demo", model=model, images=tmp_path / "picture.png", rviz="false")
+    diagnosis = wait_for(answers)
+    assert not any("/image" in finding.sentence for finding in diagnosis.findings), diagnosis
+
+
+def test_demo_with_a_robot_of_two_cameras(launch: Launch, tmp_path: Path) -> None:
+    model = write_red_network(tmp_path, "metric_depth")
+    launch("demo", model=model, cameras="front,left", rviz="false", seed=3)
+    diagnosis = wait_for(answers)
+    print(diagnosis)
+    assert not any("/image" in finding.sentence for finding in diagnosis.findings), diagnosis
+    assert not any("cannot be used" in finding.sentence for finding in diagnosis.findings)

@@ -1,0 +1,75 @@
+"""What lies in config/ fits the node, the launch files and itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from depth_anything_ros.network.catalogue import CATALOGUE
+from depth_anything_ros.node.outputs import Output
+from depth_anything_ros.node.parameters import NodeParameters
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = REPOSITORY / "config"
+LAUNCH_FILES = sorted((REPOSITORY / "launch").glob("*.launch.py"))
+PRESETS = ("indoor", "outdoor", "lidar", "multi_camera", "nav2_depth")
+RVIZ = sorted(CONFIG.glob("*.rviz"))
+
+
+def preset(name: str) -> dict[str, Any]:
+    content = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+    return dict(content["/**"]["ros__parameters"])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_fit_the_node(name: str) -> None:
+    values, defaults = preset(name), NodeParameters()
+    for parameter, value in values.items():
+        default = getattr(defaults, parameter)
+        # rclpy refuses an int for a double parameter.
+        assert type(value) is (list if isinstance(default, tuple) else type(default)), parameter
+    chosen = defaults.changed(values)
+    assert chosen != defaults
+    assert chosen.model in CATALOGUE
+    metric = CATALOGUE[chosen.model].max_depth
+    assert metric is None or chosen.max_range <= metric
+
+
+def test_nav2_clears_as_far_as_it_sees_and_marks_no_clearing_point() -> None:
+    node = preset("nav2_depth")
+    costmap = yaml.safe_load((CONFIG / "nav2_voxel_layer.yaml").read_text())
+    parameters = costmap["costmap"]["costmap"]["ros__parameters"]
+    layer = parameters["voxel_layer"]
+    source = layer[layer["observation_sources"]]
+    assert source["topic"] == f"/depth_anything/{Output.POINTS.value}"
+    assert node["clearing_points"] is True
+    assert source["obstacle_max_range"] < node["max_range"] < source["raytrace_max_range"]
+    assert source["obstacle_min_range"] >= node["min_range"]
+    assert layer["z_voxels"] <= 16  # the most that Nav2's voxel grid holds
+    top = layer["origin_z"] + layer["z_voxels"] * layer["z_resolution"]
+    assert top >= layer["max_obstacle_height"] >= source["max_obstacle_height"]
+    for plugin in parameters["plugins"]:
+        assert parameters[plugin]["plugin"].startswith("nav2_costmap_2d::")
+
+
+@pytest.mark.parametrize("path", RVIZ, ids=lambda path: path.stem)
+def test_rviz_shows_topics_that_exist(path: Path) -> None:
+    cameras = ["", *(f"{name}/" for name in preset("multi_camera")["cameras"])]
+    existing = {"image", "points", "/costmap/costmap"}
+    existing |= {f"depth_anything/{camera}{out.value}" for camera in cameras for out in Output}
+    displays = yaml.safe_load(path.read_text())["Visualization Manager"]["Displays"]
+    shown = {display["Topic"]["Value"] for display in displays if "Topic" in display}
+    assert len(shown) >= 3
+    assert shown <= existing
+
+
+def test_launch_files_name_files_that_exist() -> None:
+    named = set()
+    for path in LAUNCH_FILES:
+        named |= set(re.findall(r"[\w.]+\.(?:rviz|yaml)", path.read_text()))
+    assert {path.name for path in RVIZ} <= named
+    assert all((CONFIG / name).is_file() for name in named), named
