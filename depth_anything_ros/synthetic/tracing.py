@@ -17,9 +17,11 @@ from depth_anything_ros.synthetic.terrain import hit_heights
 SOLIDS = (Kind.PLANE, Kind.BOX, Kind.CYLINDER, Kind.ELLIPSOID, Kind.CONE)
 """Kinds in the order they are tried: what hides much first."""
 
-_CHUNK = 1 << 15
-"""Rays intersected at once: their numbers stay in the cache, and freshly mapped pages, which cost
-more than the arithmetic, are not needed."""
+_CHUNK = {"cpu": 1 << 15}
+"""Rays intersected at once. On a CPU their numbers stay in the cache then, and freshly mapped
+pages, which cost more than the arithmetic, are not needed; a GPU wants many (`_MANY`)."""
+
+_MANY = 1 << 22
 
 
 def nearest(
@@ -53,7 +55,7 @@ def nearest(
         _over_terrain(scenes, scene_of, origin, direction, best, surface)
     shapes = scenes.turn / scenes.half[:, :, :, None]
     kinds = scenes.kind[scene_of]
-    chunk = max(1, _CHUNK // rays)
+    chunk = max(1, _CHUNK.get(direction.device.type, _MANY) // rays)
     for kind in SOLIDS:
         group, member = (candidates & (kinds == kind)).nonzero(as_tuple=True)
         if not len(group):
@@ -96,7 +98,7 @@ def distances(
     best = torch.full((groups, rays), torch.inf, device=direction.device)
     shapes = scenes.turn / scenes.half[:, :, :, None]
     kinds = scenes.kind[scene_of]
-    chunk = max(1, _CHUNK // rays)
+    chunk = max(1, _CHUNK.get(direction.device.type, _MANY) // rays)
     for kind in SOLIDS:
         group, member = (candidates & (kinds == kind)).nonzero(as_tuple=True)
         for g, s in zip(group.split(chunk), member.split(chunk), strict=True):

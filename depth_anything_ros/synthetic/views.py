@@ -72,12 +72,24 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
         ahead = 0.45
         free = world.scene.clearance((x, y, z))
         front = world.scene.clearance((x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), z))
-        score = min(free, 0.25) + min(front, 0.3)
+        score = min(free, 0.25) + min(front, 0.3) + 0.2 * min(_reach(world, x, y, yaw), 1.5)
         if score > best_score:
             best, best_score = look(x, y, z, yaw, tilt, roll), score
-        if score >= 0.45:
+        if score >= 0.75:
             break
     return best
+
+
+def _reach(world: World, x: float, y: float, yaw: float) -> float:
+    """Metres to the wall ahead; endless outdoors. A picture of bare wall teaches nothing."""
+    if world.kind in ("street", "nature"):
+        return math.inf
+    ways = (math.cos(yaw), math.sin(yaw))
+    lengths = []
+    for place, way, low, high in zip((x, y), ways, world.low, world.high, strict=True):
+        edge = high if way > 0 else low
+        lengths.append((edge - place) / way if abs(way) > 1e-6 else math.inf)
+    return min(lengths)
 
 
 def look(

@@ -429,7 +429,7 @@ def _daylight(rng: np.random.Generator, looks: Looks) -> Light:
             rng.uniform(0.6, 1.0) - warm,
         )
     dusk = rng.uniform(0.25, 0.7) if rng.uniform() < 0.12 else 1.0
-    fog = float(10 ** rng.uniform(-3.5, -2.2)) if rng.uniform() < 0.7 else rng.uniform(0.01, 0.04)
+    fog = float(10 ** rng.uniform(-3.5, -2.2)) if rng.uniform() < 0.88 else rng.uniform(0.01, 0.04)
     return Light(
         sun=(flat * math.cos(around), flat * math.sin(around), math.sin(high)),
         radius=float(rng.uniform(0.005, 0.06)),

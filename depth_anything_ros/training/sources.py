@@ -20,6 +20,7 @@ from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.training.samples import Sample, Source
 
 _SYNTHETIC_BLOCK = 8
+_ROUND = 100  # blocks after which every source of a mixture has had its share exactly
 
 
 class SyntheticSource:
@@ -277,22 +278,23 @@ class Part:
         return self.source.sample(self._first(self.start) + number)
 
 
-@dataclass(frozen=True)
 class Mixture:
     """Several sources drawn by weight; every number gives the same picture of the same source.
 
-    Attributes:
+    Args:
         sources: The sources.
         weights: How often each is drawn, relative to the others.
         seed: Decides the draw.
     """
 
-    sources: tuple[Source, ...]
-    weights: tuple[float, ...]
-    seed: int = 0
-
     BLOCK = 8
     """So many numbers in a row are of one source: it suits sources that work in blocks."""
+
+    def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int = 0) -> None:
+        self.sources = tuple(sources)
+        self._shares = np.cumsum(weights) / sum(weights)
+        self._seed = seed
+        self._orders: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
 
     def place(self, number: int) -> tuple[int, int]:
         """Which picture a number stands for.
@@ -306,23 +308,28 @@ class Mixture:
             The source, and the picture's number in it.
         """
         block, rest = divmod(number, self.BLOCK)
-        # A low-discrepancy walk through the unit interval keeps the shares exact at all times.
-        shares = np.cumsum(self.weights) / sum(self.weights)
-        golden = (block * 0.6180339887498949 + self.seed * 0.1234567) % 1.0
-        source = min(int(np.searchsorted(shares, golden, side="right")), len(shares) - 1)
+        # In each round of blocks every source has its share, to the nearest block.
+        cycle, turn = divmod(block, _ROUND)
+        drawn = self._order(-1, cycle, _ROUND)
+        counts = np.diff(np.rint(self._shares * _ROUND).astype(int), prepend=0)
+        slots = np.repeat(np.arange(len(self.sources)), counts)[drawn]
+        source = int(slots[turn])
         size = len(self.sources[source])
         if size == 0:
             return source, number
-        epoch, index = divmod(self._drawn_before(block, source, shares) * self.BLOCK + rest, size)
-        order = np.random.default_rng([self.seed, 3, source, epoch]).permutation(size)
-        return source, int(order[index])
+        before = cycle * int(counts[source]) + int(np.count_nonzero(slots[:turn] == source))
+        epoch, index = divmod(before * self.BLOCK + rest, size)
+        return source, int(self._order(source, epoch, size)[index])
 
-    def _drawn_before(self, block: int, source: int, shares: npt.NDArray[np.float64]) -> int:
-        if len(self.sources) == 1:
-            return block
-        walk = (np.arange(block) * 0.6180339887498949 + self.seed * 0.1234567) % 1.0
-        low = shares[source - 1] if source else 0.0
-        return int(np.count_nonzero((walk >= low) & (walk < shares[source])))
+    def _order(self, source: int, epoch: int, size: int) -> npt.NDArray[np.int64]:
+        """A shuffled order; the latest ones are kept."""
+        key = (source, epoch)
+        if key not in self._orders:
+            if len(self._orders) > 2 * len(self.sources) + 2:
+                self._orders.clear()
+            rng = np.random.default_rng([self._seed, 3, source + 1, epoch])
+            self._orders[key] = rng.permutation(size)
+        return self._orders[key]
 
 
 def extract_recording(

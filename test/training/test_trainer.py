@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -16,7 +17,12 @@ import pytest
 import torch
 from training_helpers import NETWORK, write_index, write_recipe
 
-from depth_anything_ros.errors import CheckpointError, InputError, SettingError
+from depth_anything_ros.errors import (
+    CheckpointError,
+    InputError,
+    MissingExtraError,
+    SettingError,
+)
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
 from depth_anything_ros.training.recipe import (
@@ -275,6 +281,63 @@ def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
     depth = network(torch.randn(1, 3, 28, 42))
     assert network.config.kind is PredictionKind.METRIC_DEPTH
     assert 3 < depth.min() < depth.max() < 7
+
+
+def test_tensorboard_is_written_or_asked_for(index: Path, tmp_path: Path) -> None:
+    config = write_recipe(
+        tmp_path / "a.yaml",
+        output=str(tmp_path / "a"),
+        sources=[{"kind": "index", "path": str(index)}],
+        steps=1,
+        tensorboard=True,
+    )
+    trainer = Trainer(read_recipe(config, Recipe))
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(MissingExtraError, match=r"depth_anything_ros\[train\]"):
+            trainer.run()
+    else:
+        trainer.run()
+        assert list((tmp_path / "a" / "events").glob("events.*"))
+
+
+def test_a_broken_picture_gives_its_place_to_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from depth_anything_ros.training.loader import Numbered
+
+    index = write_index(tmp_path / "p", 5)
+    (tmp_path / "p" / "2.png").write_bytes(b"broken")
+    config = write_recipe(
+        tmp_path / "r.yaml", output="x", sources=[{"kind": "index", "path": str(index)}]
+    )
+    numbered = Numbered(read_recipe(config, Recipe))
+    images = [numbered[number] for number in range(5)]
+    assert all(image.valid.any() for image in images)
+    assert "passed over" in caplog.text
+    assert "2.png" in caplog.text
+    for number in range(5):
+        (tmp_path / "p" / f"{number}.png").unlink(missing_ok=True)
+    with pytest.raises(InputError, match="in a row cannot be read"):
+        numbered[0]
+
+
+def test_workers_prepare_the_same_batches(index: Path, tmp_path: Path) -> None:
+    from depth_anything_ros.training.loader import batches
+
+    found = []
+    for workers in (0, 2):
+        config = write_recipe(
+            tmp_path / "r.yaml",
+            output="x",
+            sources=[{"kind": "index", "path": str(index)}],
+            steps=3,
+            workers=workers,
+        )
+        found.append([step[0] for step in batches(read_recipe(config, Recipe), 1, 0, 1)])
+    assert len(found[0]) == len(found[1]) == 2
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.target, other.target)
 
 
 def test_alignment_is_exact_for_affine_disparity() -> None:
