@@ -74,6 +74,20 @@ OUTPUT_TYPES: dict[Output, type] = {
     Output.SCALE_STATE: DiagnosticStatus,
 }
 
+OUTPUT_MEANINGS: dict[Output, str] = {
+    Output.DEPTH: "32FC1 metres along the optical axis (REP-118), NaN unknown, ±inf out of range "
+    "(REP-117); or 16UC1 millimetres, 0 unknown",
+    Output.COMPRESSED_DEPTH: "the same for image_transport: PNG, 32FC1 up to 100 m",
+    Output.CAMERA_INFO: "calibration of exactly the depth image",
+    Output.POINTS: "x y z, rgb, confidence; organised or dense, limited, thinned",
+    Output.DISPARITY: "32FC1, the numbers of a relative network as they are",
+    Output.CONFIDENCE: "32FC1 from 0 (doubt) to 1",
+    Output.PREVIEW: "rgb8, near is warm",
+    Output.CLEARING_POINTS: "points at max_range where nothing is nearer, for Nav2 to clear",
+    Output.SCAN: "nearest hits between two heights over scan_frame",
+    Output.SCALE_STATE: "how the metres of each answer were made",
+}
+
 
 class CameraOutput:
     """The publishers of one camera. What nobody subscribes to is not computed."""

@@ -1,0 +1,89 @@
+"""Every topic, service and parameter of the depth node, as the README lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+from depth_anything_ros.node.outputs import OUTPUT_MEANINGS, OUTPUT_TYPES, Output
+from depth_anything_ros.node.parameters import NodeParameters
+
+INPUTS: tuple[tuple[str, str, str], ...] = (
+    (
+        "image",
+        "sensor_msgs/Image",
+        "rgb8 bgr8 rgba8 bgra8 mono8 mono16 8UC1 8UC3 16UC1 yuv422 yuv422_yuy2 nv12 nv21 and the "
+        "bayer patterns in 8 and 16 bit; or `image/compressed` (CompressedImage)",
+    ),
+    ("camera_info", "sensor_msgs/CameraInfo", "paired by stamp, else the newest of the frame_id"),
+    ("mask", "sensor_msgs/Image", "labels of objects (mono8, 16UC1) with the image's stamp"),
+    ("points", "sensor_msgs/PointCloud2", "scaler sparse; more by cloud_topics, scan_topics, ..."),
+    ("odom", "nav_msgs/Odometry", "scalers motion and slam"),
+    ("slam/pose", "geometry_msgs/PoseStamped", "scaler slam; or Odometry, Path"),
+    ("slam/points", "sensor_msgs/PointCloud2", "scaler slam: map points"),
+)
+"""Topics the node listens to with its default parameters: name, type, meaning."""
+
+OTHER_OUTPUTS: tuple[tuple[str, str, str], ...] = (
+    ("~/objects/points", "sensor_msgs/PointCloud2", "x y z label of the objects in `mask`"),
+    ("~/objects/markers", "visualization_msgs/MarkerArray", "their boxes and grasp points"),
+    ("/diagnostics", "diagnostic_msgs/DiagnosticArray", "1 Hz: rates, latency, drops, health"),
+)
+"""Topics beside those of `Output`."""
+
+SERVICES: tuple[tuple[str, str, str], ...] = (
+    ("~/enable", "std_srvs/SetBool", "false lets images pass unanswered"),
+    ("~/load_model", "std_srvs/Trigger", "load parameter model beside the one in use, then swap"),
+    ("~/snapshot", "std_srvs/Trigger", "write the next frame to snapshot_folder"),
+    ("~/scale/freeze", "std_srvs/SetBool", "keep the present scale, or follow measurements again"),
+    ("~/scale/reset", "std_srvs/Trigger", "forget the scale"),
+    ("~/scale/save", "std_srvs/Trigger", "write the scale to scale_file"),
+    ("~/scale/load", "std_srvs/Trigger", "take the scale of scale_file and freeze it"),
+)
+"""Services of the node, beside those every lifecycle node has: name, type, meaning."""
+
+BEGIN = (
+    "<!-- made by `python -m depth_anything_ros.node.reference`; a test holds it to the code -->"
+)
+END = "<!-- end of what is made -->"
+
+
+def type_name(kind: type) -> str:
+    """A message class as people write it: sensor_msgs/Image."""
+    return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
+
+
+def outputs() -> list[tuple[str, str, str]]:
+    """Topics the node publishes: name, type, meaning."""
+    own = [
+        (f"~/{output.value}", type_name(OUTPUT_TYPES[output]), OUTPUT_MEANINGS[output])
+        for output in Output
+    ]
+    return [*own, *OTHER_OUTPUTS]
+
+
+def reference() -> str:
+    """The reference as Markdown tables.
+
+    Returns:
+        What stands between the two marks in the README.
+    """
+    lines = [BEGIN, ""]
+    for title, rows in (("in", INPUTS), ("out", outputs()), ("service", list(SERVICES))):
+        lines += [f"| {title} | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in rows]
+        lines.append("")
+    lines += ["| parameter | default | meaning |", "|---|---|---|"]
+    for field in dataclasses.fields(NodeParameters):
+        meaning = field.metadata["description"].replace("|", "\\|")
+        if field.metadata["choices"]:
+            meaning += f" One of {', '.join(field.metadata['choices'])}."
+        if field.metadata["read_only"]:
+            meaning += " Read-only."
+        default = json.dumps(field.default).replace("1000000000.0", "1e9")
+        lines.append(f"| `{field.name}` | `{default}` | {meaning} |")
+    return "\n".join([*lines, "", END])
+
+
+if __name__ == "__main__":
+    print(reference())

@@ -1,0 +1,47 @@
+"""The README lists what the running node really has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ros_harness import Consumer, NodeProcess
+from tiny_networks import write_red_network
+
+from depth_anything_ros.node.reference import INPUTS, SERVICES, outputs, reference
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readme_has_the_code_s_tables() -> None:
+    assert reference() in README.read_text(), (
+        "put the output of `python -m depth_anything_ros.node.reference` into the README"
+    )
+
+
+def test_the_tables_are_the_node_s(
+    start: Callable[..., NodeProcess], consumer: Consumer, tmp_path: Path
+) -> None:
+    start("depth_node", model=write_red_network(tmp_path, "metric_depth"))
+    consumer.wait_ready()
+    node = consumer.node
+    theirs = ("depth_anything", "/")
+    ros = ("rcl_interfaces/", "lifecycle_msgs/", "type_description_interfaces/", "tf2_msgs/")
+
+    def plain(found: list[tuple[str, list[str]]]) -> set[tuple[str, str]]:
+        named = {
+            (name, kinds[0].replace("/msg/", "/").replace("/srv/", "/")) for name, kinds in found
+        }
+        return {(name, kind) for name, kind in named if not kind.startswith(ros)}
+
+    def full(
+        rows: tuple[tuple[str, str, str], ...] | list[tuple[str, str, str]],
+    ) -> set[tuple[str, str]]:
+        return {
+            (name.replace("~", "/depth_anything") if name[0] in "~/" else f"/{name}", kind)
+            for name, kind, _ in rows
+        }
+
+    assert plain(node.get_subscriber_names_and_types_by_node(*theirs)) == full(INPUTS)
+    assert plain(node.get_publisher_names_and_types_by_node(*theirs)) == full(outputs())
+    assert plain(node.get_service_names_and_types_by_node(*theirs)) == full(SERVICES)
