@@ -17,7 +17,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 
 from depth_anything_ros.formats.extrinsics import extrinsics_of
-from depth_anything_ros.geometry.camera import Camera, distort, ray_table
+from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.node.messages import camera_from_info, floats_to_image, nanoseconds
 from depth_anything_ros.node.sensors import cloud_points
 from depth_anything_ros.node.transforms import Matrix, matrix_of_pose
@@ -77,34 +77,36 @@ def moved(transform: Matrix, points: Points) -> Points:
     return np.asarray(points @ transform[:3, :3].T + transform[:3, 3], np.float64)
 
 
+def bend(inverse: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far inverse depth is from linear around each pixel, as a share of it; it is on planes."""
+    padded = np.pad(inverse, 1, constant_values=np.inf)
+    middle = padded[1:-1, 1:-1]
+    across = np.abs(padded[1:-1, :-2] - 2 * middle + padded[1:-1, 2:])
+    along = np.abs(padded[:-2, 1:-1] - 2 * middle + padded[2:, 1:-1])
+    return np.asarray(np.maximum(across, along) / np.maximum(middle, 1e-9))
+
+
 def compare(
     points: Points, depth: npt.NDArray[np.float32], camera: Camera
-) -> tuple[Points, npt.NDArray[np.bool_]]:
-    """Z of points divided by the depth image's, away from edges, and whether they are behind it.
+) -> tuple[Points, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Z of points divided by the depth image's, away from its edges.
 
-    Inverse depth is linear in the pixels of a plane, so it is read there between four pixels; a
-    neighbourhood in which it bends is an edge.
+    Returns:
+        The ratios, which of them are the same surface (to 1e-3), and which are hidden behind it.
     """
-    points = points[points[:, 2] > 0.1]
-    u, v = distort(camera, points[:, 0] / points[:, 2], points[:, 1] / points[:, 2])
-    inside = (u > 2) & (v > 2) & (u < camera.width - 3) & (v < camera.height - 3)
-    # Far outside the image the lens' polynomial folds back; its rays end at the corners.
-    widest = max(float(np.nanmax(np.abs(part))) for part in ray_table(camera))
-    inside &= (np.abs(points[:, :2]) <= widest * points[:, 2:]).all(axis=1)
-    u, v, z = u[inside], v[inside], points[inside, 2]
+    u, v, z = project(camera, points)
     inverse = 1 / depth.astype(np.float64)
     column, row = np.floor(u).astype(int), np.floor(v).astype(int)
-    patch = np.stack([[inverse[row + j, column + i] for i in range(-1, 3)] for j in range(-1, 3)])
-    bend = np.maximum(np.abs(np.diff(patch, 2, axis=0)).max((0, 1)),
-                      np.abs(np.diff(patch, 2, axis=1)).max((0, 1)))  # fmt: skip
-    smooth = bend < 2e-4 * patch.min((0, 1))
+    inside = (column >= 0) & (row >= 0) & (column < camera.width - 1) & (row < camera.height - 1)
+    u, v, z, column, row = (values[inside] for values in (u, v, z, column, row))
+    corners = [(row + j, column + i) for j in (0, 1) for i in (0, 1)]
+    bends = bend(inverse)
+    smooth = np.max([bends[corner] for corner in corners], axis=0) < 2e-4
     s, t = u - column, v - row
-    there = (
-        (1 - t) * ((1 - s) * patch[1, 1] + s * patch[1, 2])
-        + t * ((1 - s) * patch[2, 1] + s * patch[2, 2])
-    )  # fmt: skip
+    weights = [(1 - t) * (1 - s), (1 - t) * s, t * (1 - s), t * s]
+    there = sum(weight * inverse[corner] for weight, corner in zip(weights, corners, strict=True))
     ratio = (z * there)[smooth]
-    return ratio, ratio > 1 + 1e-3
+    return ratio, np.abs(ratio - 1) <= 1e-3, ratio > 1 + 1e-3
 
 
 def test_all_of_a_moment_shares_its_stamp(start: Start, consumer: Consumer) -> None:
@@ -171,15 +173,15 @@ def test_the_lidar_measures_what_the_camera_sees(
         camera = camera_from_info(info)
         assert camera.is_distorted == (distortion is not None)
         points = moved(to_camera, cloud_points(cloud))
-        ratio, behind = compare(points, depth_of(image), camera)
-        worst = np.abs(ratio[~behind] - 1).max()
+        ratio, same, hidden = compare(points, depth_of(image), camera)
         print(
-            f"{world}: {len(ratio)} points away from edges, {behind.mean():.1%} hidden from the "
-            f"camera, the rest within {worst:.1e}"
+            f"{world}: {same.mean():.2%} of {len(ratio)} points away from edges are seen by the "
+            f"camera (median {np.median(np.abs(ratio - 1)):.1e}), {hidden.mean():.2%} hidden"
         )
         assert len(ratio) > 500
-        assert worst <= 1e-3
-        assert behind.mean() < 0.1
+        assert same.mean() > 0.9
+        # A beam may meet what is thinner than a pixel and lies between the camera's rays.
+        assert (~same & ~hidden).mean() < 0.002
 
 
 @pytest.mark.parametrize("world", ["room", "street"])
@@ -196,7 +198,7 @@ def test_odometry_carries_depth_from_frame_to_frame(
     camera = camera_from_info(first[1])
     x, y = np.broadcast_arrays(*ray_table(camera))
     z = depth_of(first[0])
-    known = np.isfinite(z)
+    known = np.isfinite(z) & (bend(1 / z.astype(np.float64)) < 2e-4)
     points = np.stack([x[known] * z[known], y[known] * z[known], z[known]], 1).astype(np.float64)
     here, there = (matrix_of_pose(message[2].pose.pose) @ to_base for message in (first, last))
     motion = np.linalg.inv(there) @ here
@@ -204,15 +206,14 @@ def test_odometry_carries_depth_from_frame_to_frame(
     chord = float(np.linalg.norm(matrix_of_pose(last[2].pose.pose)[:2, 3]
                                  - matrix_of_pose(first[2].pose.pose)[:2, 3]))  # fmt: skip
     assert 0.9 * driven < chord <= driven + 1e-9
-    ratio, behind = compare(moved(motion, points), depth_of(last[0]), camera)
-    worst = np.abs(ratio[~behind] - 1).max()
+    ratio, same, hidden = compare(moved(motion, points), depth_of(last[0]), camera)
     print(
-        f"{world}: after {driven:.2f} m {len(ratio)} pixels are seen again, {behind.mean():.1%} "
-        f"of them hidden, the rest within {worst:.1e}"
+        f"{world}: after {driven:.2f} m {same.mean():.2%} of {len(ratio)} pixels are seen again "
+        f"(median {np.median(np.abs(ratio - 1)):.1e}), {hidden.mean():.2%} are hidden"
     )
     assert len(ratio) > 10_000
-    assert worst <= 1e-3
-    assert behind.mean() < 0.2
+    assert same.mean() > 0.8
+    assert (~same & ~hidden).mean() < 0.002
 
 
 def test_seeds_reproduce_and_no_tick_is_lost(start: Start, consumer: Consumer) -> None:
