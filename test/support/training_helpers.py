@@ -7,7 +7,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import yaml
+from scipy.spatial.transform import Rotation
+
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.synthetic import lidar, textures, worlds
+from depth_anything_ros.synthetic.render import render, scan
+from depth_anything_ros.synthetic.views import look
 
 NETWORK: dict[str, Any] = {
     "width": 64,
@@ -57,3 +64,80 @@ def write_index(folder: Path, count: int, size: tuple[int, int] = (60, 90)) -> P
     index = folder / "index.csv"
     index.write_text("\n".join(rows) + "\n")
     return index
+
+
+def write_drive(folder: Path, count: int = 32) -> list[npt.NDArray[np.float32]]:
+    """A rosbag2 recording of a robot that turns in a furnished room; the true depth images."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    camera = Camera.from_fov(96, 64, 75.0)
+    atlas = textures.build(0)
+    world = worlds.build(np.random.default_rng(6), atlas, "room")
+    directions = lidar.beams(16, -25, 20, 360)
+    # The LiDAR stands upright 8 cm above the camera.
+    mount = look(0, 0, -0.08, 0)
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    types = store.types
+    truth: list[npt.NDArray[np.float32]] = []
+
+    def header(number: int, frame: str) -> Any:
+        stamp = types["builtin_interfaces/msg/Time"](
+            sec=10 + number // 10, nanosec=number % 10 * 10**8
+        )
+        return types["std_msgs/msg/Header"](stamp=stamp, frame_id=frame)
+
+    with Writer(folder, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connections: dict[str, Any] = {}
+
+        def write(topic: str, number: int, message: Any) -> None:
+            kind = message.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=store)
+            data = store.serialize_cdr(message, kind)
+            writer.write(connections[topic], (100 + number) * 10**8, data)
+
+        turn = Rotation.from_matrix(mount[:3, :3]).as_quat()
+        vector, quaternion = (
+            types["geometry_msgs/msg/Vector3"],
+            types["geometry_msgs/msg/Quaternion"],
+        )
+        transform = types["geometry_msgs/msg/Transform"](
+            translation=vector(*(float(v) for v in mount[:3, 3])),
+            rotation=quaternion(*(float(v) for v in turn)),
+        )
+        stamped = types["geometry_msgs/msg/TransformStamped"](
+            header=header(0, "lidar"), child_frame_id="camera", transform=transform
+        )
+        write("/tf_static", 0, types["tf2_msgs/msg/TFMessage"](transforms=[stamped]))
+        for number in range(count):
+            sensor = np.eye(4)
+            yaw = number * 2.4  # the golden angle: held-out views lie between the others
+            sensor[:3, :3] = Rotation.from_euler("z", yaw).as_matrix()
+            sensor[:3, 3] = 0.15 * np.cos(yaw), 0.15 * np.sin(yaw), 1.1
+            rgb, depth = render(world.scene, camera, sensor @ mount, atlas)
+            truth.append(depth)
+            ranges = scan(world.scene, sensor, directions)
+            hit = np.isfinite(ranges)
+            points = (directions[hit] * ranges[hit, None]).astype(np.float32)
+            image = types["sensor_msgs/msg/Image"](
+                header=header(number, "camera"), height=64, width=96, encoding="rgb8",
+                is_bigendian=0, step=288, data=rgb.ravel(),
+            )  # fmt: skip
+            info = types["sensor_msgs/msg/CameraInfo"](
+                header=header(number, "camera"), height=64, width=96, distortion_model="plumb_bob",
+                d=np.zeros(5), k=camera.k.ravel(), r=np.eye(3).ravel(), p=camera.p.ravel(),
+                binning_x=0, binning_y=0,
+                roi=types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
+            )  # fmt: skip
+            field = types["sensor_msgs/msg/PointField"]
+            cloud = types["sensor_msgs/msg/PointCloud2"](
+                header=header(number, "lidar"), height=1, width=len(points),
+                fields=[field(name, 4 * k, 7, 1) for k, name in enumerate("xyz")],
+                is_bigendian=False, point_step=12, row_step=12 * len(points),
+                data=points.view(np.uint8).ravel(), is_dense=True,
+            )  # fmt: skip
+            write("/camera/camera_info", number, info)
+            write("/camera/image_raw", number, image)
+            write("/points", number, cloud)
+    return truth

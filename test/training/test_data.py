@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from training_helpers import write_drive
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.training import augmentation, sources
@@ -120,6 +121,22 @@ def test_real_recording_becomes_sparse_depth(data_dir: Path, tmp_path: Path) -> 
         sources.extract_recording(
             data_dir / "bags" / "kitti_object_db3", tmp_path, cloud_topic="/lidar"
         )
+
+
+def test_lidar_of_a_recording_lies_where_the_camera_sees_it(tmp_path: Path) -> None:
+    pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
+    truth = write_drive(tmp_path / "drive", 6)
+    source = DepthIndex(sources.extract_recording(tmp_path / "drive", tmp_path / "frames"))
+    assert len(source) == 6
+    for number, expected in enumerate(truth):
+        depth = source.sample(number).depth
+        assert depth is not None
+        known = np.isfinite(depth)
+        error = np.abs(depth / expected - 1)[known]
+        assert 0.05 < known.mean() < 0.5
+        # A point is up to half a pixel from its pixel's centre.
+        assert np.median(error) < 0.01
+        assert (error < 0.05).mean() > 0.95
 
 
 def test_mixture_keeps_shares_and_shows_all_before_any_twice(tmp_path: Path) -> None:
