@@ -41,7 +41,7 @@ def doctor(
     problems = sum(finding.level is Level.PROBLEM for finding in findings)
     if problems:
         raise typer.Exit(1)
-    STDOUT.print(f"healthy, {len(findings)} warnings" if findings else "healthy")
+    STDOUT.print("healthy, with warnings" if findings else "healthy")
 
 
 def _print(finding: Finding) -> None:

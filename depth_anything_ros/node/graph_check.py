@@ -34,7 +34,6 @@ from depth_anything_ros.node.transforms import TransformError
 _NEAR = 3
 _OLD, _AHEAD = 1.0, 0.1
 """Seconds by which a stamp may lie behind and before its arrival: a slow camera, and NTP."""
-_TF_TIMEOUT = 0.0  # what could be heard has been heard
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Diagnosis:
 @dataclass(frozen=True)
 class _Camera:
     image: Link
-    info: Link | None
+    info: Link
 
 
 def check_graph(namespace: str = "", seconds: float = 5.0) -> Diagnosis:
@@ -181,20 +180,30 @@ def _not_active(view: DepthNodeView) -> Finding:
 
 
 def _cameras(view: DepthNodeView) -> list[_Camera]:
-    """Each image topic with its camera_info: the one with which it shares most of its name."""
-    infos = [link for link in view.inputs if link.kind == INFO_TYPE]
+    """Each camera_info with the image topic that shares most of its name, masks last."""
+    infos = {link.topic: link for link in view.inputs if link.kind == INFO_TYPE}
+    pictures = [link for link in view.inputs if link.kind in IMAGE_TYPES]
+    images = [link for link in pictures if not _is_sensor(link.topic, view)]
+    sensors = [link.topic for link in pictures if link not in images]
+    beside = {f"{_folder(topic)}/camera_info" for topic in sensors}
+    beside |= {f"{topic}_camera_info" for topic in sensors}
     cameras = []
-    for link in view.inputs:
-        if link.kind not in IMAGE_TYPES or _is_sensor(link.topic, view):
-            continue
-        namespace = link.topic.removesuffix("/compressed").rpartition("/")[0].split("/")
+    for info in [infos[topic] for topic in infos.keys() - beside] or list(infos.values()):
+        parts = _folder(info.topic).split("/")
 
-        def shared(info: Link, parts: list[str] = namespace) -> int:
-            theirs = info.topic.rpartition("/")[0].split("/")
-            return sum(a == b for a, b in zip(parts, theirs, strict=False))
+        def likeness(image: Link, parts: list[str] = parts) -> tuple[bool, int]:
+            theirs = _folder(image.topic).split("/")
+            shared = sum(a == b for a, b in zip(parts, theirs, strict=False))
+            return not image.topic.endswith("/mask"), shared
 
-        cameras.append(_Camera(link, max(infos, key=shared, default=None)))
-    return cameras
+        if images:
+            cameras.append(_Camera(max(images, key=likeness), info))
+    return sorted(cameras, key=lambda camera: camera.image.topic)
+
+
+def _folder(topic: str) -> str:
+    """All of a topic's name before the last part that is its own."""
+    return topic.removesuffix("/compressed").rpartition("/")[0]
 
 
 def _is_sensor(topic: str, view: DepthNodeView) -> bool:
@@ -245,7 +254,7 @@ def _nobody(graph: GraphView, view: DepthNodeView, link: Link, kinds: Sequence[s
 
 def _info(graph: GraphView, view: DepthNodeView, camera: _Camera) -> Iterator[Finding]:
     link = camera.info
-    if link is None or view.parameters.get("camera_info_url"):
+    if view.parameters.get("camera_info_url"):
         return
     if not link.others:
         if camera.image.others:
@@ -368,7 +377,7 @@ def _positions(graph: GraphView, view: DepthNodeView, image: Link) -> Iterator[F
         needed[str(view.parameters["fixed_frame"])] = "the motion of the camera"
     for frame, purpose in needed.items():
         try:
-            graph.transforms.lookup(header.frame_id, frame, 0, _TF_TIMEOUT)
+            graph.transforms.lookup(header.frame_id, frame, 0, 0.0)
         except TransformError as error:
             yield problem(
                 f"{purpose} cannot be used: {error}",
@@ -377,7 +386,7 @@ def _positions(graph: GraphView, view: DepthNodeView, image: Link) -> Iterator[F
             )
             continue
         try:
-            graph.transforms.lookup(header.frame_id, frame, nanoseconds(header.stamp), 0.5)
+            graph.transforms.lookup(header.frame_id, frame, nanoseconds(header.stamp), 0.0)
         except TransformError as error:
             yield problem(
                 f"{purpose} cannot be used, the transform is stale: {error}",

@@ -48,6 +48,8 @@ _DEPTH_NODE_PARAMETERS = {"model", "scaler", "on_invalid"}
 _DISCOVERY = 3.5
 """Seconds; Fast DDS announces itself every 3 s, should the first announcements get lost."""
 _ANSWER = 3.0
+_TF_DELAY = 0.5
+"""Seconds by which the transform of an image may come after it."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +265,7 @@ class GraphView:
         self._spin(complete, seconds)
         for ear in ears:
             ear.close()
+        self._spin(lambda: False, _TF_DELAY)
 
     def _statuses_of(self, name: str) -> dict[str, DiagnosticStatus]:
         # diagnostic_updater puts the name without its namespace in front.

@@ -39,19 +39,23 @@ def test_presets_fit_the_node(name: str) -> None:
     assert metric is None or chosen.max_range <= metric
 
 
-def test_nav2_clears_as_far_as_it_sees_and_marks_no_clearing_point() -> None:
+def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     node = preset("nav2_depth")
     costmap = yaml.safe_load((CONFIG / "nav2_voxel_layer.yaml").read_text())
     parameters = costmap["costmap"]["costmap"]["ros__parameters"]
     layer = parameters["voxel_layer"]
-    source = layer[layer["observation_sources"]]
-    assert source["topic"] == f"/depth_anything/{Output.POINTS.value}"
-    assert node["clearing_points"] is True
-    assert source["obstacle_max_range"] < node["max_range"] < source["raytrace_max_range"]
-    assert source["obstacle_min_range"] >= node["min_range"]
+    points, free = (layer[name] for name in layer["observation_sources"].split())
+    assert points["topic"] == f"/depth_anything/{Output.POINTS.value}"
+    assert free["topic"] == f"/depth_anything/{Output.CLEARING_POINTS.value}"
+    assert [points["marking"], points["clearing"]] == [True, True]
+    assert [free["marking"], free["clearing"]] == [False, True]
+    assert node["max_range"] > 0  # without a limit there are no clearing points
+    for furthest in (points["obstacle_max_range"], free["raytrace_max_range"]):
+        assert furthest >= 1.5 * node["max_range"]  # 48 degrees off the axis
+    assert points["obstacle_min_range"] >= node["min_range"]
     assert layer["z_voxels"] <= 16  # the most that Nav2's voxel grid holds
     top = layer["origin_z"] + layer["z_voxels"] * layer["z_resolution"]
-    assert top >= layer["max_obstacle_height"] >= source["max_obstacle_height"]
+    assert top >= layer["max_obstacle_height"] >= points["max_obstacle_height"]
     for plugin in parameters["plugins"]:
         assert parameters[plugin]["plugin"].startswith("nav2_costmap_2d::")
 
