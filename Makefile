@@ -18,7 +18,7 @@ CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DI
 .PHONY: help setup demo test lint format clean
 
 help:
-	@echo "make demo    run the real node on real DDS (IMAGES=folder, video or bag; DEMO_SECONDS=0: until Ctrl-C)"
+	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types and tests"
 	@echo "make format  format the code"
 	@echo "make clean   remove the virtual environment and what was made"

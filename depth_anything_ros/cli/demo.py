@@ -32,9 +32,12 @@ _STOP_PATIENCE = 20.0
 
 def demo(
     images: Annotated[
-        Path | None,
-        typer.Option(help="Folder, image, video or rosbag2; else scikit-image's photographs."),
-    ] = None,
+        str,
+        typer.Option(
+            help="Folder, image, video or rosbag2; photographs: those of scikit-image's wheel; "
+            "robot: a simulated robot with LiDAR that knows the true depth."
+        ),
+    ] = "robot",
     model: Annotated[
         str, typer.Option(help="Catalogue name or path of a model; auto takes what can be had.")
     ] = "auto",
@@ -47,7 +50,7 @@ def demo(
         "demo_output"
     ),
 ) -> None:
-    """Run image player and depth node as processes of their own, then sum up what came out."""
+    """Run a source of images and the depth node as processes, then sum up what came out."""
     console = Console()
     require("rclpy", "ros")
     chosen = _find_model(model)
@@ -55,14 +58,19 @@ def demo(
     for name in ("summary.json", "preview.png", "cloud.ply"):
         (output / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="depth_anything_demo_") as scratch:
-        source = images or _photographs(Path(scratch))
-        processes = {
-            "output_recorder": _start("output_recorder", output=str(output)),
-            "depth_node": _start("depth_node", model=chosen),
-            "image_player": _start(
+        processes = {"output_recorder": _start("output_recorder", output=str(output))}
+        if images == "robot":
+            placed = _lidar_in_camera()
+            processes["depth_node"] = _start(
+                "depth_node", model=chosen, sensor_extrinsics=f'"{placed}"', points_timeout=0.1
+            )
+            processes["source"] = _start("simulated_robot", world="room", seed=1)
+        else:
+            source = _photographs(Path(scratch)) if images == "photographs" else Path(images)
+            processes["depth_node"] = _start("depth_node", model=chosen)
+            processes["source"] = _start(
                 "image_player", path=str(source), rate=rate, loop=True, hfov=hfov
-            ),
-        }
+            )
         try:
             died = _wait(processes, seconds)
         except KeyboardInterrupt:
@@ -71,7 +79,7 @@ def demo(
             _stop(processes)
     if died:
         raise InputError(f"{died} stopped early; its last words are above")
-    console.print(_summary(output / "summary.json", source if images else "scikit-image", hfov))
+    console.print(_summary(output / "summary.json", images, hfov))
 
 
 def _find_model(model: str) -> str:
@@ -92,6 +100,21 @@ def _find_model(model: str) -> str:
             f"{DEFAULT_MODEL}`, or give one with --model (make demo DEMO_MODEL=path)"
         ) from error
     return DEFAULT_MODEL
+
+
+def _lidar_in_camera() -> str:
+    """Where the simulated robot's LiDAR stands, as the depth node's sensor_extrinsics."""
+    import numpy as np
+    from scipy.spatial.transform import Rotation
+
+    from depth_anything_ros.geometry.camera import Camera
+    from depth_anything_ros.synthetic.robot import Robot
+
+    robot = Robot("room", 1, {"": Camera.from_fov(4, 3, 60.0)})
+    placed = np.linalg.inv(robot.base_camera[""]) @ robot.base_lidar
+    turn = Rotation.from_matrix(placed[:3, :3]).as_quat()
+    numbers = [round(float(number), 9) for number in (*placed[:3, 3], *turn)]
+    return f"{{points: {numbers}}}"
 
 
 def _photographs(folder: Path) -> Path:
@@ -126,8 +149,8 @@ def _wait(processes: dict[str, subprocess.Popen[bytes]], seconds: float) -> str 
 
 
 def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Stop the player first, so that the last answers still arrive; the recorder last."""
-    for name in ("image_player", "depth_node", "output_recorder"):
+    """Stop the source first, so that the last answers still arrive; the recorder last."""
+    for name in ("source", "depth_node", "output_recorder"):
         process = processes[name]
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -136,7 +159,7 @@ def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if name == "image_player":
+        if name == "source":
             time.sleep(1.5)  # one more diagnostics period
 
 
@@ -146,12 +169,13 @@ def _summary(path: Path, source: object, hfov: float) -> Table:
     except (OSError, ValueError) as error:
         raise DepthAnythingError(f"the recorder left no summary in {path}: {error}") from error
     node: dict[str, str] = seen["diagnostics"]
+    assumed = "" if source == "robot" else f", {hfov:g} degrees assumed without a calibration"
     table = Table(title="depth_anything demo", show_header=False)
     rows = {
         "input": str(source),
         "model": " ".join(node.get(key, "?") for key in ("model", "kind", "licence")),
         "runs on": " ".join(node.get(key, "?") for key in ("backend", "device", "precision")),
-        "scaler": f"{node.get('scaler', '?')}: {node.get('message', '?')}",
+        "scaler": f"{node.get('scaler', '?')}: {node.get('scale_reason', '?')}",
         "frames in / out / dropped": " / ".join(
             node.get(key, "?") for key in ("frames_in", "frames_out", "frames_dropped")
         ),
@@ -160,9 +184,11 @@ def _summary(path: Path, source: object, hfov: float) -> Table:
         "rate": f"{seen.get('rate_hz', 0):.2f} Hz",
         "latency p50 / p95": f"{seen.get('latency_p50_ms', float('nan')):.0f} / "
         f"{seen.get('latency_p95_ms', float('nan')):.0f} ms (stamp to received)",
+        "error against the truth": f"AbsRel {seen['abs_rel']:.3f} (median over the images)"
+        if "abs_rel" in seen
+        else "not known",
         "preview": seen.get("preview", "none received"),
-        "cloud": f"{seen['cloud']} ({seen['cloud_points']} points, {hfov:g} degrees assumed where "
-        "the input has no calibration)"
+        "cloud": f"{seen['cloud']} ({seen['cloud_points']} points{assumed})"
         if "cloud" in seen
         else "none received",
     }

@@ -26,7 +26,7 @@ from std_msgs.msg import Header
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.compressed_depth import FORMATS, encode_compressed_depth
-from depth_anything_ros.formats.encodings import decode_image
+from depth_anything_ros.formats.encodings import decode_depth, decode_image
 from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
@@ -74,6 +74,28 @@ def decode(message: Image | CompressedImage) -> RgbImage:
         content = np.frombuffer(message.data, np.uint8)
         return decode_compressed(content, f"compressed image ({message.format})")
     return image_to_rgb(message)
+
+
+def depth_of(message: Image) -> FloatImage:
+    """The metres of a depth image message (REP-118).
+
+    Args:
+        message: sensor_msgs/Image, 32FC1 or 16UC1.
+
+    Returns:
+        HxW float32 metres, NaN where unknown or out of range.
+
+    Raises:
+        InputError: Unknown encoding, size zero, or less data than announced.
+    """
+    return decode_depth(
+        np.frombuffer(message.data, np.uint8),
+        message.height,
+        message.width,
+        message.step,
+        message.encoding,
+        bool(message.is_bigendian),
+    )
 
 
 def camera_from_info(message: CameraInfo) -> Camera:

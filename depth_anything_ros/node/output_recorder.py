@@ -23,13 +23,16 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import side_by_side
 from depth_anything_ros.geometry.cloud import Cloud
-from depth_anything_ros.node.messages import image_to_rgb, nanoseconds
+from depth_anything_ros.node.messages import depth_of, image_to_rgb, nanoseconds
 
-_IMAGES_KEPT = 8
+_IMAGES_KEPT = 30
 
 
 class OutputRecorder(Node):
-    """Subscribes like any consumer; `write` leaves preview.png, cloud.ply and summary.json."""
+    """Subscribes like any consumer; `write` leaves preview.png, cloud.ply and summary.json.
+
+    Where the true depth is known (simulation), the summary has the error against it.
+    """
 
     def __init__(self) -> None:
         """Subscribe to a depth node's outputs, its input image and its diagnostics."""
@@ -40,6 +43,7 @@ class OutputRecorder(Node):
         self.create_subscription(Image, "image", self._on_image, reliable)
         self.create_subscription(Image, f"{node}/depth/preview", self._on_preview, reliable)
         self.create_subscription(Image, f"{node}/depth/image", self._on_depth, reliable)
+        self.create_subscription(Image, "true_depth/image", self._on_true_depth, reliable)
         self.create_subscription(PointCloud2, f"{node}/points", self._on_points, reliable)
         self.create_subscription(
             DiagnosticArray, "/diagnostics", self._on_diagnostics, qos_profile_sensor_data
@@ -50,6 +54,8 @@ class OutputRecorder(Node):
         self._pictured: Image | None = None
         self._points: PointCloud2 | None = None
         self._latencies: list[float] = []
+        self._true_depths: OrderedDict[int, Image] = OrderedDict()
+        self._errors: list[float] = []
         self._first = self._last = 0.0
         self._depths = 0
         self._clouds = 0
@@ -68,6 +74,8 @@ class OutputRecorder(Node):
             p50, p95 = np.percentile(self._latencies, (50, 95))
             summary["latency_p50_ms"] = round(1e3 * float(p50), 1)
             summary["latency_p95_ms"] = round(1e3 * float(p95), 1)
+        if self._errors:
+            summary["abs_rel"] = round(float(np.median(self._errors)), 4)
         if len(self._latencies) > 1:
             span = self._last - self._first
             summary["rate_hz"] = round((len(self._latencies) - 1) / max(span, 1e-9), 2)
@@ -87,9 +95,10 @@ class OutputRecorder(Node):
         (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def _on_image(self, message: Image) -> None:
-        self._images[nanoseconds(message.header.stamp)] = message
-        while len(self._images) > _IMAGES_KEPT:
-            self._images.popitem(last=False)
+        _keep(self._images, message)
+
+    def _on_true_depth(self, message: Image) -> None:
+        _keep(self._true_depths, message)
 
     def _on_preview(self, message: Image) -> None:
         stamp = nanoseconds(message.header.stamp)
@@ -101,6 +110,13 @@ class OutputRecorder(Node):
 
     def _on_depth(self, message: Image) -> None:
         self._depths += 1
+        true = self._true_depths.get(nanoseconds(message.header.stamp))
+        if true is None:
+            return
+        depth, truth = depth_of(message), depth_of(true)
+        known = np.isfinite(depth) & np.isfinite(truth)
+        if known.any():
+            self._errors.append(float(np.mean(np.abs(depth[known] / truth[known] - 1))))
 
     def _on_points(self, message: PointCloud2) -> None:
         self._clouds += 1
@@ -115,6 +131,13 @@ class OutputRecorder(Node):
     def _text(self, name: str, default: str, description: str) -> str:
         described = ParameterDescriptor(description=description, read_only=True)
         return str(self.declare_parameter(name, default, described).value)
+
+
+def _keep(messages: OrderedDict[int, Image], message: Image) -> None:
+    """Keep a message by its stamp, and only the newest few."""
+    messages[nanoseconds(message.header.stamp)] = message
+    while len(messages) > _IMAGES_KEPT:
+        messages.popitem(last=False)
 
 
 def _dense(message: PointCloud2) -> Cloud:

@@ -13,11 +13,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.encodings import decode_depth
 from depth_anything_ros.formats.point_cloud2 import read_xyz
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
-from depth_anything_ros.node.messages import camera_from_info, nanoseconds
+from depth_anything_ros.node.messages import camera_from_info, depth_of, nanoseconds
 from depth_anything_ros.node.subscriptions import MatchedSubscription
 
 Points = npt.NDArray[np.float64]
@@ -186,14 +185,7 @@ class DepthImageSensor(PointSensor):
         if self._info is None:
             raise InputError(f"no camera_info on {self._infos.topic} yet for {self.topic}")
         camera = camera_from_info(self._info)
-        depth = decode_depth(
-            np.frombuffer(message.data, np.uint8),
-            message.height,
-            message.width,
-            message.step,
-            message.encoding,
-            bool(message.is_bigendian),
-        )
+        depth = depth_of(message)
         if (camera.width, camera.height) != (message.width, message.height):
             raise InputError(
                 f"{self.topic} is {message.width}x{message.height} but its camera_info is for "

@@ -184,7 +184,8 @@ class Surroundings:
                 return self._transforms.lookup(fixed, frame.frame_id, frame.stamp, timeout)
             return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame, name))
         except TransformError as error:
-            notices.warn(f"odometry is not used: {error}")
+            if self._parameters.scaler != "auto":  # auto goes without, and says so if it must
+                notices.warn(f"odometry is not used: {error}")
             return None
 
     def _from_base(self, base_frame: str, frame: Frame, name: str) -> Matrix:
@@ -212,12 +213,13 @@ class Surroundings:
             return Plane((float(up[0]), float(up[1]), float(up[2])), given.camera_height)
         if not self._transforms.available:
             return None
+        asked = given.scaler == "ground_plane"  # auto must not wait for a frame nobody has
         try:
             camera_to_base = self._transforms.lookup(
-                given.base_frame, frame.frame_id, frame.stamp, given.tf_timeout
+                given.base_frame, frame.frame_id, frame.stamp, given.tf_timeout if asked else 0.0
             )
         except TransformError as error:
-            if given.scaler == "ground_plane":
+            if asked:
                 notices.warn(f"where the camera stands is not known: {error}")
             return None
         height = float(camera_to_base[2, 3])
