@@ -380,7 +380,7 @@ def _positions(graph: GraphView, view: DepthNodeView, image: Link) -> Iterator[F
             graph.transforms.lookup(header.frame_id, frame, 0, 0.0)
         except TransformError as error:
             yield problem(
-                f"{purpose} cannot be used: {error}",
+                f"{purpose} cannot be used: {error}".rstrip(". "),
                 f"publish where {header.frame_id} stands (robot_state_publisher, or ros2 run "
                 "tf2_ros static_transform_publisher), or set sensor_extrinsics",
             )
@@ -389,7 +389,7 @@ def _positions(graph: GraphView, view: DepthNodeView, image: Link) -> Iterator[F
             graph.transforms.lookup(header.frame_id, frame, nanoseconds(header.stamp), 0.0)
         except TransformError as error:
             yield problem(
-                f"{purpose} cannot be used, the transform is stale: {error}",
+                f"{purpose} cannot be used, the transform is stale: {error}".rstrip(". "),
                 "see that its publisher still runs and uses the same clock (ros2 run tf2_ros "
                 "tf2_monitor)",
             )

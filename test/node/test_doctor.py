@@ -215,6 +215,32 @@ def test_relative_model_without_scale_and_points_without_place(
     assert any(s.startswith("points of /points cannot be used: ") for s in sentences), sentences
 
 
+def test_several_cameras_and_a_mask(start: Start, consumer: Consumer, metric_model: Path) -> None:
+    names = {"left": info_of(consumer), "right": info_of(consumer, Camera(320, 240, 1, 1, 0, 0))}
+    images = {name: consumer.node.create_publisher(Image, f"{name}/image", 1) for name in names}
+    masks = {name: consumer.node.create_publisher(Image, f"{name}/mask", 1) for name in names}
+    infos = {
+        name: consumer.node.create_publisher(CameraInfo, f"{name}/camera_info", 1) for name in names
+    }
+
+    def send_all() -> None:
+        for name, info in names.items():
+            info.header = consumer.header()
+            infos[name].publish(info)
+            for publisher in (images[name], masks[name]):
+                publisher.publish(rgb_to_image(PICTURE, info.header))
+
+    start("depth_node", model=metric_model, cameras="[left, right, rear]")
+    wait_active(consumer)
+    with repeated(send_all):
+        diagnosis = check_graph()
+    found = [f.sentence for f in diagnosis.findings if f.level is Level.PROBLEM]
+    assert [sentence.split(":")[0].split(";")[0] for sentence in found] == [
+        "nobody publishes /rear/image",
+        "/right/camera_info is for 320x240 but images on /right/image are 160x120",
+    ]
+
+
 def test_node_that_could_not_start(start: Start, consumer: Consumer, tmp_path: Path) -> None:
     missing = tmp_path / "moved_away.onnx"
     start("depth_node", model=missing, use_sim_time=True)
