@@ -78,6 +78,8 @@ class OpenVinoEstimator(GraphEstimator):
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": num_threads,
+            # Pinned, two processes share the first cores and leave the others idle.
+            "ENABLE_CPU_PINNING": False,
         }
         spec = resized_spec(spec or spec_of(self._path), input_size)
         graph = self._read()
