@@ -113,7 +113,7 @@ class CutMix:
         return torch.where(self.inside, images.roll(-1, 0), images)
 
     def split(self, target: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor, float]]:
-        """The two losses of a mixed batch (V1, equations 5 to 7): outside and inside.
+        """The two losses of a mixed batch (V1): outside and inside.
 
         Each part is compared with its own picture's label alone, for two pictures' disparities
         have scales and shifts of their own.

@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GRADIENT_SCALES = 4
-"""Resolutions of the gradient matching loss (MiDaS, Ranftl et al. 2022, equation 11)."""
+"""Resolutions of the gradient matching loss (MiDaS, Ranftl et al. 2022)."""
 
 FEATURE_TOLERANCE = 0.85
-"""Cosine similarity beyond which features count as aligned (Depth Anything V1, section 3.3)."""
+"""Cosine similarity beyond which features count as aligned (Depth Anything V1)."""
 
 SILOG_LAMBDA = 0.5
 """Weight of the scale term in SILog (Eigen et al. 2014; official metric_depth/util/loss.py)."""
 
 TRIMMED_SHARE = 0.1
-"""Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2, section 6)."""
+"""Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2)."""
 
 _SMALLEST = 1e-6
 
@@ -47,7 +47,7 @@ def normalise(disparity: Tensor, valid: Tensor) -> Tensor:
 def scale_shift_invariant(
     prediction: Tensor, target: Tensor, valid: Tensor, trimmed: float = 0.0
 ) -> Tensor:
-    """L1 between normalised disparities (Depth Anything V1, equations 1 to 3).
+    """L1 between normalised disparities (Depth Anything V1, after MiDaS).
 
     Args:
         prediction: N x H x W disparity.
@@ -103,7 +103,7 @@ def gradient_matching(
 def feature_alignment(
     student: Tensor, frozen: Tensor, tolerance: float = FEATURE_TOLERANCE
 ) -> Tensor:
-    """Keep features near those of a frozen encoder (Depth Anything V1, equation 8).
+    """Keep features near those of a frozen encoder (Depth Anything V1).
 
     Args:
         student: N x L x C patch features.

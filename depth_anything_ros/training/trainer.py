@@ -154,7 +154,7 @@ class Trainer:
         return {"loss": self.processes.mean(total), "gradient": float(norm), "rate": rate}
 
     def _rate_factor(self) -> float:
-        """Up from 0 over the warm-up, then linearly down to 0 (V2, section 7.1)."""
+        """Up from 0 over the warm-up, then linearly down to 0."""
         recipe = self.recipe
         if self.step < recipe.warm_up:
             return (self.step + 1) / recipe.warm_up

@@ -169,6 +169,7 @@ def test_metric_training_on_a_simulated_recording(tmp_path: Path) -> None:
     assert network.config.max_depth == 20.0
 
 
+@pytest.mark.slow
 def test_teacher_labels_student(tmp_path: Path) -> None:
     """The whole recipe, small: teacher on synthetic worlds, labels, student, against the ramp."""
     validation = [{"kind": "synthetic", "width": 84, "height": 56, "worlds": ["room"]}]
