@@ -29,7 +29,7 @@ $(READY): setup.py setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --upgrade -c constraints.txt pip setuptools wheel
 	$(BIN)/pip install -q -c constraints.txt torch
-	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[ros,onnx,demo,test,dev]"
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[ros,onnx,openvino,demo,train,test,dev]"
 	touch $@
 
 demo: $(READY)

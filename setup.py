@@ -24,7 +24,7 @@ ONNX = ["onnx", "onnxruntime", "onnxscript"]
 OPENVINO = ["openvino"]
 BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
-TRAIN = [*BAGS, "tensorboard"]
+TRAIN = [*BAGS, "tensorboard", "h5py"]
 TEST = ["pytest<9", "pytest-timeout"]
 
 
@@ -49,6 +49,7 @@ setup(
         (f"share/{NAME}", ["package.xml"]),
         share("launch", "*.launch.py"),
         share("config", "*.yaml", "*.rviz"),
+        share("config/training", "*.yaml"),
     ],
     zip_safe=False,
     python_requires=">=3.10",
