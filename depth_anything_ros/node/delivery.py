@@ -37,7 +37,7 @@ def prefer_shared_memory() -> str | None:
         return (
             f"/dev/shm has only {free / 1e6:.0f} MB free, so big messages go over the network "
             "stack and may get lost; give the container more (docker run --shm-size=1g), or "
-            "delete /dev/shm/fastrtps_* left by nodes that were killed"
+            "delete /dev/shm/fastrtps_* (fastdds_*) left by nodes that were killed"
         )
     for variable in _VARIABLES:
         os.environ[variable] = str(PROFILE)

@@ -16,7 +16,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.task import Future
@@ -36,6 +35,7 @@ from depth_anything_ros.node.model_loader import ModelLoader, Networks, load_and
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
 from depth_anything_ros.node.scale_services import ScaleServices
 from depth_anything_ros.node.snapshot import write_snapshot
+from depth_anything_ros.node.spinning import spin_until_stopped
 from depth_anything_ros.node.surroundings import Surroundings, affect_surroundings
 from depth_anything_ros.node.transforms import Transforms
 from depth_anything_ros.node.worker import Worker
@@ -146,8 +146,8 @@ class DepthNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
-        """Stop the worker before the context goes away."""
-        self._stop()
+        """Stop the worker before the context goes away, within 5 s whatever it is stuck in."""
+        self._stop(patience=5.0)
 
     def _start(self) -> None:
         self.destroy_timer(self._autostart)
@@ -158,9 +158,9 @@ class DepthNode(LifecycleNode):
         scaler = self._make_scaler(name, self._settings)
         return CameraChannel(self, name, scaler, self._transforms, self._settings)
 
-    def _stop(self) -> None:
+    def _stop(self, patience: float | None = None) -> None:
         if self._worker is not None:
-            self._worker.stop()
+            self._worker.stop(patience)
             self._worker = None
         for channel in self._channels:
             channel.stop()
@@ -456,9 +456,7 @@ def main(arguments: list[str] | None = None) -> int:
     if hindrance:
         node.get_logger().warning(hindrance)
     try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        spin_until_stopped(node)
     finally:
         node.close()
         node.destroy_node()

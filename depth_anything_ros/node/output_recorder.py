@@ -14,7 +14,6 @@ import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
@@ -24,6 +23,7 @@ from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import side_by_side
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import depth_of, image_to_rgb, nanoseconds
+from depth_anything_ros.node.spinning import spin_until_stopped
 
 _IMAGES_KEPT = 30
 
@@ -161,9 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     rclpy.init(args=arguments)
     recorder = OutputRecorder()
     try:
-        rclpy.spin(recorder)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        spin_until_stopped(recorder)
     finally:
         recorder.write()
         recorder.destroy_node()

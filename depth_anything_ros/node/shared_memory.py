@@ -1,9 +1,9 @@
 """Fast DDS's files in shared memory: whose they are, how large, and which ones nobody owns.
 
-Facts read off Fast DDS 2.14 and checked against it: a participant's data segment is the file
-`fastrtps_<16 hex digits>`; beside it its owner keeps `..._el` open and locked (flock) as long as it
-lives. Bytes 4 and 5 of an endpoint's GUID are the lower half of the process id, bytes 2 and 3 name
-the host.
+Facts read off Fast DDS 2.14 and 3 and checked against them: a participant's data segment is the
+file `fastrtps_<16 hex digits>` (from 3 on `fastdds_...`); beside it its owner keeps `..._el` open and
+locked (flock) as long as it lives. Bytes 4 and 5 of an endpoint's GUID are the lower half of the
+process id, bytes 2 and 3 name the host.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 FOLDER = Path("/dev/shm")
 
-_LOCK = re.compile(r"fastrtps_[0-9a-f]{16}_el")
+_LOCK = re.compile(r"fast(rtps|dds)_[0-9a-f]{16}_el")
 _HOST, _PROCESS = slice(2, 4), slice(4, 6)
 
 
@@ -28,7 +28,7 @@ def leaked_segments(folder: Path = FOLDER) -> list[Path]:
     Returns:
         Their paths; those of other users cannot be told and are left out.
     """
-    locks = (path for path in folder.glob("fastrtps_*_el") if _LOCK.fullmatch(path.name))
+    locks = (path for path in folder.glob("fast*_el") if _LOCK.fullmatch(path.name))
     segments = (_segment(lock) for lock in locks if _is_free(lock))
     return sorted(segment for segment in segments if segment.exists())
 

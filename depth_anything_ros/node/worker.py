@@ -29,12 +29,16 @@ class Worker:
             self._woken = True
             self._condition.notify()
 
-    def stop(self) -> None:
-        """Let the step in progress finish, then end the thread."""
+    def stop(self, patience: float | None = None) -> None:
+        """Let the step in progress finish, then end the thread.
+
+        Args:
+            patience: Seconds to wait for it; None waits as long as it takes.
+        """
         with self._condition:
             self._stopped = True
             self._condition.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     def _run(self) -> None:
         again: float | None = None

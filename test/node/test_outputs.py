@@ -171,7 +171,7 @@ def test_clouds_are_what_the_message_definition_says(
     np.testing.assert_array_equal(packed >> 8 & 0xFF, rgb[::8, ::8, 1].ravel())
 
 
-@pytest.mark.launch
+@pytest.mark.ros_install
 def test_clouds_are_read_by_the_ros_reader(start: Start, consumer: Consumer, model: Path) -> None:
     reader = pytest.importorskip("sensor_msgs_py.point_cloud2", reason="sensor_msgs_py is not here")
     start("depth_node", model=model, edge_angle_deg=0.0)
