@@ -2,8 +2,8 @@
 
 Facts read off Fast DDS 2.14 and 3 and checked against them: a participant's data segment is the
 file `fastrtps_<16 hex digits>` (from 3 on `fastdds_...`); beside it its owner keeps `..._el` open
-and locked (flock) as long as it lives. Bytes 4 and 5 of an endpoint's GUID are the lower half of the
-process id, bytes 2 and 3 name the host.
+and locked (flock) as long as it lives. Bytes 4 and 5 of an endpoint's GUID are the lower half of
+the process id, bytes 2 and 3 name the host.
 """
 
 from __future__ import annotations
