@@ -23,11 +23,11 @@ MIN_POINTS = 8
 
 _STREAM = 2  # apart from other users of the same seed
 # Own choices for cost: how many points are looked at, and on how coarse a grid.
-_MAX_POINTS = 8_000
+_MAX_POINTS = 6_000
 _FIELD_POINTS = 1_000
 _MAX_WIDTH = 320
-_LATTICE_NODES = 1_200
-_LAYERS = np.linspace(0, 1, 8, dtype=np.float32)
+_LATTICE_NODES = 700
+_LAYERS = np.linspace(0, 1, 6, dtype=np.float32)
 _WINDOW = 3
 # Own choices for accuracy.
 _MAX_LOG = 2.0  # a point off by more than e^2 says nothing about the network
