@@ -8,14 +8,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
+from depth_anything_ros.arrays import FloatArray as FloatArray
+from depth_anything_ros.arrays import FloatImage as FloatImage
+from depth_anything_ros.arrays import RgbImage as RgbImage
 from depth_anything_ros.geometry.camera import Camera
-
-FloatImage = npt.NDArray[np.float32]
-RgbImage = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
 
 
 class PredictionKind(enum.Enum):

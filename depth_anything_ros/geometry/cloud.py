@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from depth_anything_ros.arrays import FloatImage, RgbImage
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera, ray_table
 
 XYZ = ("x", "y", "z")

@@ -1,0 +1,15 @@
+"""The kinds of array that flow through everything."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+"""HxW float32: depth, disparity, confidence."""
+
+RgbImage = npt.NDArray[np.uint8]
+"""HxWx3 uint8, RGB order."""
+
+FloatArray = npt.NDArray[np.float64]
+"""Coordinates, transforms and other exact numbers."""
