@@ -62,6 +62,9 @@ class DepthAnythingConfig:
         swiglu: Whether the encoder uses SwiGLU (vitg).
         grid: Side of the position table in patches.
         head_features: Channels of the head's last hidden convolution.
+        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
+            the patch grid; None for the patch projection of DINOv2.
+        stem_units: Residual units of the stem at each grid.
     """
 
     width: int
@@ -74,6 +77,8 @@ class DepthAnythingConfig:
     swiglu: bool = False
     grid: int = 37
     head_features: int = 32
+    stem: tuple[int, int, int] | None = None
+    stem_units: int = 2
 
     @classmethod
     def official(
@@ -117,7 +122,7 @@ class DepthAnythingConfig:
     def encoder(self) -> str:
         """Name of the official encoder of this size, else "custom"."""
         for name, (width, depth, _, _) in ENCODERS.items():
-            if (width, depth) == (self.width, self.depth):
+            if (width, depth, None) == (self.width, self.depth, self.stem):
                 return name
         return "custom"
 
@@ -147,11 +152,18 @@ class DepthAnything(nn.Module):
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
         self.config = config
+        width, stem = config.width, config.stem
         self.pretrained = VisionTransformer(
-            config.width, config.depth, config.heads, config.grid, config.swiglu
+            width,
+            config.depth,
+            config.heads,
+            config.grid,
+            config.swiglu,
+            (stem, config.stem_units) if stem else None,
         )
+        widths = (stem[1], stem[2], width, width) if stem else (width,) * 4
         self.depth_head = DptHead(
-            config.width, config.features, config.out_channels, config.head_features
+            widths, config.features, config.out_channels, config.head_features, stem is not None
         )
 
     def forward(self, image: Tensor) -> Tensor:

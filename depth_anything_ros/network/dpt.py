@@ -52,26 +52,32 @@ class DptHead(nn.Module):
     """Four levels of encoder tokens to one map at the input's size.
 
     Args:
-        width: Channels of a token.
+        widths: Channels of the four levels as the encoder gives them.
         features: Channels of the fusion stages.
         out_channels: Channels of the four reassembled levels, finest first.
         head_features: Channels of the last hidden convolution.
+        fine_levels: Whether the first two levels come as maps at four times and twice the patch
+            grid (from a convolutional stem) instead of tokens.
     """
 
     def __init__(
         self,
-        width: int,
+        widths: Sequence[int],
         features: int,
         out_channels: Sequence[int],
         head_features: int = 32,
+        fine_levels: bool = False,
     ) -> None:
         super().__init__()
-        self.projects = nn.ModuleList(nn.Conv2d(width, channels, 1) for channels in out_channels)
+        self.projects = nn.ModuleList(
+            nn.Conv2d(width, channels, 1)
+            for width, channels in zip(widths, out_channels, strict=True)
+        )
         first, second, _, fourth = out_channels
         self.resize_layers = nn.ModuleList(
             [
-                nn.ConvTranspose2d(first, first, 4, stride=4),
-                nn.ConvTranspose2d(second, second, 2, stride=2),
+                nn.Identity() if fine_levels else nn.ConvTranspose2d(first, first, 4, stride=4),
+                nn.Identity() if fine_levels else nn.ConvTranspose2d(second, second, 2, stride=2),
                 nn.Identity(),
                 nn.Conv2d(fourth, fourth, 3, stride=2, padding=1),
             ]
@@ -93,7 +99,7 @@ class DptHead(nn.Module):
         """Decode four levels of patch tokens.
 
         Args:
-            tokens: Four times N x (rows*cols) x C.
+            tokens: Four times N x (rows*cols) x C; the first two may be maps, N x C x h x w.
             rows: Patches along the height.
             cols: Patches along the width.
 
@@ -104,8 +110,9 @@ class DptHead(nn.Module):
         for level, (x, project, resize) in enumerate(
             zip(tokens, self.projects, self.resize_layers, strict=True), 1
         ):
-            # Tokens are channels-last already: this is a view, not a copy.
-            x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
+            if x.dim() == 3:
+                # Tokens are channels-last already: this is a view, not a copy.
+                x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
             levels.append(self.scratch[f"layer{level}_rn"](resize(project(x))))
         x = levels[3]
         for level in (4, 3, 2):

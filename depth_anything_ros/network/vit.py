@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from depth_anything_ros.network.stem import ConvStem
+
 PATCH = 14
 """Side of a patch in pixels (DINOv2)."""
 
@@ -196,13 +198,21 @@ class VisionTransformer(nn.Module):
         heads: Attention heads per block.
         grid: Side of the learned position table in patches.
         swiglu: Whether the blocks use SwiGLU instead of an MLP.
+        stem: Channels and units of a convolutional stem; None for DINOv2's patch projection.
     """
 
     def __init__(
-        self, width: int, depth: int, heads: int, grid: int = 37, swiglu: bool = False
+        self,
+        width: int,
+        depth: int,
+        heads: int,
+        grid: int = 37,
+        swiglu: bool = False,
+        stem: tuple[Sequence[int], int] | None = None,
     ) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(width)
+        self.patch_embed: PatchEmbed | ConvStem
+        self.patch_embed = PatchEmbed(width) if stem is None else ConvStem(stem[0], width, stem[1])
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
         self.mask_token = nn.Parameter(torch.zeros(1, width))  # unused, but in official files
@@ -250,14 +260,19 @@ class VisionTransformer(nn.Module):
             taps: Indices of the blocks whose output is wanted, ascending.
 
         Returns:
-            Per tap the patch tokens after the final norm, N x (H/14 * W/14) x C.
+            Per tap the patch tokens after the final norm, N x (H/14 * W/14) x C; with a stem its
+            two maps, N x C' x h x w, in place of the first two taps.
         """
         rows, cols = image.shape[-2] // PATCH, image.shape[-1] // PATCH
-        x = self.patch_embed(image)
+        maps: list[Tensor] = []
+        if isinstance(self.patch_embed, ConvStem):
+            *maps, x = self.patch_embed(image, rows, cols)
+        else:
+            x = self.patch_embed(image)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
         x = x + self._positions(rows, cols)
         tapped = []
         for block in self.blocks[: taps[-1] + 1]:
             x = block(x)
             tapped.append(x)
-        return [self.norm(tapped[tap])[:, 1:] for tap in taps]
+        return maps + [self.norm(tapped[tap])[:, 1:] for tap in taps[len(maps) :]]

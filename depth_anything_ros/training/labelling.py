@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -13,11 +13,14 @@ import numpy.typing as npt
 import torch
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.training.processes import Processes
-from depth_anything_ros.training.pseudo_labels import LabelReport, write_labels
+from depth_anything_ros.training.pseudo_labels import Labeller, LabelReport, write_labels
 from depth_anything_ros.training.recipe import LabelRecipe
 from depth_anything_ros.training.samples import fit_size, to_network
 from depth_anything_ros.training.sources import ImageFolder
+
+_NEAREST = 0.01  # metres; a metric expert's disparity has an end
 
 
 def label_pictures(
@@ -39,36 +42,18 @@ def label_pictures(
 
     Raises:
         InputError: There are no pictures, or the output holds labels of others.
-        CheckpointError: The teacher cannot be loaded.
+        CheckpointError: The teacher or another expert cannot be loaded.
         SettingError: The recipe names no teacher, or a metric one.
     """
     if not recipe.network.checkpoint or recipe.network.max_depth:
         raise SettingError("pseudo-labels need a relative teacher: set network.checkpoint alone")
     peers = processes or Processes(recipe.device)
-    network = recipe.network.build().to(peers.device).eval()
-    bf16 = recipe.precision == "bf16"
+    experts = [_teacher(recipe, peers.device)]
+    experts += [_expert(Path(path).expanduser(), recipe.device) for path in recipe.experts]
 
-    @torch.no_grad()
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
-        by_size: dict[tuple[int, int], list[int]] = {}
-        for number, image in enumerate(images):
-            size = fit_size(image.shape[0], image.shape[1], recipe.input_size)
-            by_size.setdefault(size, []).append(number)
-        answers: dict[int, npt.NDArray[np.float32]] = {}
-        for (height, width), numbers in by_size.items():
-            small = [
-                to_network(
-                    cv2.resize(images[n], (width, height), interpolation=cv2.INTER_CUBIC).astype(
-                        np.uint8
-                    )
-                )
-                for n in numbers
-            ]
-            batch = torch.from_numpy(np.stack(small)).to(peers.device)
-            with torch.autocast(peers.device.type, torch.bfloat16) if bf16 else nullcontext():
-                disparity = network(batch).float().cpu().numpy()
-            answers |= dict(zip(numbers, disparity, strict=True))
-        return [answers[number] for number in range(len(images))]
+        opinions = [expert(images) for expert in experts]
+        return [_agreed(of_image) for of_image in zip(*opinions, strict=True)]
 
     pictures, output = Path(recipe.images), Path(recipe.output)
     report = write_labels(
@@ -86,3 +71,61 @@ def label_pictures(
         csv.writer(stream).writerows([("image", "reason"), *report.skipped])
     peers.wait()
     return report
+
+
+def _teacher(recipe: LabelRecipe, device: torch.device) -> Labeller:
+    network = recipe.network.build().to(device).eval()
+    bf16 = recipe.precision == "bf16"
+
+    @torch.no_grad()
+    def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for number, image in enumerate(images):
+            size = fit_size(image.shape[0], image.shape[1], recipe.input_size)
+            by_size.setdefault(size, []).append(number)
+        answers: dict[int, npt.NDArray[np.float32]] = {}
+        for (height, width), numbers in by_size.items():
+            small = [
+                cv2.resize(images[n], (width, height), interpolation=cv2.INTER_CUBIC)
+                for n in numbers
+            ]
+            inputs = np.stack([to_network(np.asarray(image, np.uint8)) for image in small])
+            batch = torch.from_numpy(inputs).to(device)
+            with torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext():
+                disparity = network(batch).float()
+                # A picture seen in a mirror has the same depth: the mean of both is steadier.
+                mirrored = network(batch.flip(-1)).float().flip(-1)
+            answers |= dict(zip(numbers, ((disparity + mirrored) / 2).cpu().numpy(), strict=True))
+        return [answers[number] for number in range(len(images))]
+
+    return label
+
+
+def _expert(path: Path, device: str) -> Labeller:
+    """Another network, from an ONNX file with its description."""
+    from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+
+    estimator = OnnxEstimator(path, device=device)
+
+    def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
+        predictions = estimator.estimate(images)
+        if estimator.kind is PredictionKind.RELATIVE_DISPARITY:
+            return [prediction.values for prediction in predictions]
+        return [
+            1 / np.maximum(prediction.values, np.float32(_NEAREST)) for prediction in predictions
+        ]
+
+    return label
+
+
+def _agreed(opinions: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """The mean of the experts' disparities, each brought to median 0 and mean deviation 1."""
+    if len(opinions) == 1:
+        return opinions[0]
+    height, width = opinions[0].shape
+    total = np.zeros((height, width), np.float32)
+    for opinion in opinions:
+        same = np.asarray(cv2.resize(opinion, (width, height), interpolation=cv2.INTER_LINEAR))
+        centred = same - np.median(same)
+        total += centred / max(float(np.abs(centred).mean()), 1e-6)
+    return total / np.float32(len(opinions))

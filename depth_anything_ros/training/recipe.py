@@ -53,6 +53,9 @@ class NetworkRecipe:
     features: int = 48
     out_channels: tuple[int, ...] = (32, 48, 96, 192)
     grid: int = 37
+    head_features: int = 32
+    stem: tuple[int, ...] = ()
+    stem_units: int = 2
     max_depth: float = 0.0
 
     def build(self) -> DepthAnything:
@@ -99,6 +102,9 @@ class NetworkRecipe:
                 taps=default_taps(self.depth),
                 max_depth=max_depth,
                 grid=self.grid,
+                head_features=self.head_features,
+                stem=self._stem(),
+                stem_units=self.stem_units,
             )
         network = DepthAnything(config)
         if self.encoder_checkpoint:
@@ -106,6 +112,14 @@ class NetworkRecipe:
         # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
         _set_bias(_last_layer(network), 0.0 if max_depth else 1.0)
         return network
+
+    def _stem(self) -> tuple[int, int, int] | None:
+        if not self.stem:
+            return None
+        if len(self.stem) != 3 or any(width < 8 or width % 8 for width in self.stem):
+            raise SettingError(f"stem is {list(self.stem)}; it must be three multiples of 8")
+        half, fine, middle = self.stem
+        return half, fine, middle
 
 
 def _load_encoder(network: DepthAnything, path: Path) -> None:
@@ -144,6 +158,8 @@ class SourceRecipe:
         worlds: Kinds of synthetic worlds; all when empty.
         seed: Seed of synthetic worlds; the recipe's when negative.
         device: Where synthetic rays are traced.
+        pictures: How many synthetic pictures there are; 0 for no end.
+        store: Folder where a number of synthetic pictures is kept for later epochs.
         image_topic: Topic of a recording's pictures; the only one when empty.
         cloud_topic: Topic of a recording's clouds; the only one when empty.
         start: First picture to use, as a share of a finite source.
@@ -159,6 +175,8 @@ class SourceRecipe:
     worlds: tuple[str, ...] = ()
     seed: int = -1
     device: str = "cpu"
+    pictures: int = 0
+    store: str = ""
     image_topic: str = ""
     cloud_topic: str = ""
     start: float = 0.0
@@ -183,7 +201,12 @@ class SourceRecipe:
         path = Path(self.path).expanduser()
         source: Source
         if self.kind == "synthetic":
-            return sources.SyntheticSource(
+            if bool(self.store) != (self.pictures > 0):
+                raise SettingError(
+                    f"store is '{self.store}' and pictures {self.pictures}; a synthetic source "
+                    "needs both or neither"
+                )
+            endless = sources.SyntheticSource(
                 self.width,
                 self.height,
                 seed if self.seed < 0 else self.seed,
@@ -191,6 +214,9 @@ class SourceRecipe:
                 self.worlds,
                 self.device,
             )
+            if not self.store:
+                return endless
+            return sources.StoredSynthetic(endless, self.pictures, Path(self.store).expanduser())
         if not self.path:
             raise SettingError(f"a source of kind '{self.kind}' needs a path")
         match self.kind:
@@ -314,6 +340,8 @@ class LabelRecipe:
         images: Folder of pictures, searched through.
         output: Folder for the shards.
         network: The teacher; `checkpoint` is needed.
+        experts: ONNX files (with their description) of specialists; the label is then the mean of
+            all disparities, each brought to the same median and deviation.
         input_size: Shorter side of the network's input in pixels.
         shard_size: Pictures per shard.
         batch: Pictures of one size that go through the network together.
@@ -324,6 +352,7 @@ class LabelRecipe:
     images: str
     output: str
     network: NetworkRecipe
+    experts: tuple[str, ...] = ()
     input_size: int = 518
     shard_size: int = 256
     batch: int = 8

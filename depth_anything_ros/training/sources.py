@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +67,56 @@ class SyntheticSource:
             ]
             self._block = block, samples
         return self._block[1][place]
+
+
+class StoredSynthetic:
+    """A number of procedural scenes, kept on disk once they are made.
+
+    Making a picture costs a CPU about as much as learning from it; a run of several epochs makes
+    each once. Files hold JPEG and depth as float16, so a stored picture is a little rougher than a
+    fresh one, in the first epoch as in all others.
+
+    Args:
+        source: Where they come from.
+        pictures: How many there are.
+        folder: Where they are kept.
+    """
+
+    def __init__(self, source: SyntheticSource, pictures: int, folder: Path) -> None:
+        self._source, self._pictures, self._folder = source, pictures, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return self._pictures
+
+    def sample(self, number: int) -> Sample:
+        """Get one picture; its whole block is made and kept when it is not there."""
+        path = self._path(number)
+        if not path.exists():
+            first = number - number % _SYNTHETIC_BLOCK
+            for neighbour in range(first, min(first + _SYNTHETIC_BLOCK, self._pictures)):
+                self._keep(self._path(neighbour), self._source.sample(neighbour))
+        try:
+            with np.load(path) as file:
+                bgr = np.asarray(cv2.imdecode(file["jpeg"], cv2.IMREAD_COLOR))
+                depth = file["depth"].astype(np.float32)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path} is no stored picture: {error}; delete it") from error
+        return Sample(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), depth)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number // 1000:04d}" / f"{number:07d}.npz"
+
+    def _keep(self, path: Path, sample: Sample) -> None:
+        assert sample.depth is not None
+        path.parent.mkdir(exist_ok=True)
+        bgr = cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2BGR)
+        jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+        part = path.with_suffix(f".{os.getpid()}.part")  # several workers may make the same block
+        with open(part, "wb") as stream:
+            np.savez(stream, jpeg=jpeg, depth=sample.depth.astype(np.float16))
+        part.replace(path)
 
 
 class ImageFolder:

@@ -24,6 +24,7 @@ from depth_anything_ros.training.sources import (
     ImageFolder,
     Mixture,
     Part,
+    StoredSynthetic,
     SyntheticSource,
     VirtualKitti2,
 )
@@ -170,6 +171,26 @@ def test_synthetic_source_is_the_generator(tmp_path: Path) -> None:
 
 
 # --- preparation -----------------------------------------------------------------------------
+
+
+def test_stored_pictures_are_made_once_and_nearly_the_fresh_ones(tmp_path: Path) -> None:
+    fresh = SyntheticSource(64, 48, seed=3)
+    stored = StoredSynthetic(SyntheticSource(64, 48, seed=3), 10, tmp_path)
+    assert len(stored) == 10
+    expected, sample = fresh.sample(9), stored.sample(9)
+    assert len(list(tmp_path.rglob("*.npz"))) == 2  # the block of 8 stops at the last picture
+    assert expected.depth is not None and sample.depth is not None
+    known = np.isfinite(expected.depth)
+    np.testing.assert_allclose(sample.depth[known], expected.depth[known], rtol=1e-3)
+    assert np.array_equal(np.isinf(sample.depth), np.isinf(expected.depth))
+    assert np.abs(sample.rgb.astype(int) - expected.rgb).mean() < 6
+    stamp = next(tmp_path.rglob("0000009.npz")).stat().st_mtime_ns
+    again = StoredSynthetic(SyntheticSource(64, 48, seed=4), 10, tmp_path).sample(9)
+    assert np.array_equal(again.rgb, sample.rgb)
+    assert next(tmp_path.rglob("0000009.npz")).stat().st_mtime_ns == stamp
+    next(tmp_path.rglob("0000009.npz")).write_bytes(b"cut short")
+    with pytest.raises(InputError, match="no stored picture"):
+        stored.sample(9)
 
 
 def test_relative_labels_are_inverse_depth_and_the_sky_is_zero() -> None:
