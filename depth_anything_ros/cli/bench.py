@@ -1,7 +1,8 @@
-"""`depth_anything bench`: what the network, the scaling and the cloud cost on this machine."""
+"""`depth_anything bench`: what the network, the node and its parts cost on this machine."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from depth_anything_ros.cli.terminal import STDERR, STDOUT, warn
+from depth_anything_ros.errors import DepthAnythingError, require
 
 if TYPE_CHECKING:
     from depth_anything_ros.evaluation.benchmark import Contender as Run
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure speed: contenders take turns, medians count.", no_args_is_help=True)
 
 _SIZES = ("518x518", "480x640")
+_PERCENTILES = ("p50", "p95", "p99", "most")
 
 Rounds = Annotated[int, typer.Option(min=1, help="Counted rounds; two more warm up.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")]
@@ -202,6 +205,111 @@ def cloud(
             table.add_row(*(name, f"{height}x{width}", *_figures(timing), f"{row['speed']:.1f}"))
     STDOUT.print(table)
     _finish(json_file, {"benchmark": "cloud", "rows": rows})
+
+
+@app.command()
+def node(
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Catalogue name or file. [default: a constant after --network-ms]",
+        ),
+    ] = None,
+    network_ms: Annotated[
+        float, typer.Option(min=0, help="Time of the network that answers a constant.")
+    ] = 10.0,
+    size: Annotated[str, typer.Option(metavar="HxW", help="Size of the images.")] = "480x640",
+    rate: Annotated[float, typer.Option(min=0.1, help="Images per second.")] = 30.0,
+    points: Annotated[int, typer.Option(min=0, help="LiDAR points with each image.")] = 0,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            metavar="TOPIC",
+            help="What is subscribed to; may be repeated. [default: depth/image, "
+            "depth/camera_info, points]",
+        ),
+    ] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME:=VALUE",
+            help="Parameter of the depth node; may be repeated.",
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="How long is measured.")] = 30.0,
+    soak: Annotated[
+        float,
+        typer.Option(min=0, help="Measure so many seconds instead; memory must stay flat."),
+    ] = 0.0,
+    json_file: JsonFile = None,
+) -> None:
+    """The depth node between a camera and a consumer, three processes on real DDS.
+
+    Latency is from the stamp of an image to the arrival of its answer. With --soak, exit code 1
+    says that memory has grown by more than 2 %.
+    """
+    height, width = _size(size)
+    require("rclpy", "ros")
+
+    from depth_anything_ros.evaluation.benchmark_node import (
+        MOST_DRIFT_PERCENT,
+        OUTPUTS,
+        NodeLoad,
+        measure_node,
+    )
+
+    given = list(parameters or [])
+    if model is not None:
+        given.append(f"model:={model}")
+    load = NodeLoad(
+        height=height,
+        width=width,
+        rate=rate,
+        points=points,
+        network_ms=network_ms if model is None else None,
+        outputs=tuple(outputs or OUTPUTS),
+        parameters=given,
+    )
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        task = progress.add_task("node", total=1.0)
+        figures = measure_node(
+            load, soak or seconds, lambda share: progress.update(task, completed=share)
+        )
+    latency = _table("answer", "received", "p50 ms", "p95 ms", "p99 ms", "most ms")
+    for output, row in figures["latency_ms"].items():
+        shown = (f"{row[name]:.1f}" if name in row else "-" for name in _PERCENTILES)
+        latency.add_row(output, str(row["count"]), *shown)
+    STDOUT.print(latency)
+    for line in _words(figures, model):
+        STDOUT.print(line, markup=False)
+    settings = {**dataclasses.asdict(load), "model": model}
+    _finish(json_file, {"benchmark": "node", "load": settings, **figures})
+    if soak and figures["memory_drift_percent"] > MOST_DRIFT_PERCENT:
+        raise DepthAnythingError(
+            f"memory grew by {figures['memory_drift_percent']} % in {soak:g} s; "
+            f"{MOST_DRIFT_PERCENT:g} % is flat"
+        )
+
+
+def _words(figures: dict[str, Any], model: str | None) -> list[str]:
+    """What the node did besides its answers, line by line."""
+    images, memory = figures["images"], figures["memory_mb"]
+    why = ", ".join(f"{count} {reason}" for reason, count in images["why_dropped"].items())
+    network = f"network {figures['network_ms']:.1f} ms" + ("" if model else " (a constant)")
+    return [
+        f"images: {images['sent']} sent, {images['in']} came in, {images['answered']} answered, "
+        f"{images['dropped']} dropped" + (f" ({why})" if why else ""),
+        f"{network}; oldest answer {figures['oldest_in_network_times']} network times old",
+        f"CPU {figures['cpu_percent']} % of a core; memory {memory['start']:.0f} MB, after "
+        f"{figures['seconds']:.0f} s {memory['end']:.0f} MB "
+        f"({figures['memory_drift_percent']:+.1f} %)",
+        f"ready {figures['ready_s']:.1f} s after its start",
+    ]
 
 
 def _compare(ready: list[Any], shape: tuple[int, int], rounds: int) -> list[dict[str, Any]]:

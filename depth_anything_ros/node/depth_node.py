@@ -7,6 +7,7 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,9 @@ from depth_anything_ros.pipeline import Opinions, process_batch
 _MATCH_PERIOD = 0.25
 _SNAPSHOT_PATIENCE = 10.0
 
+Load = Callable[[ModelSettings, Sequence[str]], Networks]
+"""Makes a model and its experts ready, as `load_and_warm` does."""
+
 
 class DepthNode(LifecycleNode):
     """The lifecycle shell around the pipeline.
@@ -52,10 +56,11 @@ class DepthNode(LifecycleNode):
     executor's thread only stores what arrives; one worker thread decodes, infers, publishes.
     """
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, load: Load = load_and_warm, **arguments: Any) -> None:
         """Declare the parameters.
 
         Args:
+            load: Makes the networks that configure starts with.
             arguments: Passed on to rclpy's LifecycleNode (context, parameter_overrides, ...).
 
         Raises:
@@ -64,6 +69,7 @@ class DepthNode(LifecycleNode):
         """
         super().__init__("depth_anything", **arguments)
         self._settings = NodeParameters.declare(self)
+        self._load = load
         log_through(self.get_logger())
         self._model: LoadedModel | None = None
         self._experts: tuple[DepthEstimator, ...] = ()
@@ -103,7 +109,7 @@ class DepthNode(LifecycleNode):
         """Load and warm the model, make the publishers; or say why not and stay unconfigured."""
         try:
             started = time.perf_counter()
-            networks = load_and_warm(_model_settings(self._settings), self._settings.experts)
+            networks = self._load(_model_settings(self._settings), self._settings.experts)
             self._model, self._experts = networks.model, networks.experts
             self._channels = [self._make_channel(name) for name in self._cameras]
         except DepthAnythingError as error:
@@ -436,11 +442,12 @@ def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
     """Run the node until it is told to stop.
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.
+        load: Makes the networks that configure starts with.
 
     Returns:
         0 after a normal stop, 1 when a start parameter is impossible.
@@ -448,7 +455,7 @@ def main(arguments: list[str] | None = None) -> int:
     hindrance = prefer_shared_memory()
     rclpy.init(args=arguments)
     try:
-        node = DepthNode()
+        node = DepthNode(load)
     except (SettingError, ParameterException) as error:
         print(f"depth_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()

@@ -1,0 +1,327 @@
+"""The depth node between a camera and a consumer, each a process of its own on real DDS."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from depth_anything_ros.errors import DepthAnythingError
+
+WARM_UP_S = 3.0
+"""Seconds after the first answer that do not count: buffers fill, memory settles."""
+
+OUTPUTS = ("depth/image", "depth/camera_info", "points")
+"""What the consumer subscribes to."""
+
+MOST_DRIFT_PERCENT = 2.0
+"""Growth of memory over a soak that is still flat."""
+
+_FIRST_ANSWER_TIMEOUT = 120.0
+_START_TIMEOUT = 30.0
+_STOP_TIMEOUT = 20.0
+_LAST_COUNT = 1.5  # the node says once a second what it has counted
+_SAMPLES_AT_ENDS = 0.1  # share of the samples of memory that make its start and its end
+_WORDS_KEPT = 2000
+
+
+@dataclass(frozen=True)
+class NodeLoad:
+    """What the node is given to do.
+
+    Attributes:
+        height: Rows of the images.
+        width: Columns of the images.
+        rate: Images per second.
+        points: LiDAR points with each image; 0 for no LiDAR.
+        network_ms: Milliseconds of a network that does nothing; None takes a real one.
+        outputs: What the consumer subscribes to.
+        parameters: Parameters of the depth node, as `name:=value`.
+    """
+
+    height: int = 480
+    width: int = 640
+    rate: float = 30.0
+    points: int = 0
+    network_ms: float | None = None
+    outputs: Sequence[str] = OUTPUTS
+    parameters: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process uses at one moment.
+
+    Attributes:
+        at: Seconds of a steady clock.
+        cpu_seconds: Of all its threads, since it started.
+        memory_mb: Resident, shared memory included, in MB (10^6 bytes).
+    """
+
+    at: float
+    cpu_seconds: float
+    memory_mb: float
+
+    @classmethod
+    def of(cls, process: int) -> Usage:
+        """Ask Linux.
+
+        Args:
+            process: Its number.
+
+        Raises:
+            DepthAnythingError: There is no /proc, or no such process.
+        """
+        folder = Path("/proc") / str(process)
+        try:
+            # Behind the name, which may hold spaces: utime and stime are fields 14 and 15.
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            pages = int((folder / "statm").read_text().split()[1])
+        except OSError as error:
+            raise DepthAnythingError(
+                f"what process {process} uses cannot be read from /proc: {error.strerror}; "
+                "bench node needs Linux"
+            ) from error
+        ticks = int(fields[11]) + int(fields[12])
+        return cls(
+            time.monotonic(),
+            ticks / os.sysconf("SC_CLK_TCK"),
+            pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        )
+
+
+def measure_node(
+    load: NodeLoad, seconds: float, progress: Callable[[float], None] = lambda share: None
+) -> dict[str, Any]:
+    """Run camera, node and consumer, and sum up what happened.
+
+    Args:
+        load: What the node is given to do.
+        seconds: How long is measured, after the warm-up.
+        progress: Told now and then which share of the time is over.
+
+    Returns:
+        Figures by name, ready for JSON: see `summed_up`, and `ready_s`, the seconds from the start
+        of the node's process until it listened to the camera.
+
+    Raises:
+        DepthAnythingError: One of the processes ends early or no answer comes; the text has its
+            last words.
+    """
+    camera_arguments = [
+        *("--width", str(load.width), "--height", str(load.height)),
+        *("--rate", str(load.rate), "--points", str(load.points)),
+    ]
+    constant = [] if load.network_ms is None else ["--network-ms", str(load.network_ms)]
+    parameters = [part for each in load.parameters for part in ("-p", each)]
+    node_arguments = [*constant, "--ros-args", *parameters]
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(_running("benchmark_listener", load.outputs))
+        camera = stack.enter_context(_running("benchmark_camera", camera_arguments))
+        for each in (listener, camera):
+            each.wait_for_line(_START_TIMEOUT)
+        started = time.time()
+        node = stack.enter_context(_running("benchmark_depth_node", node_arguments))
+        for _ in load.outputs:
+            listener.wait_for_line(_FIRST_ANSWER_TIMEOUT, node)
+        time.sleep(WARM_UP_S)
+        first = time.time_ns()
+        usage = _watch(node, seconds, progress)
+        last = time.time_ns()
+        sent = camera.stop()
+        time.sleep(_LAST_COUNT)
+        network_ms = node.stop()["network_ms"]
+        heard = listener.stop()
+    return {
+        "ready_s": round(sent["listened"] - started, 2),
+        **summed_up(sent["sent"], heard, network_ms, usage, (first, last)),
+    }
+
+
+def summed_up(
+    sent: Sequence[int],
+    heard: dict[str, Any],
+    network_ms: Sequence[float],
+    usage: Sequence[Usage],
+    window: tuple[int, int],
+) -> dict[str, Any]:
+    """What happened, in figures.
+
+    Args:
+        sent: Stamps of all images in nanoseconds.
+        heard: What the consumer received (by output, stamp and arrival in nanoseconds) and what
+            the node had counted in the end.
+        network_ms: Milliseconds of every call of the network.
+        usage: Of the node's process, in order.
+        window: First and last stamp that counts, in nanoseconds.
+
+    Returns:
+        Figures by name. `images` counts over the whole run; `latency_ms` (stamp to received) by
+        output and everything else over the window.
+    """
+    counted = heard["counted"]
+    latencies = {
+        output: [(arrival - stamp) * 1e-6 for stamp, arrival in times if _within(stamp, window)]
+        for output, times in heard["received"].items()
+    }
+    oldest = max((max(each) for each in latencies.values() if each), default=float("nan"))
+    network = statistics.median(network_ms)
+    seconds = usage[-1].at - usage[0].at
+    ends = max(1, round(len(usage) * _SAMPLES_AT_ENDS))
+    memory = [sample.memory_mb for sample in usage]
+    start, end = statistics.median(memory[:ends]), statistics.median(memory[-ends:])
+    return {
+        "seconds": round(seconds, 1),
+        "images": {
+            "sent": len(sent),
+            "in": int(counted.get("frames_in", 0)),
+            "answered": int(counted.get("frames_out", 0)),
+            "dropped": int(counted.get("frames_dropped", 0)),
+            "why_dropped": {
+                name[len("dropped (") : -1]: int(value)
+                for name, value in counted.items()
+                if name.startswith("dropped (")
+            },
+            "received": {output: len(times) for output, times in heard["received"].items()},
+        },
+        "latency_ms": {output: _percentiles(each) for output, each in latencies.items()},
+        "network_ms": round(network, 2),
+        "oldest_in_network_times": round(oldest / network, 2) if network else None,
+        "cpu_percent": round(100 * (usage[-1].cpu_seconds - usage[0].cpu_seconds) / seconds, 1),
+        "memory_mb": {
+            "start": round(start, 1),
+            "end": round(end, 1),
+            "most": round(max(memory), 1),
+        },
+        "memory_drift_percent": round(100 * (end / start - 1), 2),
+    }
+
+
+def _within(stamp: int, window: tuple[int, int]) -> bool:
+    return window[0] <= stamp <= window[1]
+
+
+def _percentiles(latencies: Sequence[float]) -> dict[str, float | int]:
+    if not latencies:
+        return {"count": 0}
+    names = {"p50": 50, "p95": 95, "p99": 99, "most": 100}
+    values = {name: round(float(np.percentile(latencies, at)), 2) for name, at in names.items()}
+    return {"count": len(latencies), **values}
+
+
+def _watch(node: _Process, seconds: float, progress: Callable[[float], None]) -> list[Usage]:
+    """What the node uses, once a second until the time is over."""
+    samples = [Usage.of(node.number)]
+    until = samples[0].at + seconds
+    while (rest := until - time.monotonic()) > 0:
+        time.sleep(min(rest, 1.0))
+        samples.append(Usage.of(node.number))
+        progress(min(1 - (until - time.monotonic()) / seconds, 1.0))
+    return samples
+
+
+class _Process:
+    """A module of the node's folder, run by itself; what it prints comes line by line."""
+
+    def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
+        self.module = module
+        self._errors = errors
+        environment = {
+            **os.environ,
+            # Neither in the way of the robot's own nodes nor in that of another benchmark.
+            "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        }
+        with errors.open("wb") as sink:
+            # A session of its own: Ctrl-C reaches this process only, which stops them in order.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"depth_anything_ros.node.{module}", *arguments],
+                stdout=subprocess.PIPE,
+                stderr=sink,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            )
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._last = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def number(self) -> int:
+        return self._process.pid
+
+    def wait_for_line(self, timeout: float, other: _Process | None = None) -> None:
+        """Wait until it prints its next line; `other` must not end meanwhile."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            for each in (self, other):
+                if each is not None:
+                    each.check()
+            with contextlib.suppress(queue.Empty):
+                self._lines.get(timeout=0.1)
+                return
+        silent = other or self
+        raise DepthAnythingError(
+            f"{silent.module} did nothing within {timeout:g} s{silent.last_words()}"
+        )
+
+    def check(self) -> None:
+        """Raise when it has ended."""
+        if self._process.poll() is not None:
+            raise DepthAnythingError(f"{self.module} stopped early{self.last_words()}")
+
+    def last_words(self) -> str:
+        words = self._errors.read_text(errors="replace").strip()[-_WORDS_KEPT:]
+        return f":\n{words}" if words else ""
+
+    def stop(self) -> dict[str, Any]:
+        """Interrupt it and read what it says in the end."""
+        self.check()
+        self.end()
+        try:
+            report: dict[str, Any] = json.loads(self._last)
+        except ValueError as error:
+            raise DepthAnythingError(f"{self.module} left no report{self.last_words()}") from error
+        return report
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._last = line
+            self._lines.put(line)
+
+
+@contextlib.contextmanager
+def _running(module: str, arguments: Sequence[str]) -> Iterator[_Process]:
+    """A process that has ended when the block has."""
+    with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
+        process = _Process(module, arguments, Path(scratch) / "errors")
+        try:
+            yield process
+        finally:
+            process.end()
