@@ -1,0 +1,92 @@
+"""The node's benchmark tells what happened; how fast it was, is not tested."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from depth_anything_ros.cli.main import app
+from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.evaluation.benchmark_node import NodeLoad, Usage, measure_node, summed_up
+
+
+def bench(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["bench", *map(str, arguments)], env={"COLUMNS": "100"})
+    assert result.exit_code == 0, result.output + repr(result.exception)
+    return str(result.stdout)
+
+
+def test_bench_node_counts_what_a_slow_network_drops(tmp_path: Path) -> None:
+    file = tmp_path / "node.json"
+    out = bench(
+        *("node", "--network-ms", 150, "--rate", 20, "--size", "120x160", "--points", 500),
+        *("--seconds", 3, "--json", file),
+    )
+    report = json.loads(file.read_text())
+    images = report["images"]
+    assert images["sent"] >= images["in"] > images["answered"] > 10
+    assert images["dropped"] >= 0.4 * images["in"]
+    assert images["why_dropped"]["newer image came"] > 0
+    assert images["in"] - images["answered"] - images["dropped"] in (0, 1), "one is on its way"
+    for output in ("depth/image", "depth/camera_info", "points"):
+        assert images["received"][output] == images["answered"]
+        latency = report["latency_ms"][output]
+        assert 0 < latency["count"] < images["answered"]
+        assert 150 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["most"]
+        assert output in out
+    assert 150 <= report["network_ms"] < 1000
+    assert report["oldest_in_network_times"] >= 1
+    assert 0 < report["cpu_percent"] < 1000
+    assert 50 < report["memory_mb"]["start"] <= report["memory_mb"]["most"]
+    assert report["ready_s"] > 0
+    assert report["load"]["points"] == 500
+    assert report["machine"]["processor"] in out
+
+
+def test_a_node_that_cannot_start_is_reported() -> None:
+    load = NodeLoad(network_ms=1.0, parameters=("scaler:=magic",))
+    with pytest.raises(DepthAnythingError, match=r"benchmark_depth_node stopped early:[^$]*magic"):
+        measure_node(load, 1.0)
+
+
+def test_figures_come_from_the_window_alone() -> None:
+    second = 10**9
+    stamps = [index * second for index in range(1, 11)]
+    arrivals = [(stamp, stamp + stamp // 100) for stamp in stamps]  # 10 ms, 20 ms, ...
+    usage = [Usage(float(at), 0.5 * at, 100.0 + at) for at in range(21)]
+    counted = {"frames_in": "9", "frames_out": "7", "frames_dropped": "2", "dropped (why)": "2"}
+    figures = summed_up(
+        stamps,
+        {"received": {"points": arrivals, "depth/image": []}, "counted": counted},
+        [20.0, 30.0, 1000.0],
+        usage,
+        (3 * second, 7 * second),
+    )
+    assert figures["latency_ms"]["depth/image"] == {"count": 0}
+    assert figures["latency_ms"]["points"] == {
+        **{"count": 5, "p50": 50.0, "p95": 68.0, "p99": 69.6, "most": 70.0}
+    }
+    assert figures["images"] == {
+        **{"sent": 10, "in": 9, "answered": 7, "dropped": 2, "why_dropped": {"why": 2}},
+        "received": {"points": 10, "depth/image": 0},
+    }
+    assert figures["network_ms"] == 30.0
+    assert figures["oldest_in_network_times"] == pytest.approx(70 / 30, abs=0.01)
+    assert figures["cpu_percent"] == 50.0
+    assert figures["memory_mb"] == {"start": 100.5, "end": 119.5, "most": 120.0}
+    assert figures["memory_drift_percent"] == pytest.approx(100 * 19 / 100.5, abs=0.01)
+
+
+def test_usage_is_that_of_this_process() -> None:
+    before = Usage.of(os.getpid())
+    held = bytearray(os.urandom(1)) * 50_000_000
+    sum(held[:5_000_000])
+    after = Usage.of(os.getpid())
+    assert after.memory_mb - before.memory_mb == pytest.approx(50, abs=10)
+    assert after.cpu_seconds > before.cpu_seconds
+    with pytest.raises(DepthAnythingError, match="bench node needs Linux"):
+        Usage.of(2**30)
