@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import ModelInfo
 
 if TYPE_CHECKING:
+    from depth_anything_ros.inference.gate import Way
     from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
@@ -35,6 +38,22 @@ DEFAULT_MODEL = "depth_anything_v2_vits"
 BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
 """Every library that runs networks, by name."""
 
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+"""Every arithmetic of networks, by name."""
+
+_CPU_WAYS = (
+    ("openvino", "bf16"),
+    ("openvino", "fp32"),
+    ("torch", "bf16"),
+    ("onnxruntime", "fp32"),
+    ("torch", "fp32"),
+)
+_CUDA_WAYS = (("torch", "fp16"), ("torch", "bf16"), ("torch", "fp32"))
+_GRAPH_WAYS = (("openvino", "fp32"), ("onnxruntime", "fp32"))
+"""What "auto" tries, the fastest first, with the reference of the others last."""
+
+_RUN_WITH = ("depth_anything_ros", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -43,11 +62,12 @@ class ModelSettings:
     Attributes:
         model: Catalogue name, path to a .pth, .safetensors or .onnx file, or "auto".
         device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
-        precision: "auto", "fp32", "fp16" or "bf16".
+        precision: One of `PRECISIONS`; "int8" needs an export made with calibration pictures.
         input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
             model's own (518 for Depth Anything).
         num_threads: CPU threads; 0 takes all cores but one.
-        backend: One of `BACKENDS`; "auto" takes torch for weights, ONNX Runtime for ONNX files.
+        backend: One of `BACKENDS`. Where it or `precision` is "auto", the fastest installed way is
+            taken whose depth stays within 1 % of float32 with the very weights.
     """
 
     model: str = "auto"
@@ -136,38 +156,111 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
         MissingExtraError: The library for this kind of file is not installed.
     """
     # Late: torch alone takes seconds to import, and an ONNX model needs none of it.
-    from depth_anything_ros.network.checkpoints import load_network, resolve
+    from depth_anything_ros.network.checkpoints import resolve
 
+    for name, names in (("backend", BACKENDS), ("precision", PRECISIONS)):
+        if getattr(settings, name) not in names:
+            raise SettingError(
+                f"{name} is '{getattr(settings, name)}'; use one of {', '.join(names)}"
+            )
     file = resolve(DEFAULT_MODEL if settings.model == "auto" else settings.model)
-    backend = _backend(settings, file)
-    threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
-    if backend != "torch":
-        return _graph_model(file, backend, settings, threads)
-    import torch
-
-    from depth_anything_ros.inference.preprocess import INPUT_SIZE
-    from depth_anything_ros.inference.torch_estimator import TorchEstimator
-
-    torch.set_num_threads(threads)
-    network, info = load_network(file)
-    estimator = TorchEstimator(
-        network, settings.device, settings.precision, settings.input_size or INPUT_SIZE
-    )
-    return LoadedModel(estimator, info)
-
-
-def _backend(settings: ModelSettings, file: ModelFile) -> str:
-    """The library that will run the file, checked to be able to."""
-    if settings.backend not in BACKENDS:
-        raise SettingError(f"backend is '{settings.backend}'; use one of {', '.join(BACKENDS)}")
-    if settings.backend == "auto":
-        return "onnxruntime" if file.is_onnx else "torch"
     if settings.backend == "torch" and file.is_onnx:
         raise SettingError(
             f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino or "
             "auto"
         )
-    return settings.backend
+    threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
+    settings = replace(settings, num_threads=threads)
+    way = _choose(file, settings)
+    return _load(file, replace(settings, backend=way.backend, precision=way.precision))
+
+
+def _choose(file: ModelFile, settings: ModelSettings) -> Way:
+    """The backend and precision to take: as given, else the fastest that is right."""
+    from depth_anything_ros.inference.build_cache import file_hash, versions
+    from depth_anything_ros.inference.cpu import cpu_flags
+    from depth_anything_ros.inference.gate import CHECK_SIZE, Way, first_that_agrees
+
+    device, known = _ways(file, settings.device)
+    fitting = [
+        Way(backend, precision)
+        for backend, precision in known
+        if settings.backend in ("auto", backend) and settings.precision in ("auto", precision)
+        if importlib.util.find_spec(backend) is not None
+    ]
+    if not fitting:  # what is asked for says itself why it cannot be
+        usual = "onnxruntime" if file.is_onnx else "torch"
+        usual = "openvino" if settings.precision == "int8" else usual
+        return Way(
+            usual if settings.backend == "auto" else settings.backend,
+            "fp32" if settings.precision == "auto" else settings.precision,
+        )
+    if len(fitting) == 1:
+        return fitting[0]
+    # A graph may have no other size than its own.
+    small = replace(settings, input_size=0 if file.is_onnx else CHECK_SIZE)
+    return first_that_agrees(
+        fitting,
+        Way(*known[-1]),
+        lambda way: (
+            _load(file, replace(small, backend=way.backend, precision=way.precision)).estimator
+        ),
+        file.name,
+        {
+            "weights": file_hash(file.path),
+            "device": device,
+            "processor": " ".join(sorted(cpu_flags())),
+            **versions(_RUN_WITH),
+        },
+    )
+
+
+def _ways(file: ModelFile, device: str) -> tuple[str, Sequence[tuple[str, str]]]:
+    """The device in words, and what "auto" tries there."""
+    from depth_anything_ros.inference.cpu import computes_bf16, may_have_gpu
+
+    here = "cpu" if device == "auto" and not may_have_gpu() else device
+    if file.is_onnx:
+        if here != "cpu" and _onnx_on_cuda():
+            return here, _GRAPH_WAYS[-1:]
+        return here, _GRAPH_WAYS if device in ("auto", "cpu") else _GRAPH_WAYS[-1:]
+    if here != "cpu":
+        import torch
+
+        from depth_anything_ros.inference.torch_estimator import choose_device
+
+        chosen = choose_device(here)
+        if chosen.type == "cuda":
+            return torch.cuda.get_device_name(chosen), _CUDA_WAYS
+        if chosen.type != "cpu":
+            return chosen.type, _CUDA_WAYS[-1:]
+    return "cpu", [way for way in _CPU_WAYS if way[1] != "bf16" or computes_bf16()]
+
+
+def _onnx_on_cuda() -> bool:
+    if importlib.util.find_spec("onnxruntime") is None:
+        return False
+    import onnxruntime  # type: ignore[import-untyped]
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
+    """A network that runs the way the settings name."""
+    if settings.backend != "torch":
+        return _graph_model(file, settings.backend, settings, settings.num_threads)
+    import torch
+
+    from depth_anything_ros.inference.preprocess import INPUT_SIZE
+    from depth_anything_ros.inference.torch_estimator import TorchEstimator
+    from depth_anything_ros.network.checkpoints import load_network
+
+    torch.set_num_threads(settings.num_threads)
+    network, info = load_network(file)
+    estimator = TorchEstimator(
+        network, settings.device, settings.precision, settings.input_size or INPUT_SIZE
+    )
+    return LoadedModel(estimator, info)
 
 
 def _graph_model(
@@ -177,7 +270,7 @@ def _graph_model(
     from depth_anything_ros.inference.exported import exported_graph
     from depth_anything_ros.network.checkpoints import log_licence
 
-    if backend == "onnxruntime" and settings.precision not in ("auto", "fp32"):
+    if backend == "onnxruntime" and settings.precision != "fp32":
         raise SettingError(
             f"precision is '{settings.precision}' but ONNX Runtime runs a graph in the precision "
             "it was exported in, fp32; use precision auto, or backend openvino or torch"
@@ -193,8 +286,7 @@ def _graph_model(
     if backend == "openvino":
         from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator
 
-        precision = "fp32" if settings.precision == "auto" else settings.precision
-        graph = OpenVinoEstimator(path, None, precision, size, threads)
+        graph = OpenVinoEstimator(path, None, settings.precision, size, threads)
     else:
         from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
 

@@ -376,7 +376,7 @@ def _random_estimator(encoder: str, device: str, threads: int) -> Any:
     with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
         path = Path(scratch) / f"random_{encoder}.safetensors"
         write_random_network(encoder, path)
-        settings = ModelSettings(str(path), device, num_threads=threads)
+        settings = ModelSettings(str(path), device, "fp32", num_threads=threads, backend="torch")
         return make_estimator(settings).estimator
 
 

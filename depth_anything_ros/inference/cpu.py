@@ -1,8 +1,9 @@
-"""What the processor of this machine can do."""
+"""What the processors of this machine can do."""
 
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 
@@ -28,3 +29,12 @@ def cpu_flags() -> frozenset[str]:
 def computes_bf16() -> bool:
     """Whether bfloat16 is arithmetic of this processor; elsewhere it is slower than float32."""
     return not cpu_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def may_have_gpu() -> bool:
+    """Whether asking torch for a GPU is worth its import: false only where there is none.
+
+    Linux shows one as a device: NVIDIA's driver, Jetson's, WSL's, AMD's.
+    """
+    names = ("nvidiactl", "nvhost-gpu", "nvgpu", "nvmap", "dxg", "kfd")
+    return sys.platform != "linux" or any((Path("/dev") / name).exists() for name in names)

@@ -17,7 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.factory import BACKENDS, SCALERS
+from depth_anything_ros.factory import BACKENDS, PRECISIONS, SCALERS
 
 _LARGEST = 1e9
 
@@ -63,15 +63,16 @@ class NodeParameters:
     )
     backend: str = _parameter(
         "auto",
-        "Library that runs the network; auto takes torch for weights and ONNX Runtime for .onnx "
-        "files.",
+        "Library that runs the network; auto takes the fastest installed one whose depth stays "
+        "within 1 % of float32 with these very weights.",
         choices=BACKENDS,
         at_load=True,
     )
     precision: str = _parameter(
         "auto",
-        "Arithmetic of the network; auto takes the fastest that is safe on the device.",
-        choices=("auto", "fp32", "fp16", "bf16"),
+        "Arithmetic of the network; auto takes the fastest that stays within 1 % of float32, but "
+        "never int8.",
+        choices=PRECISIONS,
         at_load=True,
     )
     input_size: int = _parameter(

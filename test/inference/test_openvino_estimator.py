@@ -48,7 +48,7 @@ def weights(
     return path
 
 
-def load(weights: Path, backend: str, precision: str = "auto") -> LoadedModel:
+def load(weights: Path, backend: str, precision: str = "fp32") -> LoadedModel:
     settings = ModelSettings(str(weights), "cpu", precision, 112, 1, backend)
     return make_estimator(settings)
 
