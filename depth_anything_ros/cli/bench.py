@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Measure speed: contenders take turns, medians count.", no_args_is_help=True)
 
 _SIZES = ("518x518", "480x640")
+_IMAGES = ("480x640", "720x1280")
+_WAYS = ("node", "straightforward")
+_REST_S = 0.1
 _PERCENTILES = ("p50", "p95", "p99", "most")
 
 Rounds = Annotated[int, typer.Option(min=1, help="Counted rounds; two more warm up.")]
@@ -185,7 +190,7 @@ def cloud(
     json_file: JsonFile = None,
 ) -> None:
     """From metres to a point cloud, beside the straightforward way to do it."""
-    shapes = [_size(text) for text in sizes or ("480x640", "720x1280")]
+    shapes = [_size(text) for text in sizes or _IMAGES]
 
     from depth_anything_ros.evaluation.benchmark_cloud import STRAIGHTFORWARD, cloud_contenders
 
@@ -296,6 +301,86 @@ def node(
         )
 
 
+@app.command()
+def stages(
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option("--size", metavar="HxW", help="Size of the images; may be repeated."),
+    ] = None,
+    rounds: Rounds = 40,
+    json_file: JsonFile = None,
+) -> None:
+    """The node around the network, stage by stage, beside the straightforward way to do it.
+
+    From an image message to depth, camera_info and coloured cloud, published to a consumer in a
+    process of its own.
+    """
+    shapes = [_size(text) for text in sizes or _IMAGES]
+    require("rclpy", "ros")
+
+    from depth_anything_ros.evaluation.benchmark import together
+    from depth_anything_ros.evaluation.benchmark_node import domain, listening
+    from depth_anything_ros.node.benchmark_stages import DEPTH_STAGES, STAGES, publishing
+
+    table = _table("stage", "image", "median ms", "straightforward ms", "times faster")
+    rows: list[dict[str, Any]] = []
+    with listening(), publishing(domain()) as publish:
+        for height, width in shapes:
+            timings = _measure(_stage_contenders(height, width, publish), rounds)
+            parts = {name: (name,) for name in STAGES} | {"depth": DEPTH_STAGES, "all": STAGES}
+            for name, stages in parts.items():
+                ours, theirs = (
+                    together([timings[key] for s in stages if (key := f"{way}, {s}") in timings])
+                    for way in _WAYS
+                )
+                row: dict[str, Any] = {
+                    "stage": name,
+                    "image": f"{height}x{width}",
+                    **ours.as_dict(),
+                }
+                figures = ["-", "-"]
+                if theirs.costs:
+                    row["straightforward"] = theirs.as_dict()
+                    row["speed"] = theirs.median_ms / ours.median_ms
+                    figures = [f"{theirs.median_ms:.2f}", f"{row['speed']:.1f}"]
+                rows.append(row)
+                table.add_row(name, row["image"], f"{ours.median_ms:.2f}", *figures)
+    STDOUT.print(table)
+    _finish(json_file, {"benchmark": "stages", "rows": rows})
+
+
+def _stage_contenders(height: int, width: int, publish: Any) -> dict[str, Run]:
+    """Both ways in turn, stage after stage; between them the consumer has time to catch up."""
+    from depth_anything_ros.evaluation.benchmark import stopwatch
+    from depth_anything_ros.evaluation.benchmark_straightforward import (
+        straightforward_cloud,
+        straightforward_input,
+        straightforward_metres,
+    )
+    from depth_anything_ros.node.benchmark_stages import (
+        Calculations,
+        NodeStages,
+        Scene,
+        StraightforwardStages,
+    )
+
+    scene = Scene.random(height, width)
+    calculate = Calculations(straightforward_input, straightforward_metres, straightforward_cloud)
+    jobs = zip(
+        _WAYS,
+        (
+            NodeStages(scene, publish).stages(),
+            StraightforwardStages(scene, publish, calculate).stages(),
+        ),
+        strict=True,
+    )
+    contenders: dict[str, Run] = {}
+    for way, stages in jobs:
+        contenders |= {f"{way}, {name}": stopwatch(job) for name, job in stages.items()}
+        contenders[f"{way}, rest"] = stopwatch(functools.partial(time.sleep, _REST_S))
+    return contenders
+
+
 def _words(figures: dict[str, Any], model: str | None) -> list[str]:
     """What the node did besides its answers, line by line."""
     images, memory = figures["images"], figures["memory_mb"]
@@ -305,7 +390,8 @@ def _words(figures: dict[str, Any], model: str | None) -> list[str]:
         f"images: {images['sent']} sent, {images['in']} came in, {images['answered']} answered, "
         f"{images['dropped']} dropped" + (f" ({why})" if why else ""),
         f"{network}; oldest answer {figures['oldest_in_network_times']} network times old",
-        f"CPU {figures['cpu_percent']} % of a core; memory {memory['start']:.0f} MB, after "
+        f"CPU {figures['cpu_percent']} % of a core, {figures['cpu_ms_per_answer']} ms per answer",
+        f"memory {memory['start']:.0f} MB, after "
         f"{figures['seconds']:.0f} s {memory['end']:.0f} MB "
         f"({figures['memory_drift_percent']:+.1f} %)",
         f"ready {figures['ready_s']:.1f} s after its start",

@@ -8,7 +8,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -81,6 +81,23 @@ class Timing:
             "cpu_ms": round(self.cpu_ms, 3),
             "rounds": len(self.costs),
         }
+
+
+def together(timings: Sequence[Timing]) -> Timing:
+    """What contenders took that do one thing together, a part each.
+
+    Args:
+        timings: Of the same rounds.
+
+    Returns:
+        The sum of each round.
+    """
+    return Timing(
+        tuple(
+            Cost(sum(cost.seconds for cost in parts), sum(cost.cpu_seconds for cost in parts))
+            for parts in zip(*(timing.costs for timing in timings), strict=True)
+        )
+    )
 
 
 Contender = Callable[[], Cost]

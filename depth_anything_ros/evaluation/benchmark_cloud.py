@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from depth_anything_ros.evaluation.benchmark import Contender, stopwatch
-from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.evaluation.benchmark_straightforward import straightforward_cloud
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
 
@@ -45,27 +44,3 @@ def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
         STRAIGHTFORWARD: lambda: straightforward_cloud(depth, pinhole, rgb),
     }
     return {name: stopwatch(job) for name, job in jobs.items()}
-
-
-def straightforward_cloud(
-    depth_m: FloatImage, camera: Camera, rgb: RgbImage
-) -> npt.NDArray[np.void]:
-    """An organised xyzrgb cloud as one writes it down first; the reference to compare with.
-
-    Args:
-        depth_m: HxW float32 metres.
-        camera: A camera without distortion.
-        rgb: HxWx3 uint8.
-
-    Returns:
-        HxW records of x, y, z and packed rgb, float32 each.
-    """
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    cloud = np.zeros(depth_m.shape, dtype=[(name, np.float32) for name in ("x", "y", "z", "rgb")])
-    cloud["x"] = (u - camera.cx) * depth_m / camera.fx
-    cloud["y"] = (v - camera.cy) * depth_m / camera.fy
-    cloud["z"] = depth_m
-    channels = rgb.astype(np.uint32)
-    packed = channels[..., 0] << 16 | channels[..., 1] << 8 | channels[..., 2]
-    cloud["rgb"] = packed.view(np.float32)
-    return cloud

@@ -180,7 +180,9 @@ def summed_up(
     }
     oldest = max((max(each) for each in latencies.values() if each), default=float("nan"))
     network = statistics.median(network_ms)
+    answers = max(map(len, latencies.values()), default=0)
     seconds = usage[-1].at - usage[0].at
+    cpu_seconds = usage[-1].cpu_seconds - usage[0].cpu_seconds
     ends = max(1, round(len(usage) * _SAMPLES_AT_ENDS))
     memory = [sample.memory_mb for sample in usage]
     start, end = statistics.median(memory[:ends]), statistics.median(memory[-ends:])
@@ -201,7 +203,8 @@ def summed_up(
         "latency_ms": {output: _percentiles(each) for output, each in latencies.items()},
         "network_ms": round(network, 2),
         "oldest_in_network_times": round(oldest / network, 2) if network else None,
-        "cpu_percent": round(100 * (usage[-1].cpu_seconds - usage[0].cpu_seconds) / seconds, 1),
+        "cpu_percent": round(100 * cpu_seconds / seconds, 1),
+        "cpu_ms_per_answer": round(1e3 * cpu_seconds / answers, 2) if answers else None,
         "memory_mb": {
             "start": round(start, 1),
             "end": round(end, 1),
@@ -234,6 +237,26 @@ def _watch(node: _Process, seconds: float, progress: Callable[[float], None]) ->
     return samples
 
 
+def domain() -> int:
+    """A ROS domain out of the way of the robot's own nodes and of other benchmarks."""
+    return 1 + os.getpid() % 100
+
+
+@contextlib.contextmanager
+def listening(outputs: Sequence[str] = OUTPUTS) -> Iterator[None]:
+    """A consumer of a depth node in a process of its own, on `domain()`.
+
+    Args:
+        outputs: What it subscribes to.
+
+    Raises:
+        DepthAnythingError: It cannot start; the text has its last words.
+    """
+    with _running("benchmark_listener", outputs) as listener:
+        listener.wait_for_line(_START_TIMEOUT)
+        yield
+
+
 class _Process:
     """A module of the node's folder, run by itself; what it prints comes line by line."""
 
@@ -242,8 +265,7 @@ class _Process:
         self._errors = errors
         environment = {
             **os.environ,
-            # Neither in the way of the robot's own nodes nor in that of another benchmark.
-            "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+            "ROS_DOMAIN_ID": str(domain()),
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         }
         with errors.open("wb") as sink:

@@ -11,9 +11,7 @@ import numpy.typing as npt
 from depth_anything_ros.arrays import FloatArray, FloatImage
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.geometry.cloud import Cloud, pack_colors
-
-Mask = npt.NDArray[np.bool_]
+from depth_anything_ros.geometry.cloud import Cloud, Mask, pack_colors, row_blocks
 
 _MOST_TABLED_CUBES = 2**25
 """A grid of up to so many cubes is numbered through a table (256 MB of addresses, of which only
@@ -53,24 +51,34 @@ def flying_pixels(depth_m: FloatImage, camera: Camera, min_angle_deg: float = 2.
     if not 0 < min_angle_deg < 90:
         raise SettingError(f"min_angle_deg is {min_angle_deg}; it must lie between 0 and 90")
     lengths, across, down = _ray_angles(camera)
-    ranges = depth_m * lengths
     steepness = np.float32(math.tan(math.radians(min_angle_deg)))
     flying = np.zeros(depth_m.shape, np.bool_)
-    with np.errstate(invalid="ignore"):
-        flying[:, 1:-1] = _between(ranges, across, steepness)
-        flying[1:-1] |= _between(ranges.T, down.T, steepness).T
+    for rows in row_blocks(height, width):
+        above, below = max(rows.start - 1, 0), min(rows.stop + 1, height)
+        ranges = depth_m[above:below] * lengths[above:below]
+        with np.errstate(invalid="ignore"):
+            rising, falling = _steep(ranges[:-1], ranges[1:], down[above : below - 1], steepness)
+            flying[above + 1 : below - 1] = (rising[:-1] & rising[1:]) | (
+                falling[:-1] & falling[1:]
+            )
+            ranges = ranges[rows.start - above : rows.stop - above]
+            rising, falling = _steep(ranges[:, :-1], ranges[:, 1:], across[rows], steepness)
+        both = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
+        flying[rows, 1:-1] |= both
     return flying
 
 
-def _between(ranges: FloatImage, half_tangent: FloatImage, steepness: np.float32) -> Mask:
-    """Where ranges rise or fall steeply from both neighbours of a row, H x (W - 2)."""
-    near, far = ranges[:, :-1], ranges[:, 1:]
+def _steep(
+    near: FloatImage, far: FloatImage, half_tangent: FloatImage, steepness: np.float32
+) -> tuple[Mask, Mask]:
+    """Where ranges rise and where they fall steeply between neighbours."""
     step = far - near
-    least = (near + far) * half_tangent
     step *= steepness
-    rising, falling = step > least, step < -least
-    both: Mask = (rising[:, :-1] & rising[:, 1:]) | (falling[:, :-1] & falling[:, 1:])
-    return both
+    least = near + far
+    least *= half_tangent
+    rising = step > least
+    np.negative(step, out=step)
+    return rising, step > least
 
 
 @functools.lru_cache(maxsize=4)

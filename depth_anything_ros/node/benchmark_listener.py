@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 
 from depth_anything_ros.node.delivery import prefer_shared_memory
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.outputs import OUTPUT_TYPES, Output
-from depth_anything_ros.node.spinning import spin_until_stopped
 
 _NODE = "depth_anything"
+_LOOK = 0.1
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -70,10 +74,16 @@ def main() -> int:
     parser.add_argument("outputs", nargs="+", type=Output)
     options = parser.parse_args()
     prefer_shared_memory()
-    rclpy.init()
+    # An exception out of the handler could hit rclpy in the middle of a message.
+    stopped = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     listener = BenchmarkListener(options.outputs)
+    executor = SingleThreadedExecutor()
+    executor.add_node(listener)
     print("there", flush=True)
-    spin_until_stopped(listener)
+    while not stopped.is_set():
+        executor.spin_once(timeout_sec=_LOOK)
     report = {"received": listener.received, "counted": listener.counted}
     print(json.dumps(report), flush=True)
     listener.destroy_node()

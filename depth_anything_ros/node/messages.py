@@ -1,13 +1,15 @@
 """ROS messages <-> arrays: zero-copy views in, one copy out.
 
-rclpy takes `array('B')` for uint8[] fields without looking at each byte; bytes, memoryviews, lists
-and ndarrays are checked element by element (hundreds of times slower), so everything that leaves
-goes through `_byte_array`.
+rclpy looks at each byte of what is assigned to a uint8[] field (hundreds of times slower), unless
+it is an `array('B')`, which Jazzy copies. So what leaves is written into the array that a message
+has. And rclpy has copied a message when `publish` returns, so the next one may be the same object:
+writing to its memory again is cheaper than new pages for every message.
 """
 
 from __future__ import annotations
 
 import array
+import math
 import sys
 from typing import Any
 
@@ -146,20 +148,23 @@ def info_from_camera(camera: Camera, header: Header) -> CameraInfo:
     )
 
 
-def rgb_to_image(rgb: RgbImage, header: Header) -> Image:
+def rgb_to_image(rgb: RgbImage, header: Header, message: Image | None = None) -> Image:
     """A picture as an rgb8 Image.
 
     Args:
         rgb: HxWx3 uint8.
         header: Stamp and frame_id to use.
+        message: One to fill and return; None for a new one.
 
     Returns:
         sensor_msgs/Image.
     """
-    return _image(rgb, "rgb8", 3, header)
+    return _image(rgb, "rgb8", 3, header, message)
 
 
-def depth_to_image(depth_m: FloatImage, encoding: str, header: Header) -> Image:
+def depth_to_image(
+    depth_m: FloatImage, encoding: str, header: Header, message: Image | None = None
+) -> Image:
     """A depth image as REP-118 has it.
 
     Args:
@@ -167,16 +172,17 @@ def depth_to_image(depth_m: FloatImage, encoding: str, header: Header) -> Image:
         encoding: "32FC1" (metres, NaN unknown) or "16UC1" (millimetres, 0 unknown; what does not
             fit, from 65.535 m on, is unknown too).
         header: Stamp and frame_id to use.
+        message: One to fill and return; None for a new one.
 
     Returns:
         sensor_msgs/Image.
     """
     if encoding == "32FC1":
-        return _image(depth_m, "32FC1", 4, header)
+        return _image(depth_m, "32FC1", 4, header, message)
     millimetres = depth_m * np.float32(1000.0)
     fits = (millimetres >= 0.5) & (millimetres < 65535.5)
     rounded = np.rint(np.where(fits, millimetres, np.float32(0.0))).astype(np.uint16)
-    return _image(rounded, "16UC1", 2, header)
+    return _image(rounded, "16UC1", 2, header, message)
 
 
 def compressed_depth_message(depth_m: FloatImage, encoding: str, header: Header) -> CompressedImage:
@@ -191,9 +197,9 @@ def compressed_depth_message(depth_m: FloatImage, encoding: str, header: Header)
         sensor_msgs/CompressedImage.
     """
     packed = encode_compressed_depth(depth_m, encoding, depth_max=_COMPRESSED_DEPTH_MAX)
-    filled = array.array("B")
-    filled.frombytes(packed)
-    return CompressedImage(header=header, format=FORMATS[encoding], data=filled)
+    message = CompressedImage(header=header, format=FORMATS[encoding])
+    message.data.frombytes(packed)
+    return message
 
 
 def scan_message(ranges: FloatImage, layout: ScanLayout, header: Header) -> LaserScan:
@@ -220,62 +226,94 @@ def scan_message(ranges: FloatImage, layout: ScanLayout, header: Header) -> Lase
     )
 
 
-def floats_to_image(values: FloatImage, header: Header) -> Image:
+def floats_to_image(values: FloatImage, header: Header, message: Image | None = None) -> Image:
     """Any float image (disparity, confidence) as 32FC1.
 
     Args:
         values: HxW float32.
         header: Stamp and frame_id to use.
+        message: One to fill and return; None for a new one.
 
     Returns:
         sensor_msgs/Image.
     """
-    return _image(values, "32FC1", 4, header)
+    return _image(values, "32FC1", 4, header, message)
 
 
-def cloud_to_message(cloud: Cloud, header: Header) -> PointCloud2:
+def cloud_to_message(
+    cloud: Cloud, header: Header, message: PointCloud2 | None = None
+) -> PointCloud2:
     """A cloud as PointCloud2 with the cloud's fields (rgb is PCL's packed float).
 
     Args:
         cloud: The points, in the optical frame.
         header: Stamp and frame_id to use.
+        message: One to fill and return; None for a new one.
 
     Returns:
         sensor_msgs/PointCloud2.
     """
     height, width, channels = cloud.data.shape
-    return PointCloud2(
-        header=header,
-        height=height,
-        width=width,
-        fields=[
-            PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-            for index, name in enumerate(cloud.fields)
-        ],
-        is_bigendian=_BIG_ENDIAN,
-        point_step=4 * channels,
-        row_step=4 * channels * width,
-        data=_byte_array(cloud.data),
-        is_dense=height == 1,
-    )
+    message = PointCloud2() if message is None else message
+    message.header = header
+    message.height = height
+    message.width = width
+    message.fields = [
+        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+        for index, name in enumerate(cloud.fields)
+    ]
+    message.is_bigendian = _BIG_ENDIAN
+    message.point_step = 4 * channels
+    message.row_step = 4 * channels * width
+    message.is_dense = height == 1
+    _fill(message, cloud.data)
+    return message
 
 
-def _image(pixels: npt.NDArray[Any], encoding: str, pixel_bytes: int, header: Header) -> Image:
+def memory_of(message: Image | PointCloud2, shape: tuple[int, ...]) -> FloatImage:
+    """The memory of a message's data, to write the next values to directly.
+
+    Args:
+        message: It gets memory of the right size where it has another.
+        shape: Of the values.
+
+    Returns:
+        float32 of that shape, valid as long as nothing else is put into the message.
+    """
+    size = 4 * math.prod(shape)
+    if len(message.data) != size:
+        message.data = array.array("B", bytes(size))
+    return np.frombuffer(message.data, np.float32).reshape(shape)
+
+
+def _image(
+    pixels: npt.NDArray[Any],
+    encoding: str,
+    pixel_bytes: int,
+    header: Header,
+    message: Image | None,
+) -> Image:
     height, width = pixels.shape[:2]
     if not height or not width:
         raise InputError(f"an image of {width}x{height} cannot be sent")
-    return Image(
-        header=header,
-        height=height,
-        width=width,
-        encoding=encoding,
-        is_bigendian=_BIG_ENDIAN,
-        step=width * pixel_bytes,
-        data=_byte_array(pixels),
-    )
+    message = Image() if message is None else message
+    message.header = header
+    message.height = height
+    message.width = width
+    message.encoding = encoding
+    message.is_bigendian = _BIG_ENDIAN
+    message.step = width * pixel_bytes
+    _fill(message, pixels)
+    return message
 
 
-def _byte_array(values: npt.NDArray[Any]) -> array.array[int]:
-    filled = array.array("B")
-    filled.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
-    return filled
+def _fill(message: Image | PointCloud2, values: npt.NDArray[Any]) -> None:
+    """Put values into a message's memory, where they are not there already."""
+    content = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+    if not len(content) or len(message.data) != len(content):
+        message.data = array.array("B")
+        message.data.frombytes(content.data)
+        return
+    memory = np.frombuffer(message.data, np.uint8)
+    if not np.may_share_memory(memory, content):
+        np.copyto(memory, content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from depth_anything_ros.node.messages import (
     depth_to_image,
     floats_to_image,
     info_from_camera,
+    memory_of,
     rgb_to_image,
     scan_message,
 )
@@ -117,6 +119,7 @@ class CameraOutput:
             )
             for output in Output
         }
+        self._kept: dict[Output, Any] = {output: OUTPUT_TYPES[output]() for output in Output}
         self._status_name = f"{node.get_fully_qualified_name()}: {camera or 'camera'} scale"
 
     def wanted(self) -> set[Output]:
@@ -164,23 +167,24 @@ class CameraOutput:
     ) -> Any:
         """The message of one output, or None when the answer has nothing for it."""
         camera, depth_m = answer.frame.camera, answer.depth_m
+        kept = self._kept[output]
         if output is Output.SCALE_STATE:
             return scale_status(self._status_name, answer)
         if output is Output.DISPARITY:
             relative = answer.prediction.kind is PredictionKind.RELATIVE_DISPARITY
-            return floats_to_image(answer.prediction.values, header) if relative else None
+            return floats_to_image(answer.prediction.values, header, kept) if relative else None
         if output is Output.CONFIDENCE:
             known = answer.confidence
-            return None if known is None else floats_to_image(known, header)
+            return None if known is None else floats_to_image(known, header, kept)
         if output is Output.PREVIEW:
-            return rgb_to_image(preview_of(answer, parameters.preview_grayscale), header)
+            return rgb_to_image(preview_of(answer, parameters.preview_grayscale), header, kept)
         if output is Output.CAMERA_INFO:
             return None if camera is None else info_from_camera(camera, header)
         if depth_m is None:
             return None
         if output is Output.DEPTH:
             limited = limit_range(depth_m, *parameters.range_limits)
-            return depth_to_image(limited, parameters.depth_encoding, header)
+            return depth_to_image(limited, parameters.depth_encoding, header, kept)
         if output is Output.COMPRESSED_DEPTH:
             return compressed_depth_message(depth_m, parameters.depth_encoding, header)
         if camera is None:
@@ -190,7 +194,7 @@ class CameraOutput:
                 return self._clearing(depth_m, camera, header, parameters)
             if output is Output.SCAN:
                 return self._scan(answer, depth_m, camera, header, parameters)
-            return cloud_to_message(self._cloud(answer, parameters), header)
+            return cloud_to_message(self._cloud(answer, parameters), header, kept)
         except TransformError as error:
             self._notices.warn(f"~/{output.value} is not published: {error}")
             return None
@@ -247,9 +251,9 @@ class CameraOutput:
         """The cloud as the parameters want it."""
         frame, depth_m = answer.frame, answer.depth_m
         assert depth_m is not None and frame.camera is not None
+        flying = None
         if parameters.edge_angle_deg:
             flying = flying_pixels(depth_m, frame.camera, parameters.edge_angle_deg)
-            depth_m = np.where(flying, np.float32(np.nan), depth_m)
         nearest, furthest = parameters.range_limits
         cloud = build_cloud(
             depth_m,
@@ -260,6 +264,8 @@ class CameraOutput:
             nearest,
             furthest,
             answer.confidence if parameters.cloud_confidence else None,
+            flying,
+            partial(memory_of, self._kept[Output.POINTS]),
         )
         if parameters.cloud_frame:
             to_target = self._to_frame(parameters.cloud_frame, answer, parameters)

@@ -23,12 +23,18 @@ from depth_anything_ros.evaluation.benchmark import (
     peak_memory_mb,
     stopwatch,
 )
-from depth_anything_ros.evaluation.benchmark_cloud import straightforward_cloud
 from depth_anything_ros.evaluation.benchmark_drive import HEIGHT, PERIOD_NS, SCALE, SHIFT, drive
 from depth_anything_ros.evaluation.benchmark_scaling import METHODS, Size, scaling_contenders
-from depth_anything_ros.frames import Quality
+from depth_anything_ros.evaluation.benchmark_straightforward import (
+    straightforward_cloud,
+    straightforward_input,
+    straightforward_metres,
+)
+from depth_anything_ros.frames import Prediction, PredictionKind, Quality
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.geometry.cloud import build_cloud
+from depth_anything_ros.inference.preprocess import Normaliser, network_size
+from depth_anything_ros.metric.apply import to_metres
 
 
 def bench(*arguments: object) -> str:
@@ -163,6 +169,21 @@ def test_bench_cloud_reports(tmp_path: Path) -> None:
         assert 0 < row["best_ms"] <= row["median_ms"]
         assert name in out
     assert report["machine"]["processor"] in out
+
+
+def test_the_straightforward_way_gives_the_same() -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    size = network_size(120, 160, 140)
+    pixels = np.empty((*size, 3), np.float32)
+    Normaliser(size).into(rgb, pixels)
+    theirs = straightforward_input(np.ascontiguousarray(rgb[..., ::-1]), size)
+    np.testing.assert_allclose(theirs[0].transpose(1, 2, 0), pixels, atol=1e-3)
+    disparity = rng.uniform(0.1, 1.0, (120, 160)).astype(np.float32)
+    prediction = Prediction(disparity, PredictionKind.RELATIVE_DISPARITY, size)
+    np.testing.assert_allclose(
+        straightforward_metres(disparity, 0.4, 0.02), to_metres(prediction, 0.4, 0.02), rtol=1e-5
+    )
 
 
 def test_bench_scaling_reports(tmp_path: Path) -> None:

@@ -4,14 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ros_harness import Consumer, NodeProcess
+from tiny_networks import write_red_network
 from typer.testing import CliRunner
 
 from depth_anything_ros.cli.main import app
 from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.evaluation.benchmark_node import NodeLoad, Usage, measure_node, summed_up
+from depth_anything_ros.evaluation.benchmark_straightforward import (
+    straightforward_cloud,
+    straightforward_input,
+    straightforward_metres,
+)
+from depth_anything_ros.frames import Prediction, PredictionKind
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.node.benchmark_stages import (
+    EDGES,
+    SCALE,
+    SHIFT,
+    STAGES,
+    Calculations,
+    NodeStages,
+    Scene,
+    StraightforwardStages,
+)
+from depth_anything_ros.node.messages import info_from_camera, rgb_to_image
+from depth_anything_ros.node.outputs import Output
 
 
 def bench(*arguments: object) -> str:
@@ -77,6 +100,7 @@ def test_figures_come_from_the_window_alone() -> None:
     assert figures["network_ms"] == 30.0
     assert figures["oldest_in_network_times"] == pytest.approx(70 / 30, abs=0.01)
     assert figures["cpu_percent"] == 50.0
+    assert figures["cpu_ms_per_answer"] == 2000.0
     assert figures["memory_mb"] == {"start": 100.5, "end": 119.5, "most": 120.0}
     assert figures["memory_drift_percent"] == pytest.approx(100 * 19 / 100.5, abs=0.01)
 
@@ -90,3 +114,58 @@ def test_usage_is_that_of_this_process() -> None:
     assert after.cpu_seconds > before.cpu_seconds
     with pytest.raises(DepthAnythingError, match="bench node needs Linux"):
         Usage.of(2**30)
+
+
+def test_stages_send_what_the_node_sends(
+    start: Callable[..., NodeProcess], consumer: Consumer, tmp_path: Path
+) -> None:
+    model = write_red_network(tmp_path, "relative_disparity")
+    start("depth_node", model=model, scaler="fixed", scale=SCALE, shift=SHIFT)
+    outputs = ("depth/image", "depth/camera_info", "points")
+    consumer.subscribe(*outputs, "disparity/image")
+    consumer.wait_ready()
+    rgb = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    camera = Camera(160, 120, 130.0, 131.0, 80.4, 59.2)
+    consumer.send(rgb, camera)
+    answers = {name: consumer.answers(name, 1)[0] for name in (*outputs, "disparity/image")}
+    header = answers["points"].header
+    disparity = answers["disparity/image"]
+    values = np.frombuffer(disparity.data, np.float32).reshape(120, 160)
+    scene = Scene(
+        rgb_to_image(rgb, header),
+        info_from_camera(camera, header),
+        Prediction(values, PredictionKind.RELATIVE_DISPARITY, (120, 160)),
+    )
+    published = []
+
+    def publish(output: Output, message: object) -> None:
+        published.append(output.value)
+        if isinstance(stages, NodeStages):
+            assert message == answers[output.value]
+
+    stages: NodeStages | StraightforwardStages = NodeStages(scene, publish)
+    for job in stages.stages().values():
+        job()
+    assert sorted(published) == sorted(outputs)
+    calculate = Calculations(straightforward_input, straightforward_metres, straightforward_cloud)
+    stages = StraightforwardStages(scene, publish, calculate)
+    for job in stages.stages().values():
+        job()
+    for mine, node in ((stages.depth, answers["depth/image"]), (stages.points, answers["points"])):
+        floats, expected = (np.frombuffer(each.data, np.float32) for each in (mine, node))
+        known = np.isfinite(expected)  # the node leaves flying pixels out
+        np.testing.assert_allclose(floats[known], expected[known], rtol=1e-5, atol=1e-6)
+
+
+def test_bench_stages_reports(tmp_path: Path) -> None:
+    file = tmp_path / "stages.json"
+    out = bench("stages", "--size", "60x80", "--rounds", 2, "--json", file)
+    report = json.loads(file.read_text())
+    rows = {row["stage"]: row for row in report["rows"]}
+    assert list(rows) == [*STAGES, "depth", "all"]
+    for name, row in rows.items():
+        assert 0 < row["best_ms"] <= row["median_ms"] < 1000
+        assert row["rounds"] == 2
+        assert ("straightforward" in row) == (name != EDGES)
+        assert name in out
+    assert rows["all"]["best_ms"] > rows["depth"]["best_ms"] > rows["preprocessing"]["best_ms"]
