@@ -156,7 +156,7 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
     if with_shift:
         scale, shift = _best_pair(few_x, few_y, rng)
     else:
-        scale, shift = float(np.exp(np.median(np.log(few_y / few_x)))), 0.0
+        scale, shift = float(np.exp(_median(np.log(few_y / few_x)))), 0.0
     scale, shift = _reweighted(few_x, few_y, scale, shift, with_shift)
     if not scale > 0:
         raise UnmeasurableError(
@@ -180,10 +180,17 @@ def _log_error(x: FloatArray, y: FloatArray, scale: float, shift: float) -> Floa
     return np.log(np.maximum((scale * x + shift) / y, 1e-3))
 
 
+def _median(values: FloatArray) -> FloatArray:
+    """Median along the last axis; NumPy's sort is several times as fast as its selection here."""
+    ordered = np.sort(values, axis=-1)
+    count = values.shape[-1]
+    return np.asarray((ordered[..., (count - 1) // 2] + ordered[..., count // 2]) / 2)
+
+
 def _spread(error: FloatArray) -> float:
     """Robust standard deviation, with Rousseeuw and Leroy's small-sample factor (1987)."""
     factor = 1.4826 * (1 + 5 / max(len(error) - 2, 1))
-    return max(factor * float(np.median(np.abs(error))), _SMALLEST_SPREAD)
+    return max(factor * float(_median(np.abs(error))), _SMALLEST_SPREAD)
 
 
 def _best_pair(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[float, float]:
@@ -206,7 +213,7 @@ def _best_pair(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[
     judges_x, judges_y = x[:_JUDGES], y[:_JUDGES]
     ratio = (scale[:, None] * judges_x + shift[:, None]) / judges_y
     error = np.abs(np.log(np.clip(ratio, 1e-3, 1e3)))
-    best = int(np.argmin(np.median(error, axis=1)))
+    best = int(np.argmin(_median(error)))
     return float(scale[best]), float(shift[best])
 
 
