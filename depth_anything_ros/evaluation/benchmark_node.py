@@ -22,7 +22,7 @@ import numpy as np
 
 from depth_anything_ros.errors import DepthAnythingError
 
-WARM_UP_S = 3.0
+WARM_UP_S = 5.0
 """Seconds after the first answer that do not count: buffers fill, memory settles."""
 
 OUTPUTS = ("depth/image", "depth/camera_info", "points")

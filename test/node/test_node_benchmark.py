@@ -56,7 +56,8 @@ def test_bench_node_counts_what_a_slow_network_drops(tmp_path: Path) -> None:
     assert images["why_dropped"]["newer image came"] > 0
     assert images["in"] - images["answered"] - images["dropped"] in (0, 1), "one is on its way"
     for output in ("depth/image", "depth/camera_info", "points"):
-        assert images["received"][output] == images["answered"]
+        lost = images["answered"] - images["received"][output]
+        assert 0 <= lost <= 2, "the newest message replaces one that waits for a slow consumer"
         latency = report["latency_ms"][output]
         assert 0 < latency["count"] < images["answered"]
         assert 150 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["most"]
