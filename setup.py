@@ -21,7 +21,7 @@ ROS_PACKAGES = (
 # One distribution, named in full: an unversioned `ros-...` requirement would be another one.
 ROS = ["ros-jazzy-rclpy[fastrtps]", *(f"ros-jazzy-{name}" for name in ROS_PACKAGES)]
 ONNX = ["onnx", "onnxruntime", "onnxscript"]
-OPENVINO = ["openvino"]
+OPENVINO = ["openvino", "nncf", "onnx", "onnxscript"]
 BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]

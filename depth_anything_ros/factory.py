@@ -181,6 +181,8 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Way:
     from depth_anything_ros.inference.cpu import cpu_flags
     from depth_anything_ros.inference.gate import CHECK_SIZE, Way, first_that_agrees
 
+    if "auto" not in (settings.backend, settings.precision):
+        return Way(settings.backend, settings.precision)
     device, known = _ways(file, settings.device)
     fitting = [
         Way(backend, precision)
@@ -267,7 +269,7 @@ def _graph_model(
     file: ModelFile, backend: str, settings: ModelSettings, threads: int
 ) -> LoadedModel:
     """A model on a backend that runs graphs: the file itself, or the export of its weights."""
-    from depth_anything_ros.inference.exported import exported_graph
+    from depth_anything_ros.inference.exported import graph_of
     from depth_anything_ros.network.checkpoints import log_licence
 
     if backend == "onnxruntime" and settings.precision != "fp32":
@@ -280,17 +282,22 @@ def _graph_model(
             f"device is '{settings.device}' but OpenVINO is used on the CPU only; use device auto "
             "or cpu, or backend torch"
         )
-    path = file.path if file.is_onnx else exported_graph(file, backend)
     size = settings.input_size or None
     graph: GraphEstimator
     if backend == "openvino":
         from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator
 
+        if settings.precision == "int8":
+            from depth_anything_ros.inference.int8 import quantised_graph
+
+            path = quantised_graph(file)
+        else:
+            path = graph_of(file, backend, half=settings.precision == "bf16")
         graph = OpenVinoEstimator(path, None, settings.precision, size, threads)
     else:
         from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
 
-        graph = OnnxEstimator(path, None, settings.device, size, threads)
+        graph = OnnxEstimator(graph_of(file, backend), None, settings.device, size, threads)
     # An official network that was exported keeps what the catalogue knows of it.
     known = file.info or ModelInfo(
         name=file.name, encoder="custom", version="custom", kind=graph.kind

@@ -31,8 +31,27 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "depth_anything_ros"
 
 
+def find(name: str, made_of: Mapping[str, str], root: Path | None = None) -> Path | None:
+    """The folder of a cache entry where it is there and whole.
+
+    Args:
+        name: As it was built.
+        made_of: Likewise.
+        root: Folder of the cache; None for `cache_folder()`.
+
+    Returns:
+        The folder, or None.
+    """
+    entry = _entry(name, made_of, root or cache_folder())
+    return entry if _intact(entry) else None
+
+
 def built(
-    name: str, made_of: Mapping[str, str], build: Callable[[Path], None], root: Path | None = None
+    name: str,
+    made_of: Mapping[str, str],
+    build: Callable[[Path], None],
+    root: Path | None = None,
+    anew: bool = False,
 ) -> Path:
     """The folder of a cache entry, built when it is missing or damaged.
 
@@ -41,6 +60,7 @@ def built(
         made_of: Everything the result depends on: hash of the source, sizes, versions.
         build: Writes its files into an empty folder.
         root: Folder of the cache; None for `cache_folder()`.
+        anew: Replace an entry that is there.
 
     Returns:
         The folder; its files must not be changed.
@@ -49,9 +69,8 @@ def built(
         SettingError: The cache cannot be written.
     """
     root = root or cache_folder()
-    key = hashlib.sha256(json.dumps(dict(made_of), sort_keys=True).encode()).hexdigest()
-    entry = root / f"{name}-{key[:20]}"
-    if _intact(entry):
+    entry = _entry(name, made_of, root)
+    if not anew and _intact(entry):
         return entry
     logger.info("building %s; it is kept in %s for the next start", name, root)
     try:
@@ -65,8 +84,9 @@ def built(
     try:
         build(scratch)
         _seal(scratch)
-        if entry.exists() and not _intact(entry):
-            logger.warning("%s is damaged; it is replaced", entry)
+        if entry.exists() and (anew or not _intact(entry)):
+            if not anew:
+                logger.warning("%s is damaged; it is replaced", entry)
             shutil.rmtree(entry)
         try:
             scratch.rename(entry)
@@ -102,6 +122,11 @@ def versions(distributions: Sequence[str]) -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+def _entry(name: str, made_of: Mapping[str, str], root: Path) -> Path:
+    key = hashlib.sha256(json.dumps(dict(made_of), sort_keys=True).encode()).hexdigest()
+    return root / f"{name}-{key[:20]}"
 
 
 def _seal(folder: Path) -> None:

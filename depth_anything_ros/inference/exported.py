@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from depth_anything_ros.inference.build_cache import built, file_hash, versions
+from depth_anything_ros.inference.openvino_estimator import convert
 from depth_anything_ros.network.checkpoints import ModelFile, load_network
 
 _MADE_WITH = ("depth_anything_ros", "torch", "onnx", "onnxscript", "openvino")
 
 
-def exported_graph(file: ModelFile, backend: str, root: Path | None = None) -> Path:
-    """The graph of a weights file, from the cache or exported now (half a minute).
+def graph_of(file: ModelFile, backend: str, half: bool = False, root: Path | None = None) -> Path:
+    """The graph of a model: an ONNX file itself, else the export of its weights.
 
-    It has free batch, height and width and is float32, so one serves every size and precision.
+    Exports come from the cache or are made now (half a minute). They have free batch, height and
+    width, so one serves every size.
 
     Args:
-        file: A .pth or .safetensors file.
+        file: The model.
         backend: "onnxruntime" for an .onnx file, "openvino" for OpenVINO's .xml and .bin.
+        half: For "openvino": an export with weights in float16, to be run in bf16. It halves what
+            the loading process holds.
         root: Folder of the cache; None for the user's.
 
     Returns:
@@ -28,9 +33,17 @@ def exported_graph(file: ModelFile, backend: str, root: Path | None = None) -> P
         SettingError: The cache cannot be written.
         MissingExtraError: onnx, onnxscript or openvino is not installed.
     """
+    if file.is_onnx:
+        return file.path
     suffix = ".xml" if backend == "openvino" else ".onnx"
 
     def build(folder: Path) -> None:
+        if half:
+            whole = graph_of(file, backend, root=root)
+            convert(whole, folder / whole.name, half=True)
+            spec = whole.with_suffix(".yaml")
+            shutil.copyfile(spec, folder / spec.name)
+            return
         # Late: a graph that is in the cache is used without torch.
         from depth_anything_ros.inference.export import export_onnx
 
@@ -38,9 +51,7 @@ def exported_graph(file: ModelFile, backend: str, root: Path | None = None) -> P
         onnx = folder / "network.onnx"
         export_onnx(network, onnx, licence=info.licence)
         if backend == "openvino":
-            from depth_anything_ros.inference.openvino_estimator import convert
-
-            convert(onnx)
+            convert(onnx, onnx.with_suffix(".xml"))
             onnx.unlink()
 
     made_of = {
@@ -49,4 +60,5 @@ def exported_graph(file: ModelFile, backend: str, root: Path | None = None) -> P
         "backend": backend,
         **versions(_MADE_WITH),
     }
-    return built(f"{file.name}-{backend}", made_of, build, root) / f"network{suffix}"
+    name = f"{file.name}-{backend}{'-half' if half else ''}"
+    return built(name, made_of, build, root) / f"network{suffix}"

@@ -90,6 +90,22 @@ class GraphEstimator(abc.ABC):
         """
         self.estimate([np.zeros((height, width, 3), np.uint8)] * batch)
 
+    def network_input(self, image: RgbImage) -> npt.NDArray[np.float32]:
+        """What the network sees of an image.
+
+        Args:
+            image: HxWx3 uint8 RGB.
+
+        Returns:
+            N x 3 x h x w, fresh; N is 1 where the graph has the choice.
+
+        Raises:
+            InputError: The image is not HxWx3 uint8, has a side of zero or is a thin strip.
+        """
+        check_image(image)
+        size = self._size(image.shape[0], image.shape[1])
+        return _Buffers(self.spec, self._fixed_batch or 1, size).fill([image])
+
     def _size(self, height: int, width: int) -> tuple[int, int]:
         size = self.spec.input_size
         if isinstance(size, int):

@@ -13,8 +13,7 @@ from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.inference.graph_estimator import GraphEstimator
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
 
-PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
-"""Our names of precisions -> OpenVINO's."""
+PRECISIONS = ("fp32", "bf16", "int8")
 
 _KEPT_SIZES = 2  # every compiled size holds the weights once more
 
@@ -29,7 +28,8 @@ class OpenVinoEstimator(GraphEstimator):
     Args:
         path: An .onnx file, or an .xml file with its .bin beside it.
         spec: How to feed it and read it; None for what stands beside or in the file.
-        precision: "fp32" or "bf16". Never left to OpenVINO, which would take bf16 by itself.
+        precision: "fp32", "bf16", or "int8" for a quantised graph. Never left to OpenVINO, which
+            would take bf16 by itself.
         input_size: Shorter side of the input in pixels; None for the spec's.
         num_threads: Threads of one forward pass; 0 for OpenVINO's own choice.
 
@@ -67,15 +67,15 @@ class OpenVinoEstimator(GraphEstimator):
             )
         openvino = require("openvino", "openvino")
         self._core: Any = openvino.Core()
-        if precision == "bf16" and "BF16" not in self._core.get_property(
-            "CPU", "OPTIMIZATION_CAPABILITIES"
-        ):
+        bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not bf16:
             raise SettingError(
                 "precision is 'bf16' but this CPU has no bf16 arithmetic; use fp32 or auto"
             )
         self.precision = precision
         self._properties = {
-            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            # What an 8-bit graph has left in floating point takes the faster of the two.
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "fp32" or not bf16 else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": num_threads,
             # Pinned, two processes share the first cores and leave the others idle.
@@ -83,6 +83,11 @@ class OpenVinoEstimator(GraphEstimator):
         }
         spec = resized_spec(spec or spec_of(self._path), input_size)
         graph = self._read()
+        types = {node.get_type_name() for node in graph.get_ops()}
+        if precision == "int8" and "FakeQuantize" not in types:
+            raise SettingError(
+                f"precision is 'int8' but '{self._path}' is not quantised; use fp32 or bf16"
+            )
         inputs = [sorted(port.get_names()) for port in graph.inputs]
         outputs = [sorted(port.get_names()) for port in graph.outputs]
         self._input = _port(spec.input_name, inputs, self._path)
@@ -119,23 +124,41 @@ class OpenVinoEstimator(GraphEstimator):
         return self._core.compile_model(graph, "CPU", self._properties).create_infer_request()
 
 
-def convert(onnx: Path) -> Path:
-    """Write an ONNX graph in OpenVINO's own format, which needs less memory to load.
+def convert(source: Path, target: Path, half: bool = False) -> None:
+    """Write a graph in OpenVINO's own format, which needs less memory to load.
 
     Args:
-        onnx: The .onnx file.
-
-    Returns:
-        The .xml file beside it, its weights (float32) in a .bin; the YAML of the ONNX file's spec
-        has the name that belongs to it, too.
+        source: An .onnx or .xml file.
+        target: The .xml file to write; its weights go to a .bin beside it.
+        half: Keep the weights in float16, which loses nothing that bfloat16 would keep.
 
     Raises:
         MissingExtraError: openvino is not installed.
     """
     openvino = require("openvino", "openvino")
-    xml = onnx.with_suffix(".xml")
-    openvino.save_model(openvino.Core().read_model(onnx), xml, compress_to_fp16=False)
-    return xml
+    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=half)
+
+
+def last_convolutions(graph: Any) -> list[str]:
+    """Names of the convolutions that nothing but point-wise operations follows to the output.
+
+    Args:
+        graph: An `openvino.Model`.
+    """
+    found: dict[str, None] = {}
+    seen = set()
+    ahead = [result.input_value(0).get_node() for result in graph.get_results()]
+    while ahead:
+        node = ahead.pop()
+        name = node.get_friendly_name()
+        if name in seen:
+            continue
+        seen.add(name)
+        if node.get_type_name() == "Convolution":
+            found[name] = None
+        else:
+            ahead += [port.get_node() for port in node.input_values()]
+    return list(found)
 
 
 def _port(wanted: str | None, ports: list[list[str]], path: Path) -> int:

@@ -113,7 +113,8 @@ def test_the_export_is_kept_and_the_next_start_needs_no_torch(weights: Path, cac
     code = (
         "import sys\n"
         "from depth_anything_ros.factory import ModelSettings, make_estimator\n"
-        f"model = make_estimator(ModelSettings({str(weights)!r}, backend='openvino'))\n"
+        f"settings = ModelSettings({str(weights)!r}, 'cpu', 'fp32', backend='openvino')\n"
+        "model = make_estimator(settings)\n"
         "model.estimator.warm_up(20, 30)\n"
         "print([name for name in ('torch', 'onnx', 'onnxruntime') if name in sys.modules])"
     )
