@@ -23,6 +23,7 @@ from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.outputs import OUTPUT_TYPES, Output
 
 _NODE = "depth_anything"
+_STAMPED = [each.value for each in Output if each is not Output.SCALE_STATE]
 _LOOK = 0.1
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -71,14 +72,14 @@ def main() -> int:
         0.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("outputs", nargs="+", type=Output)
+    parser.add_argument("outputs", nargs="+", choices=_STAMPED)
     options = parser.parse_args()
     prefer_shared_memory()
     # An exception out of the handler could hit rclpy in the middle of a message.
     stopped = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    listener = BenchmarkListener(options.outputs)
+    listener = BenchmarkListener([Output(name) for name in options.outputs])
     executor = SingleThreadedExecutor()
     executor.add_node(listener)
     print("there", flush=True)

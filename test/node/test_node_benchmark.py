@@ -77,6 +77,11 @@ def test_a_node_that_cannot_start_is_reported() -> None:
         measure_node(load, 1.0)
 
 
+def test_only_stamped_outputs_can_be_listened_to() -> None:
+    with pytest.raises(DepthAnythingError, match=r"invalid choice: 'scale_state' \(choose from"):
+        measure_node(NodeLoad(outputs=("points", "scale_state")), 1.0)
+
+
 def test_figures_come_from_the_window_alone() -> None:
     second = 10**9
     stamps = [index * second for index in range(1, 11)]
