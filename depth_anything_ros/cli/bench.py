@@ -181,6 +181,35 @@ def scaling(
 
 
 @app.command()
+def growth(
+    model: Annotated[str, typer.Option(help="Name or file of the network.")] = "embedded",
+    rounds: Rounds = 7,
+    threads: Threads = 0,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the curves to this file as Mermaid charts.")
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """How the cost grows with the network's input, the image, the cameras and the points."""
+    from depth_anything_ros.evaluation.benchmark import usable_cores
+    from depth_anything_ros.evaluation.benchmark_growth import chart, growths
+
+    table = _table("what", "where", "median ms", "best ms", "CPU ms")
+    charts: list[str] = []
+    rows: list[dict[str, Any]] = []
+    for curve in growths(model, threads or usable_cores()):
+        timings = _measure(curve.contenders, rounds)
+        charts.append(chart(curve, timings))
+        for label, timing in timings.items():
+            table.add_row(curve.title, f"{label} ({curve.axis})", *_figures(timing))
+            rows.append({"what": curve.title, "axis": curve.axis, "at": label, **timing.as_dict()})
+    STDOUT.print(table)
+    if markdown is not None:
+        markdown.write_text("\n\n".join(charts) + "\n", encoding="utf-8")
+    _finish(json_file, {"benchmark": "growth", "network": model, "rows": rows})
+
+
+@app.command()
 def cloud(
     sizes: Annotated[
         list[str] | None,

@@ -246,3 +246,20 @@ def small_network_file(tmp_path: Path) -> Path:
     path = tmp_path / "small.safetensors"
     save_network(make_small_network(), path)
     return path
+
+
+def test_bench_growth_draws_every_curve(tmp_path: Path, small_network_file: Path) -> None:
+    charts, report = tmp_path / "growth.md", tmp_path / "growth.json"
+    out = bench(
+        *("growth", "--model", small_network_file, "--rounds", 1, "--threads", 1),
+        *("--markdown", charts, "--json", report),
+    )
+    assert "LiDAR points per image" in out
+    rows = json.loads(report.read_text())["rows"]
+    curves = {row["what"] for row in rows}
+    assert len(curves) == 4
+    text = charts.read_text()
+    assert text.count("```mermaid") == 4
+    for row in rows:
+        assert row["median_ms"] > 0
+        assert f'"{row["at"]}"' in text and f"{row['median_ms']:.2f}"[:-1] in text
