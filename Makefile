@@ -15,12 +15,13 @@ DEMO_MODEL ?=
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test lint format clean embedded
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types and tests"
 	@echo "make format  format the code"
+	@echo "make embedded  train the embedded network again (docs/training.md)"
 	@echo "make clean   remove the virtual environment and what was made"
 
 setup: $(READY)
@@ -44,6 +45,20 @@ lint: $(READY)
 
 test: lint
 	$(CLEAN_ENV) $(BIN)/python -m pytest
+
+# The embedded network from photographs/ (docs/training.md).
+TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train
+RECIPES := config/training/embedded
+embedded: export OMP_NUM_THREADS = 1
+embedded: $(READY)
+	$(BIN)/depth_anything train views photographs/panoramas/indoor photographs/indoor/views --per-panorama 100 --seed 1
+	$(BIN)/depth_anything train views photographs/panoramas/outdoor photographs/outdoor/views --per-panorama 40 --seed 2
+	$(TRAIN) teacher $(RECIPES)_teacher.yaml
+	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_indoor.yaml
+	$(TRAIN) student $(RECIPES)_assistant.yaml
+	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_outdoor.yaml
+	$(TRAIN) student $(RECIPES)_student.yaml
+	cp runs/embedded_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -43,7 +43,9 @@ setup(
     maintainer="depth_anything_ros maintainers",
     maintainer_email="maintainers@depth-anything-ros.invalid",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "node/fastdds_profile.xml"]},
+    package_data={
+        NAME: ["py.typed", "node/fastdds_profile.xml", "network/embedded/*"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from depth_anything_ros.errors import CheckpointError, DepthAnythingError, InputError, require
+from depth_anything_ros.errors import DepthAnythingError, InputError, require
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -39,8 +39,8 @@ def demo(
         ),
     ] = "robot",
     model: Annotated[
-        str, typer.Option(help="Catalogue name or path of a model; auto takes what can be had.")
-    ] = "auto",
+        str, typer.Option(help="Catalogue name or path of a model; embedded needs no download.")
+    ] = "embedded",
     seconds: Annotated[float, typer.Option(help="How long; 0 runs until Ctrl-C.", min=0)] = 30.0,
     rate: Annotated[float, typer.Option(help="Images per second.", min=0.01)] = 10.0,
     hfov: Annotated[
@@ -53,8 +53,7 @@ def demo(
     """Run a source of images and the depth node as processes, then sum up what came out."""
     console = Console()
     require("rclpy", "ros")
-    chosen = _find_model(model)
-    console.print(f"model: {chosen}")
+    console.print(f"model: {model}")
     for name in ("summary.json", "preview.png", "cloud.ply"):
         (output / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="depth_anything_demo_") as scratch:
@@ -62,12 +61,12 @@ def demo(
         if images == "robot":
             placed = _lidar_in_camera()
             processes["depth_node"] = _start(
-                "depth_node", model=chosen, sensor_extrinsics=f'"{placed}"', points_timeout=0.1
+                "depth_node", model=model, sensor_extrinsics=f'"{placed}"', points_timeout=0.1
             )
             processes["source"] = _start("simulated_robot", world="room", seed=1)
         else:
             source = _photographs(Path(scratch)) if images == "photographs" else Path(images)
-            processes["depth_node"] = _start("depth_node", model=chosen)
+            processes["depth_node"] = _start("depth_node", model=model)
             processes["source"] = _start(
                 "image_player", path=str(source), rate=rate, loop=True, hfov=hfov
             )
@@ -80,26 +79,6 @@ def demo(
     if died:
         raise InputError(f"{died} stopped early; its last words are above")
     console.print(_summary(output / "summary.json", images, hfov))
-
-
-def _find_model(model: str) -> str:
-    """The model to show: the one asked for, the default, or a small open one that lies beside."""
-    if model != "auto":
-        return model
-    from depth_anything_ros.factory import DEFAULT_MODEL
-    from depth_anything_ros.network.checkpoints import resolve
-
-    try:
-        resolve(DEFAULT_MODEL)
-    except CheckpointError as error:
-        beside = Path(__file__).parents[3] / "shared" / "data" / "fastdepth" / "fastdepth_7.onnx"
-        if beside.is_file():
-            return str(beside)
-        raise CheckpointError(
-            f"no model for the demo: {error}. With network access run `depth_anything models pull "
-            f"{DEFAULT_MODEL}`, or give one with --model (make demo DEMO_MODEL=path)"
-        ) from error
-    return DEFAULT_MODEL
 
 
 def _lidar_in_camera() -> str:

@@ -58,5 +58,5 @@ def export(
 
     path = output or Path(f"{file.name}.onnx")
     network, info = load_network(file)
-    export_onnx(network, path, licence=info.licence)
+    export_onnx(network, path, info.input_size, info.licence)
     STDOUT.print(str(path), markup=False, soft_wrap=True)

@@ -21,7 +21,7 @@ def models(context: typer.Context) -> None:
         return
     from rich.table import Table
 
-    from depth_anything_ros.network.catalogue import CATALOGUE
+    from depth_anything_ros.network.catalogue import CATALOGUE, EMBEDDED, EMBEDDED_FILE
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Names stay whole in a narrow terminal: they are there to be copied.
@@ -35,6 +35,8 @@ def models(context: typer.Context) -> None:
         table.add_row(
             info.name, f"{info.size_mb:.0f} MB", gives, licence + ("*" if info.licence_note else "")
         )
+    size = EMBEDDED_FILE.stat().st_size / 1e6
+    table.add_row(EMBEDDED, f"{size:.0f} MB", "disparity", "Apache-2.0")
     STDOUT.print(table)
     for note in sorted({info.licence_note for info in CATALOGUE.values() if info.licence_note}):
         STDOUT.print(f"* {note}", markup=False)

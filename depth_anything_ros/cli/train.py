@@ -32,6 +32,21 @@ def metric(config: Config) -> None:
     _train(config, "metric")
 
 
+@app.command()
+def views(
+    panoramas: Annotated[Path, typer.Argument(help="Folder of equirectangular pictures.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the views.")],
+    per_panorama: Annotated[int, typer.Option(help="Views of each panorama.", min=1)] = 32,
+    seed: Annotated[int, typer.Option(help="Decides directions and fields of view.")] = 0,
+) -> None:
+    """Cut panoramas into ordinary pictures, to be pseudo-labelled."""
+    from depth_anything_ros.cli.terminal import STDOUT
+    from depth_anything_ros.training.panoramas import cut_views
+
+    count = cut_views(panoramas, output, per_panorama, seed)
+    STDOUT.print(f"{count} views: {output}", markup=False, soft_wrap=True)
+
+
 @app.command("pseudo-label")
 def pseudo_label(config: Config) -> None:
     """Let a teacher label a folder of pictures; goes on where it was stopped."""

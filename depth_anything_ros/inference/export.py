@@ -13,8 +13,7 @@ import torch
 
 from depth_anything_ros.errors import SettingError, require
 from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
-from depth_anything_ros.inference.preprocess import INPUT_SIZE
-from depth_anything_ros.network.catalogue import UNKNOWN_LICENCE
+from depth_anything_ros.network.catalogue import INPUT_SIZE, UNKNOWN_LICENCE
 from depth_anything_ros.network.depth_anything import DepthAnything
 from depth_anything_ros.network.vit import PATCH
 

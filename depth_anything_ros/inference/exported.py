@@ -49,7 +49,7 @@ def graph_of(file: ModelFile, backend: str, half: bool = False, root: Path | Non
 
         network, info = load_network(file)
         onnx = folder / "network.onnx"
-        export_onnx(network, onnx, licence=info.licence)
+        export_onnx(network, onnx, info.input_size, info.licence)
         if backend == "openvino":
             convert(onnx, onnx.with_suffix(".xml"))
             onnx.unlink()

@@ -12,12 +12,10 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.network.catalogue import INPUT_SIZE
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-INPUT_SIZE = 518
-"""Shorter side of the network's input in the official code, in pixels (37 patches)."""
 
 MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's red, green and blue in 0..1 (official run.py)."""

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, RgbImage
 from depth_anything_ros.inference.preprocess import (
-    INPUT_SIZE,
     Normaliser,
     check_image,
     check_input_size,
     network_size,
     normalise_on_device,
 )
+from depth_anything_ros.network.catalogue import INPUT_SIZE
 from depth_anything_ros.network.depth_anything import DepthAnything
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -6,8 +6,12 @@ Nothing here loads torch, so listing the catalogue is instant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from depth_anything_ros.frames import PredictionKind
+
+INPUT_SIZE = 518
+"""Shorter side of the network's input in the official code, in pixels (37 patches)."""
 
 HYPERSIM_FOCAL = 886.81 * 518 / 768
 """Focal length in pixels of Hypersim (60 degrees over 1024 columns) at 518 rows: 598.1."""
@@ -45,6 +49,7 @@ class ModelInfo:
         repo_type: "model" or "space", as Hugging Face calls it.
         filename: Path of the file in `repo`.
         hf_repo: Hugging Face repository of the same weights in transformers' layout.
+        input_size: Shorter side of the input in pixels at which it is best.
     """
 
     name: str
@@ -61,6 +66,7 @@ class ModelInfo:
     repo_type: str = "model"
     filename: str = ""
     hf_repo: str = ""
+    input_size: int = INPUT_SIZE
 
     @property
     def non_commercial(self) -> bool:
@@ -139,3 +145,12 @@ CATALOGUE: dict[str, ModelInfo] = {
     )
 }
 """Name -> network; the names are the stems of the official files."""
+
+EMBEDDED = "embedded"
+"""Name of the small network that comes with this package."""
+
+EMBEDDED_FILE = Path(__file__).parent / "embedded" / "depth_anything_tiny.safetensors"
+"""Its weights; MODEL_CARD.md beside them tells how they were made."""
+
+DEFAULT_MODEL = "depth_anything_v2_vits"
+"""What `model: auto` takes where it can be had: the one V2 network whose licence allows any use."""

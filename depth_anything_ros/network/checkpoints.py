@@ -21,9 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.errors import CheckpointError, MissingExtraError, SettingError, require
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.catalogue import CATALOGUE, UNKNOWN_LICENCE, ModelInfo
+from depth_anything_ros.network.catalogue import (
+    CATALOGUE,
+    DEFAULT_MODEL,
+    EMBEDDED,
+    EMBEDDED_FILE,
+    INPUT_SIZE,
+    UNKNOWN_LICENCE,
+    ModelInfo,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,7 +74,9 @@ def resolve(model: str | Path) -> ModelFile:
     layout are taken where they are in the cache.
 
     Args:
-        model: Catalogue name, or path of a .pth, .safetensors or .onnx file.
+        model: Catalogue name, path of a .pth, .safetensors or .onnx file, "embedded" for the small
+            network of this package, or "auto" for Depth Anything V2 Small where it can be had,
+            else the embedded one.
 
     Returns:
         The file.
@@ -77,11 +87,15 @@ def resolve(model: str | Path) -> ModelFile:
         MissingExtraError: huggingface_hub is needed and not installed.
     """
     name = str(model)
+    if name == "auto":
+        return _best_to_be_had()
+    if name == EMBEDDED:
+        return ModelFile(EMBEDDED_FILE, EMBEDDED)
     if name in CATALOGUE:
         return _download(CATALOGUE[name])
     path = Path(model).expanduser()
     if path.suffix not in SUFFIXES and not path.exists() and path.name == name:
-        near = difflib.get_close_matches(name, CATALOGUE, n=3)
+        near = difflib.get_close_matches(name, [*CATALOGUE, EMBEDDED], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see `depth_anything models`"
         raise CheckpointError(f"model '{name}' is not in the catalogue and not a file; {hint}")
     if not path.exists():
@@ -91,6 +105,22 @@ def resolve(model: str | Path) -> ModelFile:
             f"model '{path}' is not a {', '.join(SUFFIXES)} file; give the path of the file itself"
         )
     return ModelFile(path, path.stem, CATALOGUE.get(path.stem))
+
+
+def _best_to_be_had() -> ModelFile:
+    """The official default, or what is always there."""
+    try:
+        file = _download(CATALOGUE[DEFAULT_MODEL])
+    except (CheckpointError, MissingExtraError) as error:
+        logger.warning(
+            "model auto takes the small embedded network, which is less accurate, for %s cannot be "
+            "had: %s",
+            DEFAULT_MODEL,
+            error,
+        )
+        return ModelFile(EMBEDDED_FILE, EMBEDDED)
+    logger.info("model auto takes the official %s", DEFAULT_MODEL)
+    return file
 
 
 def _download(info: ModelInfo) -> ModelFile:
@@ -184,19 +214,26 @@ def load_network(
         kind=config.kind,
         licence=metadata.get("licence", UNKNOWN_LICENCE),
         size_mb=file.path.stat().st_size / 1e6,
+        input_size=told.input_size,
     )
     info = replace(info, kind=config.kind, max_depth=config.max_depth)
     log_licence(info)
     return network, info
 
 
-def save_network(network: DepthAnything, path: str | Path, licence: str = UNKNOWN_LICENCE) -> None:
+def save_network(
+    network: DepthAnything,
+    path: str | Path,
+    licence: str = UNKNOWN_LICENCE,
+    input_size: int = INPUT_SIZE,
+) -> None:
     """Write a network as safetensors, with metadata that tells kind and architecture.
 
     Args:
         network: The network; its weights are stored in their present dtype.
         path: File to write, ending in .safetensors.
         licence: SPDX name of the weights' licence.
+        input_size: Shorter side of the input in pixels at which it is best.
 
     Raises:
         CheckpointError: The path does not end in .safetensors.
@@ -211,6 +248,7 @@ def save_network(network: DepthAnything, path: str | Path, licence: str = UNKNOW
         "kind": config.kind.value,
         "taps": ",".join(str(tap) for tap in config.taps),
         "licence": licence,
+        "input_size": str(input_size),
     }
     if config.max_depth is not None:
         metadata["max_depth"] = str(config.max_depth)
@@ -309,6 +347,7 @@ class _Told:
     max_depth: float | None = None
     taps: tuple[int, ...] | None = None
     version: str | None = None
+    input_size: int = INPUT_SIZE
 
 
 def _told(file: ModelFile, metadata: Mapping[str, str]) -> _Told:
@@ -322,6 +361,7 @@ def _told(file: ModelFile, metadata: Mapping[str, str]) -> _Told:
                 float(metadata["max_depth"]) if "max_depth" in metadata else None,
                 tuple(int(tap) for tap in taps.split(",")) if taps else None,
                 metadata.get("version"),
+                int(metadata.get("input_size", INPUT_SIZE)),
             )
         except ValueError as error:
             raise CheckpointError(f"'{file.path}' has metadata with no sense: {error}") from error
@@ -404,7 +444,8 @@ def _agree(
         )
         kind = PredictionKind.RELATIVE_DISPARITY
     taps = told.taps if version is None else None
-    return _Told(told.source, kind, max_depth, taps, version or told.version or "v2")
+    version = version or told.version or "v2"
+    return _Told(told.source, kind, max_depth, taps, version, told.input_size)
 
 
 def _word(kind: PredictionKind | None) -> str:
@@ -454,8 +495,9 @@ def _stem_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     stem = "pretrained.patch_embed."
     if f"{stem}first.weight" not in state:
         return {}
-    units = {name.split(".")[3] for name in state if name.startswith(f"{stem}fine_units.")}
-    widths = tuple(state[f"{stem}{level}.weight"].shape[0] for level in ("first", "fine", "middle"))
+    units = {name.split(".")[3] for name in state if name.startswith(f"{stem}fine.")}
+    layers = ("first.weight", "fine.0.conv1.weight", "middle.0.conv1.weight")
+    widths = tuple(state[stem + layer].shape[0] for layer in layers)
     return {"stem": widths, "stem_units": len(units)}
 
 
@@ -467,7 +509,7 @@ def _build(config: DepthAnythingConfig, state: dict[str, Tensor], path: Path) ->
 
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
         network = DepthAnything(config)
-    state = {name: tensor.float() for name, tensor in state.items()}
+    state = {name: t.float() if t.is_floating_point() else t for name, t in state.items()}
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:

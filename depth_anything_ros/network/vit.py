@@ -140,9 +140,9 @@ class SwiGlu(nn.Module):
 class LayerScale(nn.Module):
     """A learned factor per channel (Touvron et al. 2021)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, start: float = 1.0) -> None:
         super().__init__()
-        self.gamma = nn.Parameter(torch.ones(width))
+        self.gamma = nn.Parameter(torch.full((width,), start))
 
     def forward(self, x: Tensor) -> Tensor:
         """N x L x C to the same."""
@@ -152,14 +152,14 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """One transformer block, normalisation first."""
 
-    def __init__(self, width: int, heads: int, swiglu: bool) -> None:
+    def __init__(self, width: int, heads: int, swiglu: bool, scale: float = 1.0) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
-        self.ls1 = LayerScale(width)
+        self.ls1 = LayerScale(width, scale)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = SwiGlu(width) if swiglu else Mlp(width)
-        self.ls2 = LayerScale(width)
+        self.ls2 = LayerScale(width, scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x L x C to the same."""
@@ -216,7 +216,9 @@ class VisionTransformer(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
         self.mask_token = nn.Parameter(torch.zeros(1, width))  # unused, but in official files
-        self.blocks = nn.ModuleList(Block(width, heads, swiglu) for _ in range(depth))
+        # Behind a stem the blocks start as small corrections of what it says.
+        scale = 1.0 if stem is None else 0.1
+        self.blocks = nn.ModuleList(Block(width, heads, swiglu, scale) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self._tables: dict[tuple[object, ...], Tensor] = {}
         self._initialise()

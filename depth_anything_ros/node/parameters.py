@@ -54,8 +54,9 @@ class NodeParameters:
     )
     model: str = _parameter(
         "auto",
-        "Catalogue name (see `depth_anything models`) or path to a .pth, .safetensors or .onnx "
-        "file; auto takes the best one that can be had.",
+        "Catalogue name (see `depth_anything models`), path to a .pth, .safetensors or .onnx file, "
+        "or embedded: the small network in this package. auto takes the official V2 Small where "
+        "it is in the cache or can be downloaded, else the embedded one, and says which.",
         at_load=True,
     )
     device: str = _parameter(
@@ -78,7 +79,7 @@ class NodeParameters:
     input_size: int = _parameter(
         0,
         "Pixels of the image's shorter side as the network sees it; smaller is faster and coarser, "
-        "0 takes the model's own (518 for Depth Anything).",
+        "0 takes the model's own (518 for the official ones).",
         minimum=0,
         maximum=4096,
     )

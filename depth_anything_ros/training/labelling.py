@@ -48,7 +48,9 @@ def label_pictures(
     if not recipe.network.checkpoint or recipe.network.max_depth:
         raise SettingError("pseudo-labels need a relative teacher: set network.checkpoint alone")
     peers = processes or Processes(recipe.device)
-    experts = [_teacher(recipe, peers.device)]
+    teacher = Path(recipe.network.checkpoint).expanduser()
+    is_graph = teacher.suffix == ".onnx"
+    experts = [_expert(teacher, recipe.device) if is_graph else _teacher(recipe, peers.device)]
     experts += [_expert(Path(path).expanduser(), recipe.device) for path in recipe.experts]
 
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:

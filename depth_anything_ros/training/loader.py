@@ -92,7 +92,8 @@ class Numbered(Dataset[Prepared]):
             rng = np.random.default_rng([recipe.seed, 4, number])
             max_depth = recipe.network.max_depth
             size = (recipe.size[0], recipe.size[1])
-            image = prepare(sample, size, max_depth > 0, rng, max_depth or np.inf)
+            limit = max_depth or np.inf
+            image = prepare(sample, size, max_depth > 0, rng, limit, recipe.smallest_crop)
             if image.pseudo or recipe.perturb_labelled:
                 rgb = perturb(rng, image.rgb, recipe.strong)
                 image = Prepared(rgb, image.target, image.valid, image.pseudo)

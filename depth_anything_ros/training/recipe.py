@@ -41,6 +41,10 @@ class NetworkRecipe:
         features: Channels of the head.
         out_channels: Channels of the head's four levels.
         grid: Side of the position table in patches.
+        head_features: Channels of the head's last hidden convolution.
+        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
+            the patch grid; empty for the patch projection of DINOv2.
+        stem_units: Residual units of the stem at each grid.
         max_depth: Metres at the top of a metric network; 0 makes a relative one.
     """
 
@@ -116,8 +120,8 @@ class NetworkRecipe:
     def _stem(self) -> tuple[int, int, int] | None:
         if not self.stem:
             return None
-        if len(self.stem) != 3 or any(width < 8 or width % 8 for width in self.stem):
-            raise SettingError(f"stem is {list(self.stem)}; it must be three multiples of 8")
+        if len(self.stem) != 3 or min(self.stem) < 1:
+            raise SettingError(f"stem is {list(self.stem)}; it must be three numbers above 0")
         half, fine, middle = self.stem
         return half, fine, middle
 
@@ -273,6 +277,8 @@ class Recipe:
         trimmed: Share of the largest-loss pixels of pseudo-labelled pictures left out.
         freeze_encoder: Whether only the head learns.
         strong: Strong perturbations of pseudo-labelled pictures.
+        smallest_crop: Least share of the shorter side that a random crop of a relative network's
+            picture keeps; 1 for none.
         perturb_labelled: Whether labelled pictures are perturbed as well (without CutMix).
         precision: "fp32" or "bf16".
         device: "cpu", "cuda" or "mps".
@@ -282,6 +288,9 @@ class Recipe:
         validate_every: Steps between validations.
         tensorboard: Whether to write TensorBoard events, too.
         licence: SPDX name of the result's licence.
+        input_size: Shorter side of the input, in pixels, that the result names as its own; 0
+            for the shorter one of `size`.
+        weights: How the result's weights are stored: "fp32" or "fp16".
     """
 
     output: str
@@ -305,6 +314,7 @@ class Recipe:
     trimmed: float = 0.1
     freeze_encoder: bool = False
     strong: Strength = field(default_factory=Strength)
+    smallest_crop: float = 0.6
     perturb_labelled: bool = False
     precision: str = "fp32"
     device: str = "cpu"
@@ -314,6 +324,13 @@ class Recipe:
     validate_every: int = 500
     tensorboard: bool = False
     licence: str = "unknown"
+    input_size: int = 0
+    weights: str = "fp32"
+
+    @property
+    def best_input_size(self) -> int:
+        """Shorter side of the input at which the result is meant to run."""
+        return self.input_size or min(self.size)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a run.
@@ -328,6 +345,10 @@ class Recipe:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         if self.precision not in ("fp32", "bf16"):
             raise SettingError(f"precision is '{self.precision}'; it must be fp32 or bf16")
+        if self.weights not in ("fp32", "fp16"):
+            raise SettingError(f"weights is '{self.weights}'; it must be fp32 or fp16")
+        if not 0 < self.smallest_crop <= 1:
+            raise SettingError(f"smallest_crop is {self.smallest_crop}; it must be above 0, up to 1")
         if not 0 <= self.ema < 1 or not 0 <= self.trimmed < 1:
             raise SettingError("ema and trimmed must be at least 0 and below 1")
 
@@ -339,7 +360,7 @@ class LabelRecipe:
     Attributes:
         images: Folder of pictures, searched through.
         output: Folder for the shards.
-        network: The teacher; `checkpoint` is needed.
+        network: The teacher; `checkpoint` is needed, and may be an ONNX file with its description.
         experts: ONNX files (with their description) of specialists; the label is then the mean of
             all disparities, each brought to the same median and deviation.
         input_size: Shorter side of the network's input in pixels.

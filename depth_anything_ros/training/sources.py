@@ -337,15 +337,17 @@ class Mixture:
         sources: The sources.
         weights: How often each is drawn, relative to the others.
         seed: Decides the draw.
-    """
 
-    BLOCK = 8
-    """So many numbers in a row are of one source: it suits sources that work in blocks."""
+    Attributes:
+        block: So many numbers in a row are of one source.
+    """
 
     def __init__(self, sources: Sequence[Source], weights: Sequence[float], seed: int = 0) -> None:
         self.sources = tuple(sources)
         self._shares = np.cumsum(weights) / sum(weights)
         self._seed = seed
+        # Sources without end are made in blocks; all others are best mixed within a batch.
+        self.block = 1 if all(len(source) for source in sources) else _SYNTHETIC_BLOCK
         self._orders: dict[tuple[int, int], npt.NDArray[np.int64]] = {}
 
     def place(self, number: int) -> tuple[int, int]:
@@ -359,7 +361,7 @@ class Mixture:
         Returns:
             The source, and the picture's number in it.
         """
-        block, rest = divmod(number, self.BLOCK)
+        block, rest = divmod(number, self.block)
         # In each round of blocks every source has its share, to the nearest block.
         cycle, turn = divmod(block, _ROUND)
         drawn = self._order(-1, cycle, _ROUND)
@@ -370,7 +372,7 @@ class Mixture:
         if size == 0:
             return source, number
         before = cycle * int(counts[source]) + int(np.count_nonzero(slots[:turn] == source))
-        epoch, index = divmod(before * self.BLOCK + rest, size)
+        epoch, index = divmod(before * self.block + rest, size)
         return source, int(self._order(source, epoch, size)[index])
 
     def _order(self, source: int, epoch: int, size: int) -> npt.NDArray[np.int64]:

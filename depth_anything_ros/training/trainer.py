@@ -89,7 +89,7 @@ class Trainer:
         events = self._events()
         log = self._open_log() if peers.first else None
         scores: dict[str, float] = {}
-        self.network.train()
+        self._set_training()
         started = time.perf_counter()
         for parts in batches(recipe, self.step, peers.rank, peers.world):
             values = self._train_step(parts)
@@ -116,7 +116,11 @@ class Trainer:
         if events:
             events.close()
         if peers.first:
-            save_network(self.result(), self._output / RESULT, recipe.licence)
+            path = self._output / RESULT
+            result = copy.deepcopy(self.result())
+            if recipe.weights == "fp16":
+                result.half()
+            save_network(result, path, recipe.licence, recipe.best_input_size)
         peers.wait()
         return scores
 
@@ -131,6 +135,11 @@ class Trainer:
         averaged = copy.deepcopy(self.network)
         averaged.load_state_dict(self.average)
         return averaged
+
+    def _set_training(self) -> None:
+        self.network.train()
+        if self.recipe.freeze_encoder:
+            self.network.pretrained.eval()  # its normalisations stay as they are, too
 
     def _train_step(self, parts: list[Batch]) -> dict[str, float]:
         recipe = self.recipe
@@ -221,11 +230,15 @@ class Trainer:
         # Early weights are far from the end; the average forgets them faster.
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:  # how many batches a normalisation has seen
+                self.average[name].copy_(value)
 
     def _validate(self, held_out: list[Any]) -> dict[str, float]:
         metric = self.recipe.network.max_depth > 0
         scores = validate(self.result(), held_out, metric, self.device)
+        self._set_training()
         return {name: self.processes.mean(value) for name, value in scores.items()}
 
     def _save(self) -> None:

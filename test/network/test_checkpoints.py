@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.catalogue import CATALOGUE
+from depth_anything_ros.network.catalogue import CATALOGUE, EMBEDDED_FILE
 from depth_anything_ros.network.checkpoints import (
     load_network,
     resolve,
@@ -431,6 +431,27 @@ def test_offline_and_not_cached_then_cached(tmp_path: Path, name: str) -> None:
     assert offline(RESOLVE.format(name=name), tmp_path).stdout.strip() == str(twin)
     own = put(info.repo, info.repo_type, info.filename)
     assert offline(RESOLVE.format(name=name), tmp_path).stdout.strip() == str(own)
+
+
+def test_auto_takes_the_official_network_where_it_is_and_else_the_embedded_one(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("huggingface_hub")
+    code = RESOLVE.format(name="auto")
+    answer = offline(code, tmp_path)
+    assert answer.stdout.strip() == str(EMBEDDED_FILE)
+    assert "less accurate" in answer.stderr and "depth_anything_v2_vits" in answer.stderr
+    info = CATALOGUE["depth_anything_v2_vits"]
+    folder = tmp_path / "hub" / f"models--{info.repo.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("0" * 40)
+    official = folder / "snapshots" / ("0" * 40) / info.filename
+    official.parent.mkdir(parents=True)
+    official.touch()
+    answer = offline(code, tmp_path)
+    assert answer.stdout.strip() == str(official)
+    assert "less accurate" not in answer.stderr
+    assert offline(RESOLVE.format(name="embedded"), tmp_path).stdout.strip() == str(EMBEDDED_FILE)
 
 
 def test_catalogue_is_light_and_whole() -> None:

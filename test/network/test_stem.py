@@ -58,13 +58,11 @@ def test_a_saved_network_comes_back_the_same(network: DepthAnything, tmp_path: P
 def test_every_weight_that_is_used_gets_a_gradient(network: DepthAnything) -> None:
     network(torch.randn(1, 3, 42, 56)).sum().backward()
     missing = {name for name, p in network.named_parameters() if p.grad is None}
-    unused = {"pretrained.mask_token"} | {
-        name for name in missing if "refinenet4.resConfUnit1" in name
-    }
-    assert missing == unused
+    unused = {name for name in missing if "refinenet4.resConfUnit1" in name}
+    assert missing - unused == {"pretrained.mask_token"}
 
 
-@pytest.mark.parametrize("stem", [(8, 16), (8, 16, 20), (4, 8, 16)])
+@pytest.mark.parametrize("stem", [(8, 16), (8, 16, 0), (8, 16, 24, 32)])
 def test_channels_that_cannot_be_are_refused(stem: tuple[int, ...]) -> None:
-    with pytest.raises(SettingError, match="three multiples of 8"):
+    with pytest.raises(SettingError, match="three numbers above 0"):
         NetworkRecipe(stem=stem).build()
