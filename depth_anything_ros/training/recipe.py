@@ -348,7 +348,9 @@ class Recipe:
         if self.weights not in ("fp32", "fp16"):
             raise SettingError(f"weights is '{self.weights}'; it must be fp32 or fp16")
         if not 0 < self.smallest_crop <= 1:
-            raise SettingError(f"smallest_crop is {self.smallest_crop}; it must be above 0, up to 1")
+            raise SettingError(
+                f"smallest_crop is {self.smallest_crop}; it must be above 0, up to 1"
+            )
         if not 0 <= self.ema < 1 or not 0 <= self.trimmed < 1:
             raise SettingError("ema and trimmed must be at least 0 and below 1")
 

@@ -214,7 +214,7 @@ def test_own_file_tells_everything(tmp_path: Path, max_depth: float | None, swig
     with torch.no_grad():
         assert torch.equal(loaded(image), network(image))
     loaded(image).sum().backward()  # it can be trained on
-    assert loaded.pretrained.patch_embed.proj.weight.grad is not None
+    assert loaded.get_parameter("pretrained.patch_embed.proj.weight").grad is not None
 
 
 @pytest.mark.parametrize("modern", [False, True], ids=["published", "transformers5"])
