@@ -238,6 +238,8 @@ def _load(contender: Contender, settings: NetworkSettings) -> Infer:
 
     if settings.cache is not None:
         os.environ["XDG_CACHE_HOME"] = str(settings.cache)
+        if contender.precision == "int8":
+            _quantise(settings.model)
     estimator = make_estimator(
         ModelSettings(
             model=str(settings.model),
@@ -248,6 +250,19 @@ def _load(contender: Contender, settings: NetworkSettings) -> Infer:
         )
     ).estimator
     return lambda image: estimator.estimate([image])[0].values
+
+
+def _quantise(model: Path) -> None:
+    """Random weights have no depth to be kept, only a time to be measured."""
+    from depth_anything_ros.inference.gate import check_pictures
+    from depth_anything_ros.inference.int8 import quantise, quantised_graph
+    from depth_anything_ros.network.checkpoints import resolve
+
+    file = resolve(model)
+    try:
+        quantised_graph(file)
+    except SettingError:
+        quantise(file, check_pictures() * 2, limit=np.inf)
 
 
 def _official(contender: Contender, settings: NetworkSettings) -> Infer:

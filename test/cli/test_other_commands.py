@@ -91,13 +91,13 @@ def test_exported_network_answers_as_before(
     answers = []
     for model in (relative_model, graph):
         output = tmp_path / model.suffix[1:]
-        options = ("-m", model, "--input-size", "70", "--device", "cpu", "-o", output)
+        options = ("-m", model, "--input-size", "70", "--precision", "fp32", "-o", output)
         result = run_cli("run", photo, *options)
         assert result.code == 0, result.err
         answers.append(np.load(output / "photo.v1_depth.npy"))
         assert json.loads((output / "photo.v1.json").read_text())["licence"] == "MIT"
     difference = float(np.abs(answers[0] - answers[1]).max())
-    print(f"torch and exported ONNX through the command line differ by {difference:.1e}")
+    print(f"weights and exported ONNX through the command line differ by {difference:.1e}")
     assert difference <= 1e-3
 
 
