@@ -1,0 +1,89 @@
+"""Every backend says what torch says, for networks with patches and with a convolutional stem."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+import torch
+
+from depth_anything_ros.factory import ModelSettings, make_estimator
+from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.network.checkpoints import save_network
+from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+
+SHAPES = [(60, 60), (48, 72), (90, 50)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's cache is left alone; within this module it is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def with_stem() -> DepthAnything:
+    """A relative network whose stem sees finely; its outputs spread."""
+    torch.manual_seed(3)
+    config = DepthAnythingConfig(
+        width=64,
+        depth=4,
+        heads=1,
+        features=16,
+        out_channels=(8, 16, 24, 32),
+        taps=(0, 1, 2, 3),
+        grid=5,
+        head_features=8,
+        stem=(8, 16, 24),
+        stem_units=1,
+    )
+    network = DepthAnything(config).eval()
+    with torch.no_grad():
+        for name, tensor in network.depth_head.named_parameters():
+            if tensor.dim() > 1:
+                tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5)
+            if name.endswith("output_conv2.2.bias"):
+                tensor.fill_(2.0)
+    return network
+
+
+@pytest.fixture(scope="module", params=["patches", "stem"])
+def weights(
+    request: pytest.FixtureRequest,
+    small_network: Callable[..., DepthAnything],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    network = with_stem() if request.param == "stem" else small_network()
+    path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
+    save_network(network, path, licence="MIT")
+    return path
+
+
+def answers(weights: Path, backend: str, images: list[RgbImage]) -> list[FloatImage]:
+    settings = ModelSettings(str(weights), "cpu", "fp32", 112, 1, backend)
+    return [prediction.values for prediction in make_estimator(settings).estimator.estimate(images)]
+
+
+def test_every_backend_says_the_same(weights: Path) -> None:
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (len(SHAPES), 9, 12, 3), dtype=np.uint8)
+    images = [
+        np.asarray(cv2.resize(each, shape[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+        for each, shape in zip(small, SHAPES, strict=True)
+    ]
+    expected = answers(weights, "torch", images)
+    for backend in ("onnxruntime", "openvino"):
+        pytest.importorskip(backend)
+        for ours, theirs in zip(answers(weights, backend, images), expected, strict=True):
+            spread = float(np.ptp(theirs))
+            worst = float(np.abs(ours - theirs).max()) / spread
+            print(f"\n{weights.stem} on {backend}: {worst:.1e} of the range {spread:.2f}")
+            assert spread > 0.05
+            assert worst <= 1e-3
