@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
-DEFAULT_MODEL = "depth_anything_v2_vits"
-"""What `model: auto` means: the one V2 network whose licence allows any use."""
-
-
 BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
 """Every library that runs networks, by name."""
 
@@ -60,11 +56,12 @@ class ModelSettings:
     """Which network, and how it runs.
 
     Attributes:
-        model: Catalogue name, path to a .pth, .safetensors or .onnx file, or "auto".
+        model: Catalogue name, path to a .pth, .safetensors or .onnx file, "embedded", or "auto":
+            the official Small network where it can be had, else the embedded one.
         device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
         precision: One of `PRECISIONS`; "int8" needs an export made with calibration pictures.
         input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
-            model's own (518 for Depth Anything).
+            model's own (518 for the official ones).
         num_threads: CPU threads; 0 takes all cores but one.
         backend: One of `BACKENDS`. Where it or `precision` is "auto", the fastest installed way is
             taken whose depth stays within 1 % of float32 with the very weights.
@@ -163,7 +160,7 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
             raise SettingError(
                 f"{name} is '{getattr(settings, name)}'; use one of {', '.join(names)}"
             )
-    file = resolve(DEFAULT_MODEL if settings.model == "auto" else settings.model)
+    file = resolve(settings.model)
     if settings.backend == "torch" and file.is_onnx:
         raise SettingError(
             f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino or "
@@ -256,14 +253,13 @@ def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
         return _graph_model(file, settings.backend, settings, settings.num_threads)
     import torch
 
-    from depth_anything_ros.inference.preprocess import INPUT_SIZE
     from depth_anything_ros.inference.torch_estimator import TorchEstimator
     from depth_anything_ros.network.checkpoints import load_network
 
     torch.set_num_threads(settings.num_threads)
     network, info = load_network(file)
     estimator = TorchEstimator(
-        network, settings.device, settings.precision, settings.input_size or INPUT_SIZE
+        network, settings.device, settings.precision, settings.input_size or info.input_size
     )
     return LoadedModel(estimator, info)
 
