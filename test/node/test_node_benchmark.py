@@ -113,10 +113,11 @@ def test_figures_come_from_the_window_alone() -> None:
 
 def test_usage_is_that_of_this_process() -> None:
     before = Usage.of(os.getpid())
-    held = bytearray(os.urandom(1)) * 50_000_000
+    # More than what earlier tests may have left free in this process.
+    held = bytearray(os.urandom(1)) * 400_000_000
     sum(held[:5_000_000])
     after = Usage.of(os.getpid())
-    assert after.memory_mb - before.memory_mb == pytest.approx(50, abs=10)
+    assert after.memory_mb - before.memory_mb == pytest.approx(400, abs=100)
     assert after.cpu_seconds > before.cpu_seconds
     with pytest.raises(DepthAnythingError, match="bench node needs Linux"):
         Usage.of(2**30)
