@@ -1,0 +1,119 @@
+"""The embedded network: small, packed, taken when nothing else can be had, and good enough."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_depth import DepthFrame, depth_frames
+from real_frames import FastDepth
+
+from depth_anything_ros.evaluation.metrics import aligned_depth, depth_errors
+from depth_anything_ros.evaluation.protocol import Alignment, Protocol
+from depth_anything_ros.factory import LoadedModel, ModelSettings, make_estimator
+from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind
+from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE
+from depth_anything_ros.synthetic.generator import Generator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CARD = EMBEDDED_FILE.with_name("MODEL_CARD.md")
+PROTOCOL = Protocol(Alignment.DISPARITY, max_depth=1000.0)
+
+
+@pytest.fixture(scope="module")
+def embedded() -> LoadedModel:
+    return make_estimator(ModelSettings(EMBEDDED, backend="torch", precision="fp32"))
+
+
+def ramp(shape: tuple[int, ...]) -> FloatImage:
+    """The guess without a look: lower is nearer."""
+    height, width = shape[:2]
+    rows = np.arange(height, dtype=np.float32)[:, None] / height
+    return np.ascontiguousarray(np.broadcast_to(rows, (height, width)))
+
+
+def score(disparity: FloatImage, truth: FloatImage) -> tuple[float, float]:
+    """AbsRel and delta1 after scale and shift were fitted in disparity."""
+    limit = Protocol(Alignment.DISPARITY, max_depth=max(100.0, 1.001 * float(np.nanmax(truth))))
+    prediction = Prediction(disparity, PredictionKind.RELATIVE_DISPARITY, disparity.shape)
+    depth = aligned_depth(prediction, truth, limit)
+    known = np.isfinite(truth)
+    errors = depth_errors(depth[known].astype(float), truth[known].astype(float))
+    return errors.abs_rel, errors.delta1
+
+
+def test_it_is_small_relative_and_open(embedded: LoadedModel) -> None:
+    assert EMBEDDED_FILE.stat().st_size <= 16e6
+    assert embedded.info.licence == "Apache-2.0"
+    assert embedded.info.name == EMBEDDED
+    assert embedded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
+    assert embedded.estimator.input_size == embedded.info.input_size < 518  # type: ignore[attr-defined]
+
+
+def test_the_card_names_what_made_it() -> None:
+    text = CARD.read_text(encoding="utf-8")
+    for word in ("Seed", "Hours", "Device", "Licence", "Limits", "FastDepth", "config/training"):
+        assert word.lower() in text.lower(), word
+
+
+def test_it_is_far_better_than_a_ramp_on_worlds_it_never_saw(embedded: LoadedModel) -> None:
+    images = Generator(256, 192, seed=90_210).images(range(16))
+    ours, ramps = [], []
+    for image in images:
+        truth = np.where(image.valid & (image.depth < 80), image.depth, np.nan).astype(np.float32)
+        (prediction,) = embedded.estimator.estimate([image.rgb])
+        ours.append(score(prediction.values, truth)[0])
+        ramps.append(score(ramp(truth.shape), truth)[0])
+    print(f"synthetic AbsRel {np.mean(ours):.3f}, ramp {np.mean(ramps):.3f}")
+    assert np.mean(ours) < 0.6 * np.mean(ramps)
+
+
+def test_real_pictures(embedded: LoadedModel, data_dir: Path) -> None:
+    """Every figure of the card's table, measured again."""
+    frames = list(depth_frames(data_dir))
+    fastdepth = FastDepth(data_dir)
+
+    def table(disparity_of: object) -> dict[str, tuple[float, float]]:
+        assert callable(disparity_of)
+        return {frame.name: score(disparity_of(frame), frame.depth) for frame in frames}
+
+    def of_embedded(frame: DepthFrame) -> FloatImage:
+        return embedded.estimator.estimate([frame.rgb])[0].values
+
+    ours = table(of_embedded)
+    ramps = table(lambda frame: ramp(frame.rgb.shape))
+    experts = table(lambda frame: fastdepth(frame.rgb).values)
+    for frame in frames:
+        figures = (ours[frame.name], experts[frame.name], ramps[frame.name])
+        print(f"{frame.name:20s}", *(f"{a:.3f} {d:.3f}" for a, d in figures))
+    names = [frame.name for frame in frames]
+    outdoors = [frame.name for frame in frames if frame.outdoors]
+    mean = {
+        label: np.mean([figures[name] for name in names], axis=0)
+        for label, figures in (("ours", ours), ("ramp", ramps), ("fastdepth", experts))
+    }
+    print(mean)
+    assert mean["ours"][0] <= 0.77 * mean["ramp"][0]
+    better = np.mean([ours[name][0] < ramps[name][0] for name in names])
+    assert better >= 0.85
+    outside = [np.mean([figures[n][0] for n in outdoors]) for figures in (ours, experts)]
+    assert outside[0] < outside[1]
+    stated = re.search(r"\| all \| ([\d.]+) \| ([\d.]+) \|", CARD.read_text(encoding="utf-8"))
+    assert stated is not None
+    assert float(stated[1]) == pytest.approx(mean["ours"][0], abs=0.002)
+    assert float(stated[2]) == pytest.approx(mean["ours"][1], abs=0.005)
+
+
+def test_a_wheel_holds_the_weights(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    subprocess.run([*command, "-w", tmp_path, REPOSITORY], check=True, timeout=300)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        name = f"depth_anything_ros/network/embedded/{EMBEDDED_FILE.name}"
+        assert archive.read(name) == EMBEDDED_FILE.read_bytes()
+        assert f"depth_anything_ros/network/embedded/{CARD.name}" in archive.namelist()
