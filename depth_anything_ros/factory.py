@@ -24,7 +24,7 @@ from depth_anything_ros.metric.slam import SlamSettings, SlamSource
 from depth_anything_ros.metric.source import ScaleSource
 from depth_anything_ros.metric.sparse import SparseSource
 from depth_anything_ros.metric.tracking import TrackingSettings
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.catalogue import EMBEDDED, ModelInfo
 
 if TYPE_CHECKING:
     from depth_anything_ros.inference.gate import Way
@@ -180,6 +180,9 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Way:
 
     if "auto" not in (settings.backend, settings.precision):
         return Way(settings.backend, settings.precision)
+    if file.name == EMBEDDED and settings.backend == "auto" and settings.precision == "auto":
+        # A forward of it is some milliseconds; an export is twenty seconds at the first start.
+        return Way("torch", "fp32")
     device, known = _ways(file, settings)
     fitting = [
         Way(backend, precision)

@@ -27,7 +27,7 @@ PROTOCOL = Protocol(Alignment.DISPARITY, max_depth=1000.0)
 
 @pytest.fixture(scope="module")
 def embedded() -> LoadedModel:
-    return make_estimator(ModelSettings(EMBEDDED, backend="torch", precision="fp32"))
+    return make_estimator(ModelSettings(EMBEDDED))
 
 
 def ramp(shape: tuple[int, ...]) -> FloatImage:
@@ -52,6 +52,8 @@ def test_it_is_small_relative_and_open(embedded: LoadedModel) -> None:
     assert embedded.info.licence == "Apache-2.0"
     assert embedded.info.name == EMBEDDED
     assert embedded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
+    # No export at the first start.
+    assert (embedded.estimator.backend, embedded.estimator.precision) == ("torch", "fp32")
     assert embedded.estimator.input_size == embedded.info.input_size < 518  # type: ignore[attr-defined]
 
 
