@@ -248,7 +248,8 @@ def node(
         typer.Option(
             "--model",
             "-m",
-            help="Catalogue name or file. [default: a constant after --network-ms]",
+            help="Catalogue name or file, scaled by constants unless --points or a parameter "
+            "gives it metres. [default: a constant after --network-ms]",
         ),
     ] = None,
     network_ms: Annotated[
@@ -300,6 +301,9 @@ def node(
     given = list(parameters or [])
     if model is not None:
         given.append(f"model:={model}")
+        if not points and not any(each.startswith("scaler:=") for each in given):
+            # A relative network alone has no metres, and without metres there is no answer.
+            given += ["scaler:=fixed", "scale:=0.3", "shift:=0.05"]
     load = NodeLoad(
         height=height,
         width=width,
