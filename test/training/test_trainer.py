@@ -324,23 +324,47 @@ def test_a_broken_picture_gives_its_place_to_another(
         numbered[0]
 
 
-def test_workers_prepare_the_same_batches(index: Path, tmp_path: Path) -> None:
-    from depth_anything_ros.training.loader import batches
+SAME_BATCHES = """
+import sys
+from pathlib import Path
 
-    found = []
-    for workers in (0, 2):
-        config = write_recipe(
-            tmp_path / "r.yaml",
+import torch
+
+from depth_anything_ros.training.loader import batches
+from depth_anything_ros.training.recipe import Recipe, read_recipe
+
+if __name__ == "__main__":
+    alone, helped = (
+        [step[0] for step in batches(read_recipe(Path(name), Recipe), 1, 0, 1)]
+        for name in sys.argv[1:]
+    )
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert torch.equal(one.target, other.target)
+    print(len(alone))
+"""
+
+
+def test_workers_prepare_the_same_batches(index: Path, tmp_path: Path) -> None:
+    recipes = [
+        write_recipe(
+            tmp_path / f"{workers}.yaml",
             output="x",
             sources=[{"kind": "index", "path": str(index)}],
             steps=3,
             workers=workers,
         )
-        found.append([step[0] for step in batches(read_recipe(config, Recipe), 1, 0, 1)])
-    assert len(found[0]) == len(found[1]) == 2
-    for one, other in zip(*found, strict=True):
-        assert torch.equal(one.image, other.image)
-        assert torch.equal(one.target, other.target)
+        for workers in (0, 2)
+    ]
+    # A process of its own, as a training is: worker processes are not for one that has run the
+    # libraries of all other tests.
+    script = tmp_path / "same_batches.py"
+    script.write_text(SAME_BATCHES, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script, *recipes], capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "2"
 
 
 def test_alignment_is_exact_for_affine_disparity() -> None:
