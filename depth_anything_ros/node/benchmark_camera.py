@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
+import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -73,13 +74,17 @@ class BenchmarkCamera(Node):
         self._infos = self.create_publisher(CameraInfo, "camera_info", _RELIABLE)
         self._clouds = self.create_publisher(PointCloud2, "points", _RELIABLE)
 
-    def run(self) -> None:
-        """Publish until told to stop."""
-        while rclpy.ok() and not self._images.get_subscription_count():
+    def run(self, stopped: threading.Event) -> None:
+        """Publish until told to stop.
+
+        Args:
+            stopped: Says so.
+        """
+        while not stopped.is_set() and not self._images.get_subscription_count():
             time.sleep(_LOOK)
         self.listened = time.time()
         due = time.monotonic()
-        while rclpy.ok():
+        while not stopped.is_set():
             due = max(due + self._period, time.monotonic())
             time.sleep(max(due - time.monotonic(), 0.0))
             self._publish()
@@ -120,11 +125,13 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=0)
     options = parser.parse_args()
     prefer_shared_memory()
+    # An exception out of the handler could hit rclpy in the middle of a message.
+    stopped = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     camera = BenchmarkCamera(options.width, options.height, options.rate, options.points)
     print("there", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        camera.run()
+    camera.run(stopped)
     print(json.dumps({"listened": camera.listened, "sent": camera.sent}), flush=True)
     camera.destroy_node()
     rclpy.try_shutdown()
