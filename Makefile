@@ -51,9 +51,8 @@ TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train
 RECIPES := config/training/embedded
 embedded: export OMP_NUM_THREADS = 1
 embedded: $(READY)
-	$(BIN)/depth_anything train views photographs/panoramas/indoor photographs/indoor/views --per-panorama 100 --seed 1
-	$(BIN)/depth_anything train views photographs/panoramas/outdoor photographs/outdoor/views --per-panorama 40 --seed 2
-	$(TRAIN) teacher $(RECIPES)_teacher.yaml
+	$(BIN)/depth_anything train views photographs/panoramas/indoor photographs/indoor/views --per-panorama 400 --seed 1
+	$(BIN)/depth_anything train views photographs/panoramas/outdoor photographs/outdoor/views --per-panorama 120 --seed 2
 	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_indoor.yaml
 	$(TRAIN) student $(RECIPES)_assistant.yaml
 	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_outdoor.yaml

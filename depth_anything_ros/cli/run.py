@@ -56,7 +56,13 @@ def run(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")
     ] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32, fp16, bf16.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto, torch, openvino, onnxruntime; auto takes the fastest.")
+    ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(help="auto, fp32, fp16, bf16, int8 (after `export MODEL --int8 FOLDER`)."),
+    ] = "auto",
     intrinsics: Annotated[
         str | None,
         typer.Option(
@@ -217,7 +223,7 @@ def run(
     process(
         inputs,
         recursive,
-        ModelSettings(model, device, precision, input_size or 0),
+        ModelSettings(model, device, precision, input_size or 0, backend=backend),
         ScalerSettings(
             scaler=way.value,
             scale=scale or 0.0,

@@ -26,6 +26,7 @@ _SORTS: dict[str, tuple[tuple[str, ...], tuple[float, float], tuple[float, float
     "road": (("asphalt", "asphalt", "speckle", "blotches"), (1.5, 5.0), (0.0, 0.12)),
     "pavement": (("tiles", "bricks", "asphalt"), (1.0, 4.0), (0.0, 0.2)),
     "facade": (("facade", "facade", "facade", "bricks"), (5.0, 14.0), (0.0, 0.5)),
+    "roof": (("tiles", "bricks", "stripes", "plain"), (0.4, 2.0), (0.1, 0.6)),
     "leaves": (("leaves",), (0.5, 2.5), (0.3, 0.8)),
     "bark": (("wood", "blotches"), (0.3, 1.0), (0.15, 0.5)),
     "earth": (("blotches", "leaves", "speckle"), (1.5, 6.0), (0.2, 0.6)),

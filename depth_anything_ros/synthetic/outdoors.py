@@ -152,17 +152,16 @@ def bicycle(at: Place, rng: np.random.Generator, looks: Looks) -> None:
 
 
 def rock(at: Place, rng: np.random.Generator, looks: Looks) -> None:
-    """A few stones."""
+    """A few stones, round or with edges."""
     look = looks.of("earth")
     for _ in range(int(rng.integers(1, 5))):
         x, y, z = rng.uniform(0.1, 0.9, 3)
-        at.ball(
-            (rng.normal(0, 0.6), rng.normal(0, 0.6), 0.2 * z),
-            (x, y, z * 0.7),
-            look,
-            yaw=rng.uniform(0, 6),
-            pitch=rng.uniform(-0.4, 0.4),
-        )
+        spot = at.moved(rng.normal(0, 0.6), rng.normal(0, 0.6), 0.2 * z, rng.uniform(0, 6))
+        half = np.array([x, y, z * 0.7])
+        if rng.uniform() < 0.5:
+            spot.ball((0, 0, 0), tuple(half), look, pitch=rng.uniform(-0.4, 0.4))
+        else:
+            spot.mesh(half * (_OCTAHEDRON + rng.uniform(-0.25, 0.25, (6, 3))), _EIGHT, look)
 
 
 def trunk(at: Place, rng: np.random.Generator, looks: Looks) -> None:
@@ -170,6 +169,9 @@ def trunk(at: Place, rng: np.random.Generator, looks: Looks) -> None:
     r = rng.uniform(0.08, 0.3)
     at.rod((0, 0, r), r, rng.uniform(0.5, 2.0), looks.of("bark", 0.08), pitch=math.pi / 2)
 
+
+_OCTAHEDRON = np.array([[1.0, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
+_EIGHT = [(k, (k + 1) % 4, 4) for k in range(4)] + [((k + 1) % 4, k, 5) for k in range(4)]
 
 PAVEMENT: tuple[Maker, ...] = (
     lamp_post,

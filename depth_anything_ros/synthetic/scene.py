@@ -17,6 +17,9 @@ Rgb = tuple[float, float, float]
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
+_THINNEST = 1e-4
+"""Metres: shorter legs of a triangle are left out, and its bounding box is so thick."""
+
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -170,6 +173,52 @@ class Scene:
         )
         self.add(Kind.PLANE, point, (1.0, 1.0, 1.0), look, (side, up, normal))
 
+    def mesh(
+        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], look: Look
+    ) -> None:
+        """Add a closed triangle mesh.
+
+        Each triangle is cut along its height into two right ones, unless it is right-angled.
+
+        Args:
+            vertices: N x 3 metres in the world.
+            faces: Three vertices each, anticlockwise as seen from outside; the inside is not seen.
+            look: How it looks.
+        """
+        points = np.asarray(vertices, np.float64)
+        for face in faces:
+            # The corner opposite the longest side, and that side.
+            a, b, c = (points[corner] for corner in face)
+            _, top, left, right = max(
+                (float(np.linalg.norm(end - start)), corner, start, end)
+                for corner, start, end in ((0, b, c), (1, c, a), (2, a, b))
+            )
+            apex = points[face[top]]
+            along = (right - left) / np.linalg.norm(right - left)
+            foot = left + along * ((apex - left) @ along)
+            if abs((left - apex) @ (right - apex)) < 1e-9 * ((right - left) @ (right - left)):
+                self._right_triangle(apex, left, right, look)
+            else:
+                self._right_triangle(foot, apex, left, look)
+                self._right_triangle(foot, right, apex, look)
+
+    def _right_triangle(
+        self,
+        corner: npt.NDArray[np.float64],
+        first: npt.NDArray[np.float64],
+        second: npt.NDArray[np.float64],
+        look: Look,
+    ) -> None:
+        """Add a triangle with its right angle at `corner`, anticlockwise from outside."""
+        legs = np.array([first - corner, second - corner])
+        sizes = np.linalg.norm(legs, axis=1)
+        if sizes.min() < _THINNEST:
+            return
+        x, y = legs / sizes[:, None]
+        turn = (_vector(x), _vector(y), _vector(np.cross(x, y)))
+        half = (float(sizes[0]) / 2, float(sizes[1]) / 2, _THINNEST)
+        self.add(Kind.TRIANGLE, _vector((first + second) / 2), half, look, turn)
+
     def terrain(self, heights: npt.NDArray[np.float32], extent: float, look: Look) -> None:
         """Lay a height field under the scene.
 
@@ -213,6 +262,11 @@ class Scene:
         outside = np.maximum(np.abs(local) - np.array(self._halves), 0)
         distance = np.linalg.norm(outside, axis=1)
         return float(np.min(np.where(kinds < Kind.PLANE, distance, np.inf)))
+
+
+def _vector(values: npt.NDArray[np.float64]) -> Vector:
+    x, y, z = values.tolist()
+    return x, y, z
 
 
 @dataclass(frozen=True)
@@ -295,6 +349,19 @@ class Place:
     def cone(self, centre: Vector, radius: float, half: float, look: Look, **turn: float) -> None:
         """Add a round cone along z; see `put`."""
         self.put(Kind.CONE, centre, (radius, radius, half), look, **turn)
+
+    def mesh(
+        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], look: Look
+    ) -> None:
+        """Add a closed triangle mesh; see `Scene.mesh`.
+
+        Args:
+            vertices: N x 3 metres in this place.
+            faces: Three vertices each, anticlockwise as seen from outside.
+            look: How it looks.
+        """
+        spots = [self.moved(*map(float, vertex)) for vertex in np.asarray(vertices)]
+        self.scene.mesh([(spot.x, spot.y, spot.z) for spot in spots], faces, look)
 
 
 LOOK = {

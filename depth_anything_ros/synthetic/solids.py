@@ -32,10 +32,14 @@ class Kind(enum.IntEnum):
     CONE = 3
     """Apex at z = 1, base disc of radius 1 at z = -1."""
 
-    PLANE = 4
+    TRIANGLE = 4
+    """Corners (-1, -1, 0), (1, -1, 0), (-1, 1, 0), seen only from its side z > 0: the right
+    triangle that meshes are made of."""
+
+    PLANE = 5
     """z = 0, endless, seen only from its side z > 0."""
 
-    TERRAIN = 5
+    TERRAIN = 6
     """A height field (see `terrain`); not intersected here."""
 
 
@@ -93,6 +97,15 @@ def _hit_cone(o: Tensor, d: Tensor) -> Tensor:
     return torch.where((x * x + y * y <= 1) & (t > NEAREST) & (t < best), t, best)
 
 
+def _hit_triangle(o: Tensor, d: Tensor) -> Tensor:
+    t = _hit_plane(o, d)
+    # A finite stand-in: infinite times 0 would be NaN.
+    far = t.masked_fill(t.isinf(), 0.0)
+    x, y = o[:, 0] + far * d[:, 0], o[:, 1] + far * d[:, 1]
+    inside = (x >= -1) & (y >= -1) & (x + y <= 0)
+    return torch.where(inside, t, torch.inf)
+
+
 def _hit_plane(o: Tensor, d: Tensor) -> Tensor:
     down = d[:, 2]
     t = -o[:, 2] / _off_zero(down)
@@ -145,6 +158,7 @@ _HITS = {
     Kind.ELLIPSOID: _hit_ellipsoid,
     Kind.CYLINDER: _hit_cylinder,
     Kind.CONE: _hit_cone,
+    Kind.TRIANGLE: _hit_triangle,
     Kind.PLANE: _hit_plane,
 }
 
@@ -174,5 +188,5 @@ def unit_normal(kind: Tensor, q: Tensor) -> Tensor:
     # On the cone's side the gradient of x^2 + y^2 - ((1 - z) / 2)^2.
     up = torch.where(cone & side, (1 - z) / 4, torch.where(ball, z, z.sign()))
     up = torch.where((side & rod) | (box & (face != 2)), 0.0, up)
-    up = torch.where(kind >= Kind.PLANE, 1.0, up)
+    up = torch.where(kind >= Kind.TRIANGLE, 1.0, up)
     return torch.stack([x * (round_ + flat_x), y * (round_ + flat_y), up])

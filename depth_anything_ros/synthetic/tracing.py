@@ -14,7 +14,7 @@ from depth_anything_ros.synthetic.scene import Scenes
 from depth_anything_ros.synthetic.solids import Kind, hit
 from depth_anything_ros.synthetic.terrain import hit_heights
 
-SOLIDS = (Kind.PLANE, Kind.BOX, Kind.CYLINDER, Kind.ELLIPSOID, Kind.CONE)
+SOLIDS = (Kind.PLANE, Kind.BOX, Kind.CYLINDER, Kind.ELLIPSOID, Kind.CONE, Kind.TRIANGLE)
 """Kinds in the order they are tried: what hides much first."""
 
 _CHUNK = {"cpu": 1 << 15}

@@ -352,6 +352,8 @@ def _houses(
         at.box((0, 0, high), (long, deep, high), looks.of("facade"))
         if rng.uniform() < 0.5:
             at.box((0, 0, 2 * high + 0.15), (long + 0.25, deep + 0.25, 0.15), looks.of("paint"))
+        else:
+            _gable_roof(at, long + 0.3, deep + 0.3, 2 * high, rng.uniform(0.4, 1.1), looks)
         front = -side * deep
         for px in np.arange(-long + 1, long - 1, rng.uniform(2, 5)):
             what = rng.uniform()
@@ -372,14 +374,22 @@ def _house(
     at = scene.at(x, y, z, rng.uniform(0, 6.3))
     long, deep, high = rng.uniform(3, 7), rng.uniform(2.5, 5), rng.uniform(1.5, 3.5)
     at.box((0, 0, high), (long, deep, high), looks.of("facade"))
-    roof = looks.of("wall")
-    for side in (-1, 1):
-        at.box(
-            (0, side * deep / 2, 2 * high + deep / 3),
-            (long + 0.4, deep * 0.68, 0.1),
-            roof,
-            roll=-side * 0.59,
-        )
+    _gable_roof(at, long + 0.4, deep + 0.4, 2 * high, rng.uniform(0.4, 1.1), looks)
+
+
+def _gable_roof(
+    at: Place, long: float, deep: float, eaves: float, slope: float, looks: Looks
+) -> None:
+    """A roof with its ridge along x, from the height of the eaves on, as a closed mesh."""
+    ridge = eaves + slope * deep
+    corners = [
+        (x, y, eaves) for x, y in ((-long, -deep), (long, -deep), (long, deep), (-long, deep))
+    ]
+    at.mesh(
+        [*corners, (-long, 0, ridge), (long, 0, ridge)],
+        [(0, 1, 5), (0, 5, 4), (2, 3, 4), (2, 4, 5), (1, 2, 5), (3, 0, 4), (0, 3, 2), (0, 2, 1)],
+        looks.of("roof"),
+    )
 
 
 # --- light -----------------------------------------------------------------------------------

@@ -19,6 +19,10 @@ FEATURE_TOLERANCE = 0.85
 SILOG_LAMBDA = 0.5
 """Weight of the scale term in SILog (Eigen et al. 2014; official metric_depth/util/loss.py)."""
 
+FIXED_MEDIAN = 3.0
+"""Median that the disparity of a picture has where its scale is fixed; its mean absolute deviation
+is 1, so what is much farther than the median is the only thing cut off at 0."""
+
 TRIMMED_SHARE = 0.1
 """Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2)."""
 
@@ -74,6 +78,37 @@ def _mean(error: Tensor, valid: Tensor, trimmed: float) -> Tensor:
     return (ranked.masked_fill(~inside, 0.0).sum(1) / kept.clamp_min(1)).mean()
 
 
+def fixed_scale(prediction: Tensor, target: Tensor, valid: Tensor, trimmed: float = 0.0) -> Tensor:
+    """L1 to the normalised disparity itself: the prediction's own scale and shift count.
+
+    A network that starts from scratch learns faster when it is told which scale and shift to give
+    than when any will do.
+
+    Args:
+        prediction: N x H x W, before an activation.
+        target: N x H x W disparity, up to scale and shift.
+        valid: N x H x W bool.
+        trimmed: Share of the pixels with the largest loss to leave out per image.
+
+    Returns:
+        Scalar; images without a valid pixel count 0.
+    """
+    return _mean((prediction.float() - fixed_target(target, valid)).abs(), valid, trimmed)
+
+
+def fixed_target(target: Tensor, valid: Tensor) -> Tensor:
+    """What `fixed_scale` wants: disparity with the median FIXED_MEDIAN and the deviation 1.
+
+    Args:
+        target: N x H x W disparity, up to scale and shift.
+        valid: N x H x W bool.
+
+    Returns:
+        N x H x W float32, at least 0.
+    """
+    return (normalise(target, valid) + FIXED_MEDIAN).clamp_min(0.0)
+
+
 def gradient_matching(
     prediction: Tensor, target: Tensor, valid: Tensor, scales: int = GRADIENT_SCALES
 ) -> Tensor:
@@ -88,7 +123,20 @@ def gradient_matching(
     Returns:
         Scalar.
     """
-    difference = normalise(prediction, valid) - normalise(target, valid)
+    return gradients(normalise(prediction, valid) - normalise(target, valid), valid, scales)
+
+
+def gradients(difference: Tensor, valid: Tensor, scales: int = GRADIENT_SCALES) -> Tensor:
+    """Mean gradient of a difference at several resolutions.
+
+    Args:
+        difference: N x H x W, of two disparities of the same scale.
+        valid: N x H x W bool.
+        scales: How many resolutions; each takes every second pixel of the one before.
+
+    Returns:
+        Scalar.
+    """
     total = difference.new_zeros(())
     for scale in range(scales):
         step = 1 << scale

@@ -16,7 +16,7 @@ SUFFIXES = (".hdr", ".png", ".jpg", ".jpeg")
 _MIDDLE_GREY = 0.35  # linear, of the median of what lies around the horizon
 _SHOULDER = 0.35  # how soon highlights are compressed
 _HFOV = (62.0, 100.0)  # degrees
-_PITCH = (-28.0, 12.0)  # degrees, up is positive: robots look down more than up
+_PITCH = (-38.0, 12.0)  # degrees, up is positive: robots look down more than up
 _ROLL = 2.5  # degrees, standard deviation
 _GAMMA = (0.8, 1.3)
 

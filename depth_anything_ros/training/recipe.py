@@ -267,10 +267,15 @@ class Recipe:
         accumulation: In how many parts a step's pictures go through the network.
         encoder_rate: AdamW rate of the encoder (V2: 5e-6).
         head_rate: AdamW rate of the head (V2: 5e-5).
+        matrix_rate: Muon rate of all layers' weight matrices, the start of a network from
+            scratch (0.01); 0 leaves them to AdamW, as the papers do.
         warm_up: Steps in which the rates rise from 0 before they fall linearly to 0.
         weight_decay: AdamW weight decay.
         clip: Largest norm of the gradient.
         ema: Decay of the running average of the weights that is the result; 0 for none.
+        fixed_scale: Whether a relative network is told which scale and shift to give (each
+            picture's median and deviation), instead of any as in the papers; it learns faster
+            from scratch.
         gradient_weight: Weight of gradient matching (V2: 2).
         feature_weight: Weight of feature alignment with the frozen start of the encoder.
         normal_weight: Weight of the surface normal loss (metric; a focal length of the width).
@@ -304,10 +309,12 @@ class Recipe:
     accumulation: int = 1
     encoder_rate: float = 5e-6
     head_rate: float = 5e-5
+    matrix_rate: float = 0.0
     warm_up: int = 0
     weight_decay: float = 0.01
     clip: float = 1.0
     ema: float = 0.0
+    fixed_scale: bool = False
     gradient_weight: float = 2.0
     feature_weight: float = 0.0
     normal_weight: float = 0.0
@@ -350,6 +357,15 @@ class Recipe:
         if not 0 < self.smallest_crop <= 1:
             raise SettingError(
                 f"smallest_crop is {self.smallest_crop}; it must be above 0, up to 1"
+            )
+        if self.matrix_rate < 0:
+            raise SettingError(
+                f"matrix_rate is {self.matrix_rate}; it must be above 0, or 0 for AdamW alone"
+            )
+        if self.fixed_scale and self.network.max_depth:
+            raise SettingError(
+                f"fixed_scale is for relative networks, network.max_depth is "
+                f"{self.network.max_depth:g}; leave one of them out"
             )
         if not 0 <= self.ema < 1 or not 0 <= self.trimmed < 1:
             raise SettingError("ema and trimmed must be at least 0 and below 1")

@@ -26,6 +26,7 @@ from depth_anything_ros.network.vit import PATCH
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.augmentation import draw_cutmix
 from depth_anything_ros.training.loader import Batch, batches, validation_images
+from depth_anything_ros.training.muon import Muon, is_matrix
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.recipe import Recipe
 from depth_anything_ros.training.validation import validate
@@ -58,13 +59,15 @@ class Trainer:
         self.processes = processes or Processes(recipe.device)
         self.device = self.processes.device
         torch.manual_seed(recipe.seed)
-        self.network = recipe.network.build().to(self.device)
+        # Channels last is the layout of the fast convolutions, on CPUs with bfloat16 above all.
+        network = recipe.network.build().to(self.device)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.frozen = None
         if recipe.feature_weight:
             self.frozen = copy.deepcopy(self.network.pretrained).requires_grad_(False).eval()
         if recipe.freeze_encoder:
             self.network.pretrained.requires_grad_(False)
-        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizers = _optimizers(self.network, recipe)
         self.average: dict[str, Tensor] | None = None
         if recipe.ema:
             self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
@@ -144,9 +147,10 @@ class Trainer:
     def _train_step(self, parts: list[Batch]) -> dict[str, float]:
         recipe = self.recipe
         factor = self._rate_factor()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * factor
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * factor
+            optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for number, part in enumerate(parts):
             loss = self._loss(part.to(self.device), number) / len(parts)
@@ -157,9 +161,10 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(learning, recipe.clip)
         # One broken batch must not spoil the weights for good.
         if torch.isfinite(norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         self._average_weights()
-        rate = self.optimizer.param_groups[-1]["lr"]
+        rate = recipe.head_rate * factor
         return {"loss": self.processes.mean(total), "gradient": float(norm), "rate": rate}
 
     def _rate_factor(self) -> float:
@@ -171,7 +176,8 @@ class Trainer:
 
     def _loss(self, batch: Batch, part: int) -> Tensor:
         recipe = self.recipe
-        image, terms = batch.image, [(batch.target, batch.valid, 1.0)]
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        terms = [(batch.target, batch.valid, 1.0)]
         if bool(batch.pseudo.all()) and len(image) > 1:
             key = [recipe.seed, 5, self.step, part, self.processes.rank]
             rng = np.random.default_rng(key)
@@ -185,7 +191,11 @@ class Trainer:
                 tokens = network.pretrained(image, network.config.taps)
             out = network.depth_head(tokens, rows, columns).squeeze(1)
         limit = network.config.max_depth
-        prediction = out.float().sigmoid() * limit if limit else out.float().relu()
+        if limit:
+            prediction = out.float().sigmoid() * limit
+        else:
+            # A fixed scale keeps values above 0 by itself; what is cut off would not learn.
+            prediction = out.float() if recipe.fixed_scale else out.float().relu()
         loss = prediction.new_zeros(())
         for target, valid, share in terms:
             loss = loss + share * self._label_loss(prediction, target, valid, batch.pseudo)
@@ -212,9 +222,13 @@ class Trainer:
             if not bool(chosen.any()):
                 continue
             ours, truth, known = prediction[chosen], target[chosen], valid[chosen]
-            part = losses.scale_shift_invariant(ours, truth, known, trimmed)
-            if recipe.gradient_weight:
-                part = part + recipe.gradient_weight * losses.gradient_matching(ours, truth, known)
+            if recipe.fixed_scale:
+                part = losses.fixed_scale(ours, truth, known, trimmed)
+                edges = losses.gradients(ours - losses.fixed_target(truth, known), known)
+            else:
+                part = losses.scale_shift_invariant(ours, truth, known, trimmed)
+                edges = losses.gradient_matching(ours, truth, known)
+            part = part + recipe.gradient_weight * edges
             loss = loss + part * chosen.float().mean()
         return loss
 
@@ -248,7 +262,7 @@ class Trainer:
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average,
         }
         with open(part, "wb") as stream:
@@ -262,7 +276,8 @@ class Trainer:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
         except (RuntimeError, KeyError, ValueError, EOFError) as error:
             raise CheckpointError(
                 f"'{path}' does not fit this recipe: {str(error).splitlines()[0]}; use another "
@@ -297,13 +312,23 @@ def _lines(path: Path) -> Iterator[dict[str, float]]:
             return  # the line a kill cut short is the last
 
 
-def _optimizer(network: DepthAnything, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW with a rate of its own for the encoder."""
-    groups = [
-        {"params": list(part.parameters()), "rate": rate, "lr": rate}
-        for part, rate in (
-            (network.pretrained, recipe.encoder_rate),
-            (network.depth_head, recipe.head_rate),
-        )
+def _optimizers(network: DepthAnything, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """AdamW with a rate of its own for the encoder; Muon for the matrices where it is wanted."""
+    rest: list[dict[str, Any]] = []
+    matrices: list[nn.Parameter] = []
+    for part, rate in (
+        (network.pretrained, recipe.encoder_rate),
+        (network.depth_head, recipe.head_rate),
+    ):
+        named = list(part.named_parameters())
+        if recipe.matrix_rate:
+            matrices += [weight for name, weight in named if is_matrix(name, weight)]
+            named = [(name, weight) for name, weight in named if not is_matrix(name, weight)]
+        rest.append({"params": [weight for _, weight in named], "rate": rate, "lr": rate})
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(rest, weight_decay=recipe.weight_decay)
     ]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    if matrices:
+        group = {"params": matrices, "rate": recipe.matrix_rate}
+        optimizers.append(Muon([group], recipe.matrix_rate, recipe.weight_decay))
+    return optimizers

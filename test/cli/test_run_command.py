@@ -174,7 +174,8 @@ def test_relative_model_gives_disparity(
     run_cli: RunCli, relative_model: Path, photo: Path, tmp_path: Path
 ) -> None:
     options = ("-m", relative_model, "--input-size", "70", "--device", "cpu")
-    result = run_cli("run", photo, *options, "-o", tmp_path / "out", "--grayscale")
+    way = ("--backend", "torch", "--precision", "fp32")
+    result = run_cli("run", photo, *options, *way, "-o", tmp_path / "out", "--grayscale")
     assert result.code == 0, result.err
     stem = tmp_path / "out" / "photo.v1"
     disparity = np.load(f"{stem}_depth.npy")
@@ -190,6 +191,7 @@ def test_relative_model_gives_disparity(
     assert np.corrcoef(grey[..., 0].ravel(), disparity.ravel())[0, 1] > 0.95
     report = read_report(Path(f"{stem}.json"))
     assert (report["kind"], report["values"]) == ("relative_disparity", "disparity")
+    assert (report["backend"], report["precision"]) == ("torch", "fp32")
     assert report["network_size"] == {"height": 70, "width": 112}
     assert report["scale_state"]["quality"] == "INVALID"
 

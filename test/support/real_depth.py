@@ -22,6 +22,11 @@ MIDDLEBURY = (994.978 * 0.193001, 31.086)
 """Focal length times baseline, and disparity of infinity, of the stereo pair."""
 
 
+CAPS = {"nyu": 10.0, "tum_kinect": 10.0, "kitti": 80.0, "kitti_depth": 80.0, "ddad": 200.0}
+"""Metres up to which a data set is scored (NYU and KITTI: the papers' metric tables; the same
+Kinect took TUM's; DDAD: its own benchmark); the others up to their farthest truth."""
+
+
 @dataclass(frozen=True)
 class DepthFrame:
     """A picture and its true depth: HxW metres, NaN where unknown."""
@@ -30,6 +35,11 @@ class DepthFrame:
     rgb: Array
     depth: Array
     outdoors: bool
+
+    @property
+    def max_depth(self) -> float:
+        """Metres up to which the frame is scored; nothing is predicted to be farther."""
+        return CAPS.get(self.name.split()[0], 1.001 * float(np.nanmax(self.depth)))
 
 
 def depth_frames(data_dir: Path) -> Iterator[DepthFrame]:

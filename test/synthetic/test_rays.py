@@ -96,6 +96,44 @@ def test_depth_of_box_is_closed_form() -> None:
     assert (np.isfinite(depth) != np.isfinite(expected)).mean() < 1e-3
 
 
+def triangle_depth(origin: Array, d: Array, corners: Array) -> Array:
+    """Moeller and Trumbore (1997), front sides only."""
+    first, second = corners[1] - corners[0], corners[2] - corners[0]
+    p = np.cross(d, second)
+    determinant = p @ first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = p @ (origin - corners[0]) / determinant
+        q = np.cross(origin - corners[0], first)
+        v, t = d @ q / determinant, second @ q / determinant
+    inside = (determinant > 0) & (u >= 0) & (v >= 0) & (u + v <= 1) & (t > 0)
+    return np.where(inside, t, np.inf)
+
+
+def test_depth_of_a_mesh_is_closed_form() -> None:
+    """A lopsided pyramid with obtuse, acute and right-angled faces."""
+    vertices = np.array([[3.5, 0, 0.2], [5, 0, 0.2], [5, 2, 0.2], [3.5, 2, 0.2], [6, 2.6, 2.5]])
+    faces = [(0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4), (0, 3, 2), (0, 2, 1)]
+    scene = Scene()
+    scene.mesh(vertices, faces, Look())
+    assert len(scene) == 4 * 2 + 2  # the bottom's two are right-angled already
+    _, depth = render(scene, CAMERA, POSE)
+    origin, d = rays(CAMERA, POSE)
+    expected = np.min([triangle_depth(origin, d, vertices[list(face)]) for face in faces], axis=0)
+    both = np.isfinite(depth) & np.isfinite(expected)
+    error = np.abs(depth[both] - expected[both]).max()
+    print(f"mesh: largest error {error:.2e} m over {both.sum()} pixels")
+    assert both.sum() > 1000
+    assert error <= 1e-4
+    assert (np.isfinite(depth) != np.isfinite(expected)).mean() < 1e-3
+    placed = Scene()
+    placed.at(1.0, -0.5, 0.2, 0.3).mesh(vertices, faces, Look())
+    turned = look(*(1.0 + 0.3 * math.cos(0.3) + 0.2 * math.sin(0.3),
+                    -0.5 + 0.3 * math.sin(0.3) - 0.2 * math.cos(0.3), 1.6),
+                  yaw=0.7, tilt=-0.15, roll=0.1)  # fmt: skip
+    _, again = render(placed, CAMERA, turned)
+    assert np.abs(again[both] - depth[both]).max() <= 2e-4
+
+
 @pytest.mark.parametrize("kind", [Kind.CYLINDER, Kind.CONE])
 def test_depth_of_round_solids_is_closed_form(kind: Kind) -> None:
     scene = Scene()

@@ -51,6 +51,23 @@ def test_a_tenth_of_the_pixels_is_trimmed() -> None:
     assert losses._mean(error, valid, losses.TRIMMED_SHARE).item() == pytest.approx(41.0)
 
 
+def test_fixed_scale_wants_the_normalised_disparity_itself() -> None:
+    target = grid([0, 1, 2], [3, 4, 10])  # median 2, mean deviation 14/6
+    wanted = grid([-2, -1, 0], [1, 2, 8]) / (14 / 6) + losses.FIXED_MEDIAN
+    assert torch.allclose(losses.fixed_target(7 * target - 3, ALL), wanted, atol=1e-5)
+    assert losses.fixed_scale(wanted, target, ALL) < 1e-6
+    # Unlike the invariant loss it minds a shift.
+    assert losses.fixed_scale(wanted + 0.5, target, ALL).item() == pytest.approx(0.5, abs=1e-6)
+    # What is more than FIXED_MEDIAN deviations below the median counts as 0: -10 / (10/6) < -3.
+    far = grid([-10, 0, 0], [0, 0, 0])
+    assert losses.fixed_target(far, ALL)[0, 0].tolist() == [0, 3, 3]
+    off = wanted.clone()
+    off[0, 1, 2] += 6
+    off[0, 0, 0] += 3
+    assert losses.fixed_scale(off, target, ALL).item() == pytest.approx(9 / 6, rel=1e-5)
+    assert losses.fixed_scale(off, target, ALL, trimmed=1 / 6).item() == pytest.approx(3 / 5)
+
+
 def test_gradient_matching_by_hand() -> None:
     target = grid([0, 1, 2], [3, 4, 10])
     difference = grid([-1.5, -0.75, 0], [0.75, 1.5, 1.5]) - grid([-2, -1, 0], [1, 2, 8]) / (14 / 6)
@@ -113,7 +130,12 @@ def test_images_count_alike_however_many_pixels_they_know() -> None:
     prediction, target = torch.rand(2, 6, 6) + 0.5, torch.rand(2, 6, 6) + 0.5
     valid = torch.ones(2, 6, 6, dtype=torch.bool)
     valid[1, 2:] = False
-    for loss in (losses.scale_shift_invariant, losses.gradient_matching, losses.silog):
+    for loss in (
+        losses.scale_shift_invariant,
+        losses.fixed_scale,
+        losses.gradient_matching,
+        losses.silog,
+    ):
         each = [loss(prediction[i : i + 1], target[i : i + 1], valid[i : i + 1]) for i in (0, 1)]
         assert loss(prediction, target, valid).item() == pytest.approx(
             (each[0].item() + each[1].item()) / 2, rel=1e-5

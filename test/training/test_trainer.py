@@ -58,8 +58,13 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_index(tmp_path_factory.mktemp("pictures"), 24)
 
 
-def test_killed_and_resumed_follows_the_same_curve(index: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("matrix_rate", [0.0, 0.01])
+def test_killed_and_resumed_follows_the_same_curve(
+    index: Path, tmp_path: Path, matrix_rate: float
+) -> None:
     settings = {
+        "matrix_rate": matrix_rate,
+        "fixed_scale": matrix_rate > 0,
         "sources": [{"kind": "index", "path": str(index)}],
         "steps": 16,
         "save_every": 4,
@@ -379,7 +384,6 @@ def test_recipes_that_ship_can_be_read() -> None:
         "teacher_paper": "teacher",
         "student": "student",
         "metric_bag": "metric",
-        "embedded_teacher": "teacher",
         "embedded_assistant": "student",
         "embedded_student": "student",
     }
@@ -399,6 +403,8 @@ def test_recipes_that_ship_can_be_read() -> None:
         ({"steps": 0}, "steps is 0"),
         ({"precision": "fp8"}, "fp8"),
         ({"ema": 1.0}, "ema"),
+        ({"matrix_rate": -0.1}, "matrix_rate is -0.1"),
+        ({"fixed_scale": True, "network": {**NETWORK, "max_depth": 10.0}}, "relative networks"),
         ({"sources": [{"path": "x"}]}, "lacks kind"),
         ({"sources": {"kind": "bag"}}, "must be a list"),
         ({"network": 3}, "must be a mapping"),
