@@ -26,7 +26,7 @@ _INLIER_SPREADS = 3.0
 _FACTOR_OF_TWO = 0.693  # however bad the network, a point off by that does not agree
 _SMALLEST_SPREAD = 1e-9
 _SAME_VALUE = 1e-3  # relative range of values within which all count as one
-_CONVERGED = 1e-8
+_CONVERGED = 1e-7
 
 
 class UnmeasurableError(DepthAnythingError):
@@ -147,7 +147,8 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
     rng = np.random.default_rng((settings.seed, _STREAM))
     order = rng.permutation(len(x))[:_MAX_POINTS]
     few_x, few_y = x[order], y[order]
-    near, far = np.percentile(few_x, [2, 98])
+    ordered = np.sort(few_x)
+    near, far = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
     if with_shift and far - near <= _SAME_VALUE * max(abs(near), abs(far)):
         raise UnmeasurableError(
             f"all {len(x)} points lie at one network value ({far:.4g}): scale and shift cannot be "
@@ -171,7 +172,7 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
             f"only {np.mean(inliers):.0%} of {len(x)} points agree on one scale; at least "
             f"{settings.min_inlier_share:.0%} must"
         )
-    residual = float(np.median(np.expm1(few_error[few_error <= tolerance])))
+    residual = float(np.expm1(_median(few_error[few_error <= tolerance])))
     return Fit(scale, shift, inliers, residual)
 
 
@@ -211,9 +212,11 @@ def _best_pair(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[
         )
     scale, shift = scale[sound], shift[sound]
     judges_x, judges_y = x[:_JUDGES], y[:_JUDGES]
-    ratio = (scale[:, None] * judges_x + shift[:, None]) / judges_y
-    error = np.abs(np.log(np.clip(ratio, 1e-3, 1e3)))
-    best = int(np.argmin(_median(error)))
+    ratio = scale[:, None] * (judges_x / judges_y) + shift[:, None] * (1 / judges_y)
+    # The factor between the two grows with the relative error and needs no logarithm.
+    np.clip(ratio, 1e-3, 1e3, out=ratio)
+    factor = np.maximum(ratio, 1 / ratio)
+    best = int(np.argmin(_median(factor)))
     return float(scale[best]), float(shift[best])
 
 
@@ -224,14 +227,16 @@ def _reweighted(
     for _ in range(_ITERATIONS):
         error = _log_error(x, y, scale, shift)
         limit = _TUKEY * _spread(error)
-        weight = np.clip(1 - (error / limit) ** 2, 0, None) ** 2
+        weight = np.square(np.maximum(1 - np.square(error / limit), 0))
         fitted = np.maximum(scale * x + shift, 1e-3 * y)
-        by_scale, by_shift = x / fitted, 1 / fitted
-        a = float(weight @ by_scale**2)
-        b = float(weight @ (by_scale * by_shift))
-        c = float(weight @ by_shift**2)
-        p = -float(weight @ (by_scale * error))
-        q = -float(weight @ (by_shift * error))
+        by_shift = 1 / fitted
+        by_scale = x * by_shift
+        weighed_scale, weighed_shift = weight * by_scale, weight * by_shift
+        a = float(weighed_scale @ by_scale)
+        b = float(weighed_scale @ by_shift)
+        c = float(weighed_shift @ by_shift)
+        p = -float(weighed_scale @ error)
+        q = -float(weighed_shift @ error)
         if with_shift:
             determinant = a * c - b * b
             if determinant <= 1e-12 * a * c:
@@ -240,6 +245,6 @@ def _reweighted(
         else:
             step = p / a, 0.0
         scale, shift = scale + step[0], shift + step[1]
-        if np.max(np.abs(step[0] * x + step[1]) / fitted) < _CONVERGED:
+        if np.max(np.abs(step[0] * by_scale + step[1] * by_shift)) < _CONVERGED:
             break
     return scale, shift
