@@ -70,8 +70,9 @@ def test_it_is_far_better_than_a_ramp_on_worlds_it_never_saw(embedded: LoadedMod
         (prediction,) = embedded.estimator.estimate([image.rgb])
         ours.append(score(prediction.values, truth, 80.0)[0])
         ramps.append(score(ramp(truth.shape), truth, 80.0)[0])
-    print(f"synthetic AbsRel {np.mean(ours):.3f}, ramp {np.mean(ramps):.3f}")
-    assert np.mean(ours) < 0.6 * np.mean(ramps)
+    print(f"synthetic AbsRel, median: {np.median(ours):.3f}, ramp {np.median(ramps):.3f}")
+    # A world with one far gap between near things makes a mean of sixteen meaningless.
+    assert np.median(ours) < 0.5 * np.median(ramps)
 
 
 def test_real_pictures(embedded: LoadedModel, data_dir: Path) -> None:
@@ -99,7 +100,7 @@ def test_real_pictures(embedded: LoadedModel, data_dir: Path) -> None:
         for label, figures in (("ours", ours), ("ramp", ramps), ("fastdepth", experts))
     }
     print(mean)
-    assert mean["ours"][0] <= 0.77 * mean["ramp"][0]
+    assert mean["ours"][0] <= 0.76 * mean["ramp"][0]
     better = np.mean([ours[name][0] < ramps[name][0] for name in names])
     assert better >= 0.85
     outside = [np.mean([figures[n][0] for n in outdoors]) for figures in (ours, experts)]
