@@ -15,6 +15,7 @@ from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.network.catalogue import INPUT_SIZE
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 MEAN = (0.485, 0.456, 0.406)
@@ -145,27 +146,39 @@ class Normaliser:
         np.add(rows, self._offset, out=rows)
 
 
-def normalise_on_device(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize and normalise images where they are (GPU), equal to the official code to 1e-3.
+class DeviceNormaliser:
+    """Resizes and normalises images where they are (GPU), equal to the official code to 1e-3.
 
     PyTorch's bicubic kernel and border are OpenCV's: a = -0.75, no antialiasing, edge repeated.
 
     Args:
-        images: N x H x W x 3 uint8 RGB.
         size: (height, width) of the network's input.
-
-    Returns:
-        N x 3 x h x w float32, channels last.
+        device: Where the images are.
     """
-    import torch
-    import torch.nn.functional as F
 
-    floats = images.permute(0, 3, 1, 2).float()
-    if floats.shape[-2:] != size:
-        floats = F.interpolate(floats, size, mode="bicubic", align_corners=False)
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
-    return (floats / 255 - mean) / std
+    def __init__(self, size: tuple[int, int], device: torch.device) -> None:
+        import torch
+
+        self.size = size
+        # Kept: to bring them there for each image would be two waits, and no CUDA graph could.
+        self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Make the network's input.
+
+        Args:
+            images: N x H x W x 3 uint8 RGB.
+
+        Returns:
+            N x 3 x h x w float32, channels last.
+        """
+        import torch.nn.functional as F
+
+        floats = images.permute(0, 3, 1, 2).float()
+        if floats.shape[-2:] != self.size:
+            floats = F.interpolate(floats, self.size, mode="bicubic", align_corners=False)
+        return (floats / 255 - self._mean) / self._std
 
 
 def resize_aligned(values: FloatImage, height: int, width: int) -> FloatImage:

@@ -6,19 +6,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, RgbImage
-from depth_anything_ros.inference.preprocess import (
-    Normaliser,
-    check_image,
-    check_input_size,
-    network_size,
-    normalise_on_device,
-)
+from depth_anything_ros.inference.cuda_graph import recorded
+from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
+from depth_anything_ros.inference.torch_pass import CpuPass, DevicePass
 from depth_anything_ros.network.catalogue import INPUT_SIZE
 from depth_anything_ros.network.depth_anything import DepthAnything
 
@@ -124,7 +118,7 @@ class TorchEstimator:
         # nn.Module.to has no overload for all three at once.
         self.network.to(self._device, self._dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._inputs: OrderedDict[tuple[int, ...], _CpuInput | _DeviceInput] = OrderedDict()
+        self._passes: OrderedDict[tuple[int, ...], CpuPass | DevicePass] = OrderedDict()
 
     def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
         """Predict depth for some images; equal sizes share one forward pass.
@@ -146,13 +140,17 @@ class TorchEstimator:
         predictions: dict[int, Prediction] = {}
         for (height, width), indices in groups.items():
             size = network_size(height, width, self.input_size)
-            values = self._forward([images[index] for index in indices], size)
+            kept = self._pass(len(indices), (height, width, 3), size)
+            values = kept.run([images[index] for index in indices])
             for index, value in zip(indices, values, strict=True):
                 predictions[index] = Prediction(value, self.kind, size)
         return [predictions[index] for index in range(len(images))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
         """Run once at an image size so that the first real frame is as fast as the others.
+
+        On CUDA the forward pass of that size is recorded as a CUDA graph, too. One of a size that
+        was not warmed up is recorded after some calls: never in the first.
 
         Args:
             height: Rows of the images to come.
@@ -162,73 +160,28 @@ class TorchEstimator:
         Raises:
             InputError: The size has a side of zero or is a thin strip.
         """
-        self.estimate([np.zeros((height, width, 3), np.uint8)] * batch)
+        images = [np.zeros((height, width, 3), np.uint8)] * batch
+        self.estimate(images)
+        kept = self._pass(batch, images[0].shape, network_size(height, width, self.input_size))
+        if isinstance(kept, DevicePass):
+            kept.record()
 
-    @torch.inference_mode()
-    def _forward(self, images: list[RgbImage], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """Images of one size to values at that size, N x H x W, fresh."""
-        shape = images[0].shape
-        values = self.network(self._input(len(images), shape, size).fill(images))
-        values = F.interpolate(values[:, None], shape[:2], mode="bilinear", align_corners=True)
-        return np.asarray(values[:, 0].cpu())
-
-    def _input(
+    def _pass(
         self, batch: int, shape: tuple[int, ...], size: tuple[int, int]
-    ) -> _CpuInput | _DeviceInput:
+    ) -> CpuPass | DevicePass:
         """The kept buffers of an image size, the least recently used ones given up."""
         key = (batch, *shape)
-        if key not in self._inputs:
-            if len(self._inputs) >= _KEPT_SIZES:
-                self._inputs.popitem(last=False)
-            kind = _CpuInput if self._device.type == "cpu" else _DeviceInput
-            self._inputs[key] = kind(batch, shape, size, self._device, self._dtype)
-        self._inputs.move_to_end(key)
-        return self._inputs[key]
+        if key not in self._passes:
+            if len(self._passes) >= _KEPT_SIZES:
+                self._passes.popitem(last=False)
+            self._passes[key] = self._new_pass(batch, shape, size)
+        self._passes.move_to_end(key)
+        return self._passes[key]
 
-
-class _CpuInput:
-    """OpenCV resizes on the CPU three times faster than torch does."""
-
-    def __init__(
-        self,
-        batch: int,
-        shape: tuple[int, ...],
-        size: tuple[int, int],
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._normaliser = Normaliser(size)
-        self._buffer = np.empty((batch, *size, 3), np.float32)
-        self._view = torch.from_numpy(self._buffer).permute(0, 3, 1, 2)
-        self._dtype = dtype
-
-    def fill(self, images: list[RgbImage]) -> torch.Tensor:
-        """N x 3 x h x w on the device, valid until the next call."""
-        for image, out in zip(images, self._buffer, strict=True):
-            self._normaliser.into(image, out)
-        return self._view.to(self._dtype)
-
-
-class _DeviceInput:
-    """Bytes go to the device as they are and are resized there."""
-
-    def __init__(
-        self,
-        batch: int,
-        shape: tuple[int, ...],
-        size: tuple[int, int],
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._size, self._dtype = size, dtype
-        self._host = torch.empty((batch, *shape), dtype=torch.uint8)
-        if device.type == "cuda":
-            self._host = self._host.pin_memory()
-        self._images = torch.empty((batch, *shape), dtype=torch.uint8, device=device)
-
-    def fill(self, images: list[RgbImage]) -> torch.Tensor:
-        """N x 3 x h x w on the device, valid until the next call."""
-        for image, out in zip(images, self._host.numpy(), strict=True):
-            np.copyto(out, image)
-        self._images.copy_(self._host, non_blocking=True)
-        return normalise_on_device(self._images, self._size).to(self._dtype)
+    def _new_pass(
+        self, batch: int, shape: tuple[int, ...], size: tuple[int, int]
+    ) -> CpuPass | DevicePass:
+        where = (self.network, batch, shape, size, self._device, self._dtype)
+        if self._device.type == "cpu":
+            return CpuPass(*where)
+        return DevicePass(*where, recorded if self._device.type == "cuda" else None)

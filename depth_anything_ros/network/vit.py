@@ -240,8 +240,17 @@ class VisionTransformer(nn.Module):
         for block in self.blocks:
             block.fold_scales()  # type: ignore[operator]
 
-    def _positions(self, rows: int, cols: int) -> Tensor:
-        """The position table of a size: kept for inference, computed anew for training."""
+    def positions(self, rows: int, cols: int) -> Tensor:
+        """The position table of a size: kept for inference, computed anew for training.
+
+        Args:
+            rows: Patches along the height.
+            cols: Patches along the width.
+
+        Returns:
+            1 x (1 + rows*cols) x C; for inference the same tensor until others have taken its
+            place.
+        """
         pos_embed = self.pos_embed
         if torch.compiler.is_compiling() or torch.is_grad_enabled():
             return position_table(pos_embed, rows, cols)
@@ -272,7 +281,7 @@ class VisionTransformer(nn.Module):
         else:
             x = self.patch_embed(image)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
-        x = x + self._positions(rows, cols)
+        x = x + self.positions(rows, cols)
         tapped = []
         for block in self.blocks[: taps[-1] + 1]:
             x = block(x)

@@ -14,11 +14,11 @@ from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.preprocess import (
     MEAN,
     STD,
+    DeviceNormaliser,
     Normaliser,
     check_image,
     check_input_size,
     network_size,
-    normalise_on_device,
     resize_aligned,
 )
 
@@ -79,7 +79,7 @@ def test_both_ways_equal_the_official_preprocessing(shape: tuple[int, int]) -> N
         normaliser.into(image, out)
         on_cpu = float(np.abs(out - expected).max())
     with torch.inference_mode():
-        tensor = normalise_on_device(torch.from_numpy(image[None]), size)
+        tensor = DeviceNormaliser(size, torch.device("cpu"))(torch.from_numpy(image[None]))
     on_device = float(np.abs(tensor[0].permute(1, 2, 0).numpy() - expected).max())
     print(f"\n{shape} -> {size}: cv2 {on_cpu:.1e}, torch {on_device:.1e}")
     assert on_cpu <= 1e-3  # white noise is the worst case: float32 source coordinates
@@ -103,7 +103,7 @@ def test_real_photographs_equal_the_official_preprocessing(
         out = np.empty((*size, 3), np.float32)
         Normaliser(size).into(image, out)
         worst[0] = max(worst[0], float(np.abs(out - expected).max()))
-        tensor = normalise_on_device(torch.from_numpy(image[None]), size)
+        tensor = DeviceNormaliser(size, torch.device("cpu"))(torch.from_numpy(image[None]))
         on_device = tensor[0].permute(1, 2, 0).numpy()
         worst[1] = max(worst[1], float(np.abs(on_device - expected).max()))
     print(f"\n{len(paths)} photographs: cv2 {worst[0]:.1e}, torch {worst[1]:.1e}")

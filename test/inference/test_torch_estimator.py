@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.cuda_graph import Job
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.preprocess import MEAN, STD, network_size
 from depth_anything_ros.inference.torch_estimator import (
@@ -21,6 +22,7 @@ from depth_anything_ros.inference.torch_estimator import (
     choose_device,
     choose_precision,
 )
+from depth_anything_ros.inference.torch_pass import DevicePass
 from depth_anything_ros.network.depth_anything import DepthAnything
 
 Make = Callable[..., DepthAnything]
@@ -76,12 +78,12 @@ def test_mixed_sizes_come_back_in_order_and_batched(small_network: Make) -> None
 def test_same_size_again_uses_what_is_there_and_gives_fresh_arrays(small_network: Make) -> None:
     estimator = TorchEstimator(small_network(), "cpu", input_size=112)
     estimator.warm_up(80, 100)
-    (kept,) = estimator._inputs.values()
+    (kept,) = estimator._passes.values()
     tables = list(estimator.network.pretrained._tables.values())
     (first,) = estimator.estimate([photo(80, 100, 1)])
     before = first.values.copy()
     (second,) = estimator.estimate([photo(80, 100, 2)])
-    assert list(estimator._inputs.values()) == [kept]
+    assert list(estimator._passes.values()) == [kept]
     again = estimator.network.pretrained._tables.values()
     assert all(one is other for one, other in zip(tables, again, strict=True))
     np.testing.assert_array_equal(first.values, before)
@@ -94,7 +96,7 @@ def test_many_sizes_keep_few_buffers(small_network: Make) -> None:
     estimator = TorchEstimator(small_network(), "cpu", input_size=28)
     for width in range(30, 60, 2):
         estimator.warm_up(30, width)
-    assert len(estimator._inputs) <= 4
+    assert len(estimator._passes) <= 4
     assert len(estimator.network.pretrained._tables) <= 8
 
 
@@ -154,6 +156,79 @@ def test_without_cuda() -> None:
     assert choose_device("auto").type in ("cpu", "mps")
     with pytest.raises(SettingError, match="PyTorch sees no CUDA device"):
         choose_device("cuda")
+
+
+def test_device_pass_equals_the_official_steps(small_network: Make) -> None:
+    network, image = small_network(20.0), photo(96, 128)
+    size, cpu = network_size(96, 128, 140), torch.device("cpu")
+    device_pass = DevicePass(network.eval(), 2, image.shape, size, cpu, torch.float32)
+    first, second = device_pass.run([image, photo(96, 128, 1)])
+    np.testing.assert_allclose(first, by_hand(network, image, 140), atol=2e-3)
+    np.testing.assert_allclose(second, by_hand(network, photo(96, 128, 1), 140), atol=2e-3)
+    kept = first.copy()
+    device_pass.run([photo(96, 128, 2)] * 2)
+    np.testing.assert_array_equal(first, kept)  # the caller's, not a buffer
+
+
+def test_a_size_is_recorded_after_some_calls_and_replayed(small_network: Make) -> None:
+    """A stand-in for CUDA: it fills the same tensor at every replay, from what is there then."""
+    replays: list[int] = []
+    records: list[torch.device] = []
+
+    def record(job: Job, device: torch.device) -> Job:
+        records.append(device)
+        result = job().clone()
+
+        def replay() -> torch.Tensor:
+            replays.append(1)
+            return result.copy_(job())
+
+        return replay
+
+    network, cpu = small_network(20.0).eval(), torch.device("cpu")
+    size = network_size(96, 128, 140)
+    device_pass = DevicePass(network, 1, (96, 128, 3), size, cpu, torch.float32, record)
+    expected = [by_hand(network, photo(96, 128, seed), 140) for seed in range(12)]
+    answers = []
+    for seed in range(12):
+        answers.append(device_pass.run([photo(96, 128, seed)])[0])
+        assert len(records) <= max(0, seed - 3)  # not in the first calls
+    assert len(records) == 1
+    assert 1 <= len(replays) < 12
+    for answer, right in zip(answers, expected, strict=True):
+        np.testing.assert_allclose(answer, right, atol=2e-3)
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(small_network: Make) -> None:
+    tried: list[int] = []
+    network, cpu = small_network(20.0).eval(), torch.device("cpu")
+    size = network_size(96, 128, 140)
+    device_pass = DevicePass(
+        *(network, 1, (96, 128, 3), size, cpu, torch.float32),
+        lambda job, device: tried.append(1),
+    )
+    device_pass.record()
+    for seed in range(12):
+        (answer,) = device_pass.run([photo(96, 128, seed)])
+    np.testing.assert_allclose(answer, by_hand(network, photo(96, 128, 11), 140), atol=2e-3)
+    assert len(tried) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_cuda_graph_equals_the_plain_pass(small_network: Make, batch: int) -> None:
+    estimator = TorchEstimator(small_network(20.0), "cuda:0", "fp32", input_size=140)
+    images = [[photo(96, 128, 10 * turn + one) for one in range(batch)] for turn in range(4)]
+    plain = [[p.values for p in estimator.estimate(several)] for several in images]
+    estimator.warm_up(96, 128, batch)
+    # More sizes than the network keeps position tables for: the graph must not lose its own.
+    for number in range(12):
+        estimator.estimate([photo(96 + 14 * number, 128)])
+        estimator.warm_up(96, 128, batch)
+    replayed = [[p.values for p in estimator.estimate(several)] for several in images]
+    np.testing.assert_allclose(replayed, plain, atol=1e-3)
+    assert not np.array_equal(replayed[0], replayed[1])
 
 
 @pytest.mark.gpu

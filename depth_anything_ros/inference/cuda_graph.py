@@ -1,0 +1,58 @@
+"""A job on an NVIDIA GPU, recorded once and then replayed as a whole.
+
+A forward of a small network is some hundred kernels of a few microseconds each, and Python takes
+longer to start them than the GPU to run them. A CUDA graph starts them all at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger("depth_anything_ros")
+
+Job = Callable[[], Tensor]
+"""Reads tensors that stay where they are, and gives a tensor."""
+
+
+def recorded(job: Job, device: torch.device) -> Job | None:
+    """Record a job for a GPU.
+
+    It runs once as it is, so that libraries choose their kernels, and once more to be recorded.
+    This takes some tenths of a second and waits for all that the GPU has to do.
+
+    Args:
+        job: What to record: no decision in it may depend on values, and no memory of the host may
+            be read or written. Every tensor it reads must live as long as the result is used.
+        device: A CUDA device.
+
+    Returns:
+        Runs the recorded work on the current stream and gives the same tensor every time, whose
+        values the next call overwrites; None, with a warning, where the job cannot be recorded.
+    """
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream(device)
+            side.wait_stream(torch.cuda.current_stream(device))
+            with torch.cuda.stream(side):
+                job()
+            torch.cuda.current_stream(device).wait_stream(side)
+            # Other threads of the node may use the GPU meanwhile; that must not spoil the record.
+            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+                result = job()
+    except RuntimeError as error:  # what CUDA cannot record, it says in this way
+        first = str(error).strip().splitlines()[0]
+        logger.warning(
+            "the network cannot be recorded as a CUDA graph and runs without, slower: %s", first
+        )
+        return None
+
+    def replay() -> Tensor:
+        graph.replay()
+        return result
+
+    return replay

@@ -1,0 +1,141 @@
+"""One forward pass of a torch network for images of one size, with the buffers it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from depth_anything_ros.frames import RgbImage
+from depth_anything_ros.inference.cuda_graph import Job
+from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser
+from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.vit import PATCH
+
+_CALLS_BEFORE_RECORD = 8  # a size that comes once is not worth recording
+
+
+class CpuPass:
+    """Image bytes to depth on the CPU; OpenCV resizes there three times faster than torch does.
+
+    Args:
+        network: The network, on the device and in `dtype`, in inference mode.
+        batch: Images per call.
+        shape: (height, width, 3) of the images.
+        size: (height, width) of the network's input.
+        device: Where the network is.
+        dtype: What the network takes.
+    """
+
+    def __init__(
+        self,
+        network: DepthAnything,
+        batch: int,
+        shape: tuple[int, ...],
+        size: tuple[int, int],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._network, self._shape = network, shape[:2]
+        self._normaliser = Normaliser(size)
+        self._buffer = np.empty((batch, *size, 3), np.float32)
+        self._view = torch.from_numpy(self._buffer).permute(0, 3, 1, 2)
+        self._dtype = dtype
+
+    @torch.inference_mode()
+    def run(self, images: list[RgbImage]) -> npt.NDArray[np.float32]:
+        """Predict.
+
+        Args:
+            images: HxWx3 uint8 RGB each, as many and as large as was said.
+
+        Returns:
+            N x H x W float32, fresh.
+        """
+        for image, out in zip(images, self._buffer, strict=True):
+            self._normaliser.into(image, out)
+        return np.asarray(_enlarged(self._network(self._view.to(self._dtype)), self._shape))
+
+
+class DevicePass:
+    """Bytes go to the device as they are; everything else happens there, and depth comes back.
+
+    Args:
+        network: The network, on the device and in `dtype`, in inference mode.
+        batch: Images per call.
+        shape: (height, width, 3) of the images.
+        size: (height, width) of the network's input.
+        device: Where the network is.
+        dtype: What the network takes.
+        record: Records a job as a CUDA graph; None to run it as it is.
+    """
+
+    def __init__(
+        self,
+        network: DepthAnything,
+        batch: int,
+        shape: tuple[int, ...],
+        size: tuple[int, int],
+        device: torch.device,
+        dtype: torch.dtype,
+        record: Callable[[Job, torch.device], Job | None] | None = None,
+    ) -> None:
+        self._network, self._shape, self._size = network, shape[:2], size
+        self._device, self._dtype = device, dtype
+        self._record = record
+        self._pinned = device.type == "cuda"
+        self._host = torch.empty((batch, *shape), dtype=torch.uint8, pin_memory=self._pinned)
+        self._images = torch.empty((batch, *shape), dtype=torch.uint8, device=device)
+        self._normaliser = DeviceNormaliser(size, device)
+        self._replay: Job | None = None
+        self._calls = 0
+        self._positions: torch.Tensor | None = None
+
+    @torch.inference_mode()
+    def run(self, images: list[RgbImage]) -> npt.NDArray[np.float32]:
+        """Predict.
+
+        Args:
+            images: HxWx3 uint8 RGB each, as many and as large as was said.
+
+        Returns:
+            N x H x W float32, fresh.
+        """
+        self._calls += 1
+        if self._calls == _CALLS_BEFORE_RECORD:
+            self.record()
+        for image, out in zip(images, self._host.numpy(), strict=True):
+            np.copyto(out, image)
+        self._images.copy_(self._host, non_blocking=True)
+        values = self._forward() if self._replay is None else self._replay()
+        # PyTorch keeps freed pinned memory, so this is new to the caller but costs nothing.
+        answer = torch.empty(values.shape, dtype=torch.float32, pin_memory=self._pinned)
+        answer.copy_(values, non_blocking=self._pinned)
+        if self._pinned:
+            torch.cuda.current_stream(self._device).synchronize()
+        return np.asarray(answer)
+
+    @torch.inference_mode()
+    def record(self) -> None:
+        """Record the forward pass as a CUDA graph, where that can be had and was not done."""
+        record, self._record = self._record, None
+        if record is None:
+            return
+        # The graph reads the table where it is now, also when the network keeps others by then.
+        self._positions = self._network.pretrained.positions(
+            self._size[0] // PATCH, self._size[1] // PATCH
+        )
+        self._replay = record(self._forward, self._device)
+
+    def _forward(self) -> torch.Tensor:
+        """From the bytes on the device to values at the image's size on the device."""
+        pixels = self._normaliser(self._images).to(self._dtype)
+        return _enlarged(self._network(pixels), self._shape)
+
+
+def _enlarged(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """N x h x w at the image's size, as the official infer_image enlarges it."""
+    return F.interpolate(values[:, None], shape, mode="bilinear", align_corners=True)[:, 0]
