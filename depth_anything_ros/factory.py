@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino")
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
 """Every library that runs networks, by name."""
 
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
@@ -44,11 +44,21 @@ _CPU_WAYS = (
     ("onnxruntime", "fp32"),
     ("torch", "fp32"),
 )
-_CUDA_WAYS = (("torch", "fp16"), ("torch", "bf16"), ("torch", "fp32"))
+_CUDA_WAYS = (
+    ("tensorrt", "fp16"),
+    ("torch", "fp16"),
+    ("torch", "bf16"),
+    ("tensorrt", "fp32"),
+    ("torch", "fp32"),
+)
 _GRAPH_WAYS = (("openvino", "fp32"), ("onnxruntime", "fp32"))
+_GRAPH_CUDA_WAYS = (("tensorrt", "fp16"), ("tensorrt", "fp32"), ("onnxruntime", "fp32"))
 """What "auto" tries, the fastest first, with the reference of the others last."""
 
-_RUN_WITH = ("depth_anything_ros", "torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+_RUN_WITH = (
+    *("depth_anything_ros", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
+    *("openvino", "tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+)
 
 
 @dataclass(frozen=True)
@@ -163,8 +173,8 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
     file = resolve(settings.model)
     if settings.backend == "torch" and file.is_onnx:
         raise SettingError(
-            f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino or "
-            "auto"
+            f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino, "
+            "tensorrt or auto"
         )
     threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
     settings = replace(settings, num_threads=threads)
@@ -188,7 +198,7 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Way:
         Way(backend, precision)
         for backend, precision in known
         if settings.backend in ("auto", backend) and settings.precision in ("auto", precision)
-        if importlib.util.find_spec(backend) is not None
+        if _installed(backend)
     ]
     if not fitting:  # what is asked for says itself why it cannot be
         usual = "onnxruntime" if file.is_onnx else "torch"
@@ -226,8 +236,8 @@ def _ways(file: ModelFile, settings: ModelSettings) -> tuple[str, Sequence[tuple
         return device, ()
     here = "cpu" if device == "auto" and not may_have_gpu() else device
     if file.is_onnx:
-        if here != "cpu" and _onnx_on_cuda():
-            return here, _GRAPH_WAYS[-1:]
+        if here != "cpu" and _onnx_runtime_has("CUDAExecutionProvider"):
+            return here, _GRAPH_CUDA_WAYS
         return here, _GRAPH_WAYS if device in ("auto", "cpu") else _GRAPH_WAYS[-1:]
     if here != "cpu":
         import torch
@@ -242,12 +252,19 @@ def _ways(file: ModelFile, settings: ModelSettings) -> tuple[str, Sequence[tuple
     return "cpu", [way for way in _CPU_WAYS if way[1] != "bf16" or computes_bf16()]
 
 
-def _onnx_on_cuda() -> bool:
+def _installed(backend: str) -> bool:
+    if importlib.util.find_spec(backend) is None:
+        return False
+    # ONNX Runtime names providers it was built with, whether or not their libraries are here.
+    return backend != "tensorrt" or _onnx_runtime_has("TensorrtExecutionProvider")
+
+
+def _onnx_runtime_has(provider: str) -> bool:
     if importlib.util.find_spec("onnxruntime") is None:
         return False
     import onnxruntime  # type: ignore[import-untyped]
 
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return provider in onnxruntime.get_available_providers()
 
 
 def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
@@ -296,6 +313,12 @@ def _graph_model(
         else:
             path = graph_of(file, backend, half=settings.precision == "bf16")
         graph = OpenVinoEstimator(path, None, settings.precision, size, threads)
+    elif backend == "tensorrt":
+        from depth_anything_ros.inference.tensorrt_estimator import TensorRtEstimator, runtime
+
+        runtime(settings.device)  # an export would be for nothing where it is not here
+        path = graph_of(file, "onnxruntime")
+        graph = TensorRtEstimator(path, None, settings.device, settings.precision, size)
     else:
         from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
 

@@ -56,7 +56,7 @@ def network(
         typer.Option(
             "--backend",
             metavar="NAME[:PRECISION]",
-            help="torch, onnxruntime, openvino; may be repeated. [default: all]",
+            help="torch, onnxruntime, openvino, tensorrt; may be repeated. [default: all]",
         ),
     ] = None,
     against: Annotated[

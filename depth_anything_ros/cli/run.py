@@ -57,7 +57,8 @@ def run(
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")
     ] = "auto",
     backend: Annotated[
-        str, typer.Option(help="auto, torch, openvino, onnxruntime; auto takes the fastest.")
+        str,
+        typer.Option(help="auto, torch, openvino, onnxruntime, tensorrt; auto takes the fastest."),
     ] = "auto",
     precision: Annotated[
         str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import numpy.typing as npt
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.inference.graph_estimator import GraphEstimator
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
+
+logger = logging.getLogger("depth_anything_ros")
+
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxEstimator(GraphEstimator):
@@ -60,11 +65,17 @@ class OnnxEstimator(GraphEstimator):
         try:
             self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
-            first = str(error).strip().splitlines()[0]
-            raise CheckpointError(
-                f"'{path}' cannot be loaded by ONNX Runtime: {first}; get the file again, or "
-                "update onnxruntime if it was made by a newer version"
-            ) from error
+            raise runtime_error(path, error) from error
+        if self.device != "cpu" and _CUDA not in self._session.get_providers():
+            # ONNX Runtime only writes a line about it, and goes on with the CPU.
+            trouble = (
+                "ONNX Runtime cannot load CUDA's libraries; install the CUDA and cuDNN that your "
+                "onnxruntime-gpu was built with"
+            )
+            if device != "auto":
+                raise SettingError(f"device is '{device}' but {trouble}, or use device cpu")
+            logger.warning("the CPU is used: %s", trouble)
+            self.device = "cpu"
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = [node.name for node in self._session.get_outputs()]
         self._input_name = spec.input_name or next(iter(inputs))
@@ -81,19 +92,47 @@ class OnnxEstimator(GraphEstimator):
         return np.asarray(out)
 
 
-def _providers(device: str, available: Sequence[str]) -> tuple[str, list[object]]:
-    """The device in torch's words and ONNX Runtime's providers for it."""
-    cuda = "CUDAExecutionProvider" in available
+def runtime_error(path: Path, error: Exception) -> CheckpointError:
+    """What ONNX Runtime says about a file it cannot use, with the remedy.
+
+    Args:
+        path: The .onnx file.
+        error: What was raised.
+
+    Returns:
+        The error to raise instead.
+    """
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return CheckpointError(
+        f"'{path}' cannot be loaded by ONNX Runtime: {first}; get the file again, or update "
+        "onnxruntime if it was made by a newer version"
+    )
+
+
+def cuda_index(device: str) -> int:
+    """Number of the GPU a device name stands for.
+
+    Args:
+        device: "auto", "cuda" or "cuda:N".
+
+    Raises:
+        SettingError: It is something else.
+    """
     kind, _, index = device.partition(":")
-    if device == "cpu" or (device in ("auto", "mps") and not cuda):
-        return "cpu", ["CPUExecutionProvider"]
     if kind not in ("auto", "cuda") or (index and not index.isdigit()):
         raise SettingError(f"device is '{device}'; use auto, cpu, cuda or cuda:N")
+    return int(index or 0)
+
+
+def _providers(device: str, available: Sequence[str]) -> tuple[str, list[object]]:
+    """The device in torch's words and ONNX Runtime's providers for it."""
+    cuda = _CUDA in available
+    if device == "cpu" or (device in ("auto", "mps") and not cuda):
+        return "cpu", ["CPUExecutionProvider"]
+    number = cuda_index(device)
     if not cuda:
         raise SettingError(
             f"device is '{device}' but this ONNX Runtime has no CUDA; install onnxruntime-gpu or "
             "use device auto or cpu"
         )
-    number = int(index or 0)
-    cuda_provider = ("CUDAExecutionProvider", {"device_id": number})
-    return f"cuda:{number}", [cuda_provider, "CPUExecutionProvider"]
+    return f"cuda:{number}", [(_CUDA, {"device_id": number}), "CPUExecutionProvider"]
