@@ -62,9 +62,13 @@ def network(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="official=PATH | transformers",
+            metavar="official=PATH | transformers[:PRECISION]",
             help="Who else takes part: the official V2 code in a folder, Hugging Face's network.",
         ),
+    ] = None,
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images at once; may be repeated. [default: 1]"),
     ] = None,
     rounds: Rounds = 7,
     threads: Threads = 0,
@@ -73,8 +77,9 @@ def network(
 ) -> None:
     """One image (uint8) to its depth (float32), for every backend and precision.
 
-    Each contender is a process of its own. The difference is the largest one to the first
-    contender's output on a smooth image, as a share of that output's standard deviation.
+    Each contender is a process of its own; times are per image. The difference is the largest one
+    to the first contender's output on a smooth image, as a share of that output's standard
+    deviation. MB is the most memory the process held, GPU MB the most that PyTorch held there.
     """
     shapes = [_size(text) for text in sizes or _SIZES]
 
@@ -86,7 +91,7 @@ def network(
     )
     from depth_anything_ros.network.checkpoints import resolve
 
-    contenders = _contenders(backends, against)
+    contenders = _contenders(backends, against, device)
     with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
         if model is None:
             path = Path(scratch) / f"random_{encoder}.safetensors"
@@ -97,20 +102,33 @@ def network(
         cache = Path(scratch) if model is None else None
         settings = NetworkSettings(path, device, threads or usable_cores(), cache)
         with workers(contenders, settings) as (ready, missing):
-            rows = [row for shape in shapes for row in _compare(ready, shape, rounds)]
+            rows = [
+                row
+                for shape in shapes
+                for batch in batches or [1]
+                for row in _compare(ready, shape, batch, rounds)
+            ]
             memory = {worker.name: round(worker.peak_memory_mb()) for worker in ready}
+            gpu_memory = {
+                worker.name: round(megabytes)
+                for worker in ready
+                if (megabytes := worker.peak_gpu_memory_mb()) is not None
+            }
     for name, reason in missing.items():
         warn(f"{name} does not take part: {reason}")
     table = _table(
-        "contender", "image", "median ms", "best ms", "CPU ms", "faster", "differs", "MB"
+        *("contender", "image", "batch", "median ms", "best ms", "CPU ms"),
+        *("faster", "differs", "MB"),
+        *(["GPU MB"] if gpu_memory else []),
     )
     for row in rows:
         difference = row["difference"]
         table.add_row(
-            *(row["contender"], row["image"]),
+            *(row["contender"], row["image"], str(row["batch"])),
             *(f"{row[name]:.1f}" for name in ("median_ms", "best_ms", "cpu_ms")),
             *(f"{row['speed']:.2f}", "-" if difference is None else f"{difference:.1e}"),
             str(memory[row["contender"]]),
+            *([str(gpu_memory.get(row["contender"], "-"))] if gpu_memory else []),
         )
     STDOUT.print(table)
     _finish(
@@ -121,7 +139,84 @@ def network(
             "threads": settings.threads,
             "rows": rows,
             "peak_memory_mb": memory,
+            "peak_gpu_memory_mb": gpu_memory,
             "missing": missing,
+        },
+    )
+
+
+@app.command()
+def compute(
+    encoders: Annotated[
+        list[str] | None, typer.Option("--encoder", help="May be repeated. [default: vits, vitl]")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="fp32, fp16 or bf16. [default: bf16 where there is, else fp32]")
+    ] = "",
+    batches: Annotated[
+        list[int] | None,
+        typer.Option("--batch", min=1, help="Images at once; may be repeated. [default: 1, 8]"),
+    ] = None,
+    size: Annotated[str, typer.Option(metavar="HxW", help="Size of the input.")] = "518x686",
+    peak: Annotated[
+        float, typer.Option(min=0, help="TFLOP/s in the data sheet, for its share, too.")
+    ] = 0.0,
+    rounds: Rounds = 7,
+    threads: Threads = 0,
+    device: Device = "auto",
+    json_file: JsonFile = None,
+) -> None:
+    """The network alone, beside the fastest the processor gets: a large matrix product."""
+    height, width = _size(size)
+    if height % 14 or width % 14:
+        raise typer.BadParameter(f"'{size}' is no input: both sides must be multiples of 14")
+
+    import torch
+
+    from depth_anything_ros.evaluation.benchmark import usable_cores
+    from depth_anything_ros.evaluation.benchmark_compute import PRECISIONS, PRODUCT, works
+    from depth_anything_ros.inference.cpu import computes_bf16
+    from depth_anything_ros.inference.torch_estimator import choose_device
+
+    place = choose_device(device)
+    precision = precision or ("bf16" if place.type == "cuda" or computes_bf16() else "fp32")
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"'{precision}' is not one of {', '.join(PRECISIONS)}")
+    torch.set_num_threads(threads or usable_cores())
+    jobs = dict(
+        works(encoders or ["vits", "vitl"], precision, batches or [1, 8], (height, width), place)
+    )
+    timings = _measure({name: work.run for name, work in jobs.items()}, rounds)
+    rates = {name: jobs[name].gflop / timing.median_ms for name, timing in timings.items()}
+    shares = ["of the product"] + (["of the peak"] if peak else [])
+    table = _table("forward", "GFLOP", "median ms", "best ms", "CPU ms", "TFLOP/s", *shares)
+    rows: list[dict[str, Any]] = []
+    for name, timing in timings.items():
+        row = {
+            "forward": name,
+            "gflop": round(jobs[name].gflop, 3),
+            **timing.as_dict(),
+            "tflop_per_s": rates[name],
+            "share_of_product": rates[name] / rates[PRODUCT],
+            "share_of_peak": rates[name] / peak if peak else None,
+        }
+        rows.append(row)
+        parts = [
+            rates[name] / each for each in ([rates[PRODUCT], peak] if peak else [rates[PRODUCT]])
+        ]
+        table.add_row(
+            *(name, f"{row['gflop']:.1f}", *_figures(timing), f"{rates[name]:.2f}"),
+            *(f"{100 * part:.0f} %" for part in parts),
+        )
+    STDOUT.print(table)
+    _finish(
+        json_file,
+        {
+            "benchmark": "compute",
+            "input": size,
+            "precision": precision,
+            "device": str(place),
+            "rows": rows,
         },
     )
 
@@ -431,14 +526,16 @@ def _words(figures: dict[str, Any], model: str | None) -> list[str]:
     ]
 
 
-def _compare(ready: list[Any], shape: tuple[int, int], rounds: int) -> list[dict[str, Any]]:
-    """Figures of every contender at one image size."""
+def _compare(
+    ready: list[Any], shape: tuple[int, int], batch: int, rounds: int
+) -> list[dict[str, Any]]:
+    """Figures of every contender at one image size and batch."""
     import cv2
     import numpy as np
 
     noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
     image = cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)
-    seen = {worker.name: worker.see(image) for worker in ready}
+    seen = {worker.name: worker.see(image, batch) for worker in ready}
     timings = _measure({worker.name: worker.run for worker in ready}, rounds, pause=0.05)
     first = ready[0].name
     reference = seen[first]
@@ -446,6 +543,7 @@ def _compare(ready: list[Any], shape: tuple[int, int], rounds: int) -> list[dict
         {
             "contender": name,
             "image": "x".join(map(str, shape)),
+            "batch": batch,
             **timing.as_dict(),
             "speed": timings[first].median_ms / timing.median_ms,
             # Hugging Face's network has weights of its own.
@@ -457,33 +555,45 @@ def _compare(ready: list[Any], shape: tuple[int, int], rounds: int) -> list[dict
     ]
 
 
-def _contenders(backends: list[str] | None, against: list[str] | None) -> list[Contender]:
+def _contenders(
+    backends: list[str] | None, against: list[str] | None, device: str
+) -> list[Contender]:
     """Who takes part, the reference first."""
     from depth_anything_ros.evaluation.benchmark_network import OFFICIAL, TRANSFORMERS, Contender
+    from depth_anything_ros.inference.torch_estimator import choose_device
 
-    precisions = {
+    on_cpu = {
         "torch": ("fp32", "bf16"),
         "onnxruntime": ("fp32",),
         "openvino": ("fp32", "bf16"),
     }
+    on_gpu = {
+        "torch": ("fp32", "fp16", "bf16"),
+        "onnxruntime": ("fp32",),
+        "tensorrt": ("fp32", "fp16"),
+    }
+    precisions = on_gpu if choose_device(device).type == "cuda" else on_cpu
     found = []
     for text in against or []:
         name, _, path = text.partition("=")
+        kind, _, precision = text.partition(":")
         if name == OFFICIAL and path:
             found.append(Contender(OFFICIAL, "fp32", Path(path).expanduser().resolve()))
-        elif text == TRANSFORMERS:
-            found.append(Contender(TRANSFORMERS))
+        elif kind == TRANSFORMERS and precision in ("", "fp32", "fp16", "bf16"):
+            found.append(Contender(TRANSFORMERS, precision or "fp32"))
         else:
             raise typer.BadParameter(
-                f"'{text}' is neither official=PATH nor transformers", param_hint="--against"
+                f"'{text}' is neither official=PATH nor transformers[:PRECISION]",
+                param_hint="--against",
             )
     for text in backends or precisions:
         name, _, precision = text.partition(":")
-        if name not in precisions:
+        known = {**on_cpu, **on_gpu, **precisions}
+        if name not in known:
             raise typer.BadParameter(
-                f"'{name}' is not one of {', '.join(precisions)}", param_hint="--backend"
+                f"'{name}' is not one of {', '.join(known)}", param_hint="--backend"
             )
-        chosen = (precision,) if precision else precisions[name]
+        chosen = (precision,) if precision else known[name]
         found += [Contender(name, each) for each in chosen]
     return found
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 OFFICIAL, TRANSFORMERS = "official", "transformers"
 _EXPORTED = ("onnxruntime", "openvino")
 
-Infer = Callable[[RgbImage], FloatImage]
+Infer = Callable[[list[RgbImage]], list[FloatImage]]
 
 
 @dataclass(frozen=True)
@@ -125,24 +125,30 @@ class Worker:
         theirs.close()
         self._answer()
 
-    def see(self, image: RgbImage) -> FloatImage:
-        """Set the image of the runs to come.
+    def see(self, image: RgbImage, batch: int = 1) -> FloatImage:
+        """Set the images of the runs to come.
 
         Args:
             image: HxWx3 uint8 RGB.
+            batch: How often it comes at once.
 
         Returns:
             HxW float32, what the network says about it.
         """
-        return np.asarray(self._ask("see", image))
+        return np.asarray(self._ask("see", (image, batch)))
 
     def run(self) -> Cost:
-        """What it takes from the image to its depth."""
+        """What it takes from an image to its depth: of a batch the share of one."""
         return Cost(*self._ask("run"))
 
     def peak_memory_mb(self) -> float:
         """Most memory the process ever held, in MB."""
         return float(self._ask("memory"))
+
+    def peak_gpu_memory_mb(self) -> float | None:
+        """Most memory PyTorch held on a GPU, in MB; None where it used none."""
+        answer: float | None = self._ask("gpu memory")
+        return answer
 
     def close(self) -> None:
         """End the process."""
@@ -214,19 +220,30 @@ def _serve(pipe: Connection, contender: Contender, settings: NetworkSettings) ->
         pipe.send(error)
         return
     pipe.send("ready")
-    image = np.zeros((1, 1, 3), np.uint8)
+    images: list[RgbImage] = []
     while True:
         try:
             question, value = pipe.recv()
         except EOFError:
             return
         if question == "see":
-            image = value
-            pipe.send(infer(image))
+            image, batch = value
+            images = [image] * batch
+            pipe.send(infer(images)[0])
         elif question == "run":
-            pipe.send(stopwatch(functools.partial(infer, image))())
+            cost = stopwatch(functools.partial(infer, images))()
+            pipe.send(Cost(*(seconds / len(images) for seconds in cost)))
+        elif question == "gpu memory":
+            pipe.send(_peak_gpu_memory_mb())
         else:
             pipe.send(peak_memory_mb())
+
+
+def _peak_gpu_memory_mb() -> float | None:
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    return float(torch.cuda.max_memory_reserved()) / 1e6
 
 
 def _load(contender: Contender, settings: NetworkSettings) -> Infer:
@@ -249,7 +266,16 @@ def _load(contender: Contender, settings: NetworkSettings) -> Infer:
             backend=contender.backend,
         )
     ).estimator
-    return lambda image: estimator.estimate([image])[0].values
+    warm: set[tuple[int, ...]] = set()
+
+    def infer(images: list[RgbImage]) -> list[FloatImage]:
+        key = (len(images), *images[0].shape)
+        if key not in warm:
+            estimator.warm_up(images[0].shape[0], images[0].shape[1], len(images))
+            warm.add(key)
+        return [prediction.values for prediction in estimator.estimate(images)]
+
+    return infer
 
 
 def _quantise(model: Path) -> None:
@@ -286,7 +312,9 @@ def _official(contender: Contender, settings: NetworkSettings) -> Infer:
     official.eval().to(_device(settings))
     torch.set_num_threads(settings.threads)
     # It takes OpenCV's order of colours.
-    return lambda image: official.infer_image(np.ascontiguousarray(image[..., ::-1]))
+    return lambda images: [
+        official.infer_image(np.ascontiguousarray(image[..., ::-1])) for image in images
+    ]
 
 
 def _stand_in_for_torchvision() -> None:
@@ -346,14 +374,16 @@ def _transformers(contender: Contender, settings: NetworkSettings) -> Infer:
     torch.set_num_threads(settings.threads)
 
     @torch.inference_mode()
-    def infer(image: RgbImage) -> FloatImage:
-        size = network_size(image.shape[0], image.shape[1])
-        pixels = np.empty((*size, 3), np.float32)
-        Normaliser(size).into(image, pixels)
-        values = torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous().to(device, dtype)
+    def infer(images: list[RgbImage]) -> list[FloatImage]:
+        shape = images[0].shape[:2]
+        size = network_size(*shape)
+        pixels = np.empty((len(images), *size, 3), np.float32)
+        for image, out in zip(images, pixels, strict=True):
+            Normaliser(size).into(image, out)
+        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().to(device, dtype)
         depth = network(pixel_values=values).predicted_depth.float()
-        depth = F.interpolate(depth[None], image.shape[:2], mode="bilinear", align_corners=True)
-        return np.asarray(depth[0, 0].cpu())
+        depth = F.interpolate(depth[:, None], shape, mode="bilinear", align_corners=True)
+        return list(depth[:, 0].cpu().numpy())
 
     return infer
 

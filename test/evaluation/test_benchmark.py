@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_network import make_small_network
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from depth_anything_ros.evaluation.benchmark import (
     peak_memory_mb,
     stopwatch,
 )
+from depth_anything_ros.evaluation.benchmark_compute import forward_gflop
 from depth_anything_ros.evaluation.benchmark_drive import HEIGHT, PERIOD_NS, SCALE, SHIFT, drive
 from depth_anything_ros.evaluation.benchmark_scaling import METHODS, Size, scaling_contenders
 from depth_anything_ros.evaluation.benchmark_straightforward import (
@@ -217,6 +219,72 @@ def test_bench_network_compares_backends_and_names_who_is_missing(
     assert "torch bf16" in out
 
 
+def test_bench_network_measures_batches(tmp_path: Path, small_network_file: Path) -> None:
+    bench(
+        *("network", "--model", small_network_file, "--size", "30x40", "--rounds", 1),
+        *("--backend", "torch:fp32", "--batch", 1, "--batch", 3, "--threads", 1),
+        *("--device", "cpu", "--json", tmp_path / "network.json"),
+    )
+    report = json.loads((tmp_path / "network.json").read_text())
+    assert [row["batch"] for row in report["rows"]] == [1, 3]
+    assert report["peak_gpu_memory_mb"] == {}
+    settings = benchmark_network.NetworkSettings(small_network_file, "cpu", 1)
+    contenders = [benchmark_network.Contender("torch")]
+    image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    with benchmark_network.workers(contenders, settings) as ((worker,), _):
+        one = worker.see(image)
+        np.testing.assert_allclose(worker.see(image, 3), one, atol=1e-4)
+        assert worker.run().seconds > 0
+
+
+def test_gflop_equals_a_count_by_hand() -> None:
+    network = make_small_network().eval()
+    config, rows, columns = network.config, 4, 5
+    length, width = 1 + rows * columns, config.width
+    # Per token and block: q, k, v and the projection, then the feed-forward part; per pair: scores
+    # and values. A multiplication and an addition count as two.
+    block = 2 * length * (4 * width**2 + 8 * width**2) + 2 * 2 * length**2 * width
+    expected = config.depth * block
+    outputs: list[int] = []
+
+    def count(layer: torch.nn.Module, given: tuple[torch.Tensor], out: torch.Tensor) -> None:
+        weight = layer.weight
+        assert isinstance(weight, torch.Tensor)
+        if isinstance(layer, torch.nn.ConvTranspose2d):
+            outputs.append(2 * given[0][0, 0].numel() * weight.numel())
+        else:
+            outputs.append(2 * out[0, 0].numel() * weight.numel())
+
+    for layer in network.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 14 * rows, 14 * columns))
+    expected += sum(outputs)
+    # The position table is two small products more.
+    found = forward_gflop(network, 1, 14 * rows, 14 * columns)
+    assert found == pytest.approx(expected / 1e9, rel=0.02)
+    assert forward_gflop(network, 3, 14 * rows, 14 * columns) > 2.9 * found
+
+
+def test_bench_compute_reports_shares(tmp_path: Path) -> None:
+    out = bench(
+        *("compute", "--encoder", "vits", "--precision", "fp32", "--batch", 1, "--rounds", 1),
+        *("--size", "56x70", "--peak", 1000, "--device", "cpu", "--threads", 1),
+        *("--json", tmp_path / "compute.json"),
+    )
+    report = json.loads((tmp_path / "compute.json").read_text())
+    product, forward = report["rows"]
+    assert product["forward"] == "matrix product"
+    assert product["share_of_product"] == 1
+    assert product["gflop"] == pytest.approx(2 * 2048**3 / 1e9, rel=1e-3)
+    assert forward["share_of_product"] > 0
+    rate = forward["gflop"] / forward["median_ms"]
+    assert forward["tflop_per_s"] == pytest.approx(rate, rel=0.02)
+    assert forward["share_of_peak"] == pytest.approx(rate / 1000, rel=0.02)
+    assert "of the peak" in out
+
+
 def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     settings = benchmark_network.NetworkSettings(tmp_path / "gone.pth", "cpu", 1)
     with benchmark_network.workers([benchmark_network.Contender("torch")], settings) as answer:
@@ -231,6 +299,9 @@ def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
         (["cloud", "--size", "24"], "'24' is not a size"),
         (["network", "--backend", "tpu"], "'tpu' is not one of"),
         (["network", "--against", "me"], "neither official=PATH nor transformers"),
+        (["network", "--against", "transformers:int4"], "neither official=PATH nor transformers"),
+        (["compute", "--size", "480x640"], "must be multiples of 14"),
+        (["compute", "--precision", "half"], "'half' is not one of"),
     ],
 )
 def test_bad_arguments(arguments: list[str], words: str) -> None:
