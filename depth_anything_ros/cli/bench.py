@@ -117,14 +117,15 @@ def network(
     for name, reason in missing.items():
         warn(f"{name} does not take part: {reason}")
     table = _table(
-        *("contender", "image", "batch", "median ms", "best ms", "CPU ms"),
+        *("contender", "image", "median ms", "best ms", "CPU ms"),
         *("faster", "differs", "MB"),
         *(["GPU MB"] if gpu_memory else []),
     )
     for row in rows:
         difference = row["difference"]
         table.add_row(
-            *(row["contender"], row["image"], str(row["batch"])),
+            row["contender"],
+            (f"{row['batch']} x " if row["batch"] > 1 else "") + row["image"],
             *(f"{row[name]:.1f}" for name in ("median_ms", "best_ms", "cpu_ms")),
             *(f"{row['speed']:.2f}", "-" if difference is None else f"{difference:.1e}"),
             str(memory[row["contender"]]),

@@ -102,7 +102,7 @@ class DptHead(nn.Module):
         scratch["output_bn"] = norm(features // 2)
         scratch["output_conv2"] = nn.Sequential(
             nn.Conv2d(features // 2, head_features, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(head_features, 1, 1),
         )
         self.scratch = nn.ModuleDict(scratch)
