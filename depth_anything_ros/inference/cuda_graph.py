@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,22 @@ Job = Callable[[], Tensor]
 """Reads tensors that stay where they are, and gives a tensor."""
 
 
-def recorded(job: Job, device: torch.device) -> Job | None:
+class Recorder:
+    """Records jobs of one GPU that run one after the other, each result used before the next.
+
+    They share the memory of what they compute on the way: several sizes need little more of it than
+    the largest one.
+    """
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, job: Job, device: torch.device) -> Job | None:
+        """Record a job: see `recorded`."""
+        return recorded(job, device, self._pool)
+
+
+def recorded(job: Job, device: torch.device, pool: Any = None) -> Job | None:
     """Record a job for a GPU.
 
     It runs once as it is, so that libraries choose their kernels, and once more to be recorded.
@@ -28,6 +44,7 @@ def recorded(job: Job, device: torch.device) -> Job | None:
         job: What to record: no decision in it may depend on values, and no memory of the host may
             be read or written. Every tensor it reads must live as long as the result is used.
         device: A CUDA device.
+        pool: Memory of recorded jobs to share; None for some of its own.
 
     Returns:
         Runs the recorded work on the current stream and gives the same tensor every time, whose
@@ -42,7 +59,7 @@ def recorded(job: Job, device: torch.device) -> Job | None:
                 job()
             torch.cuda.current_stream(device).wait_stream(side)
             # Other threads of the node may use the GPU meanwhile; that must not spoil the record.
-            with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, side, capture_error_mode="thread_local"):
                 result = job()
     except RuntimeError as error:  # what CUDA cannot record, it says in this way
         first = str(error).strip().splitlines()[0]

@@ -10,14 +10,14 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, RgbImage
-from depth_anything_ros.inference.cuda_graph import recorded
+from depth_anything_ros.inference.cuda_graph import Recorder
 from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
 from depth_anything_ros.inference.torch_pass import CpuPass, DevicePass
 from depth_anything_ros.network.catalogue import INPUT_SIZE
 from depth_anything_ros.network.depth_anything import DepthAnything
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_KEPT_SIZES = 4
+_KEPT_SIZES = 8  # every number of cameras in a batch is a size of its own
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -118,6 +118,7 @@ class TorchEstimator:
         # nn.Module.to has no overload for all three at once.
         self.network.to(self._device, self._dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._recorder = Recorder() if self._device.type == "cuda" else None
         self._passes: OrderedDict[tuple[int, ...], CpuPass | DevicePass] = OrderedDict()
 
     def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
@@ -184,4 +185,4 @@ class TorchEstimator:
         where = (self.network, batch, shape, size, self._device, self._dtype)
         if self._device.type == "cpu":
             return CpuPass(*where)
-        return DevicePass(*where, recorded if self._device.type == "cuda" else None)
+        return DevicePass(*where, self._recorder)
