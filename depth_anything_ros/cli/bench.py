@@ -147,6 +147,46 @@ def network(
 
 
 @app.command()
+def report(
+    file: Annotated[Path, typer.Argument(metavar="FILE.md", help="The Markdown file to write.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="SECTION", help="May be repeated. [default: all]"),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="official=PATH | transformers[:PRECISION]", help="As for `bench network`."
+        ),
+    ] = None,
+) -> None:
+    """Run every benchmark as it is by default and write one page: about ten minutes.
+
+    Sections: network, compute, scaling, stages, node, node_large, node_embedded, node_overload,
+    cloud, growth.
+    """
+    from depth_anything_ros.evaluation.benchmark_report import SECTIONS
+    from depth_anything_ros.evaluation.benchmark_report import report as run_report
+
+    known = {section.name: section for section in SECTIONS}
+    for name in only or ():
+        if name not in known:
+            raise typer.BadParameter(
+                f"'{name}' is not one of {', '.join(known)}", param_hint="--only"
+            )
+    chosen = [section for section in SECTIONS if not only or section.name in only]
+    parts: list[str] = []
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        task = progress.add_task("benchmarks", total=len(chosen) + 1)
+        for part in run_report(chosen, against or ()):
+            parts.append(part)
+            # Written as it grows: a run that is stopped leaves what it has measured.
+            file.write_text("\n".join(parts), encoding="utf-8")
+            progress.advance(task)
+    STDOUT.print(f"{file}", markup=False)
+
+
+@app.command()
 def compute(
     encoders: Annotated[
         list[str] | None, typer.Option("--encoder", help="May be repeated. [default: vits, vitl]")

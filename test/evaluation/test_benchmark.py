@@ -27,6 +27,8 @@ from depth_anything_ros.evaluation.benchmark import (
 )
 from depth_anything_ros.evaluation.benchmark_compute import forward_gflop
 from depth_anything_ros.evaluation.benchmark_drive import HEIGHT, PERIOD_NS, SCALE, SHIFT, drive
+from depth_anything_ros.evaluation.benchmark_report import Section
+from depth_anything_ros.evaluation.benchmark_report import report as run_report
 from depth_anything_ros.evaluation.benchmark_scaling import METHODS, Size, scaling_contenders
 from depth_anything_ros.evaluation.benchmark_straightforward import (
     straightforward_cloud,
@@ -285,6 +287,23 @@ def test_bench_compute_reports_shares(tmp_path: Path) -> None:
     assert "of the peak" in out
 
 
+def test_bench_report_runs_benchmarks_and_says_what_failed(tmp_path: Path) -> None:
+    page = tmp_path / "here.md"
+    short = Section("cloud", "Clouds", ("cloud", "--size", "24x32", "--rounds", "1"))
+    broken = Section("network", "Nets", ("network", "--rounds", "1"))
+    text = "\n".join(run_report([short, broken], ["nobody"]))
+    assert "## Clouds" in text
+    assert "$ depth_anything bench cloud --size 24x32 --rounds 1" in text
+    assert re.search(r"^straightforward +24x32 +\d", text, re.MULTILINE)
+    assert "--against nobody" in text
+    assert "failed with exit code 2" in text
+    assert "neither official=PATH nor transformers" in text
+    out = bench("report", page, "--only", "cloud")
+    assert str(page) in out.replace("\n", "")
+    assert re.search(r"^xyzrgb +720x1280 +\d", page.read_text(), re.MULTILINE)
+    assert "## The network" not in page.read_text()
+
+
 def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
     settings = benchmark_network.NetworkSettings(tmp_path / "gone.pth", "cpu", 1)
     with benchmark_network.workers([benchmark_network.Contender("torch")], settings) as answer:
@@ -300,6 +319,7 @@ def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
         (["network", "--backend", "tpu"], "'tpu' is not one of"),
         (["network", "--against", "me"], "neither official=PATH nor transformers"),
         (["network", "--against", "transformers:int4"], "neither official=PATH nor transformers"),
+        (["report", "page.md", "--only", "speed"], "'speed' is not one of"),
         (["compute", "--size", "480x640"], "must be multiples of 14"),
         (["compute", "--precision", "half"], "'half' is not one of"),
     ],
