@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from depth_anything_ros.evaluation.benchmark import Contender, stopwatch
 from depth_anything_ros.evaluation.benchmark_straightforward import straightforward_cloud
+from depth_anything_ros.frames import FloatImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
 
@@ -35,12 +37,21 @@ def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
         distortion_model="plumb_bob",
         distortion=(-0.1, 0.01, 1e-3, -1e-3, 0.0),
     )
+    kept: dict[tuple[int, ...], FloatImage] = {}
+
+    def memory(shape: tuple[int, ...]) -> FloatImage:
+        """As the node gives it: that of its message, kept from frame to frame."""
+        if shape not in kept:
+            kept[shape] = np.empty(shape, np.float32)
+        return kept[shape]
+
+    build = functools.partial(build_cloud, depth, memory=memory)
     jobs: dict[str, Callable[[], object]] = {
-        "xyz": lambda: build_cloud(depth, pinhole),
-        "xyzrgb": lambda: build_cloud(depth, pinhole, rgb),
-        "xyzrgb, distorted camera": lambda: build_cloud(depth, distorted, rgb),
-        "xyzrgb, known points only": lambda: build_cloud(depth, pinhole, rgb, organized=False),
-        "xyzrgb, every 2nd pixel": lambda: build_cloud(depth, pinhole, rgb, stride=2),
+        "xyz": lambda: build(pinhole),
+        "xyzrgb": lambda: build(pinhole, rgb),
+        "xyzrgb, distorted camera": lambda: build(distorted, rgb),
+        "xyzrgb, known points only": lambda: build(pinhole, rgb, organized=False),
+        "xyzrgb, every 2nd pixel": lambda: build(pinhole, rgb, stride=2),
         STRAIGHTFORWARD: lambda: straightforward_cloud(depth, pinhole, rgb),
     }
     return {name: stopwatch(job) for name, job in jobs.items()}
