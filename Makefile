@@ -46,18 +46,43 @@ lint: $(READY)
 test: lint
 	$(CLEAN_ENV) $(BIN)/python -m pytest
 
-# The embedded network from photographs/ (docs/training.md).
-TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train
-RECIPES := config/training/embedded
+# The embedded network from photographs/ (docs/training.md), hours on two cores.
+EMBEDDED := config/training/embedded
+VIEWS := $(BIN)/depth_anything train views photographs/panoramas
+LABEL := $(BIN)/depth_anything train pseudo-label $(EMBEDDED)
+TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train student $(EMBEDDED)
 embedded: export OMP_NUM_THREADS = 1
 embedded: $(READY)
-	$(BIN)/depth_anything train views photographs/panoramas/indoor photographs/indoor/views --per-panorama 400 --seed 1
-	$(BIN)/depth_anything train views photographs/panoramas/outdoor photographs/outdoor/views --per-panorama 120 --seed 2
-	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_indoor.yaml
-	$(TRAIN) student $(RECIPES)_assistant.yaml
-	$(BIN)/depth_anything train pseudo-label $(RECIPES)_labels_outdoor.yaml
-	$(TRAIN) student $(RECIPES)_student.yaml
-	cp runs/embedded_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
+	$(VIEWS)/indoor pictures/indoor/views --per-panorama 400 --seed 1
+	$(VIEWS)/outdoor pictures/outdoor/views --per-panorama 120 --seed 2
+	$(VIEWS)/indoor pictures/indoor_more/views --per-panorama 900 --seed 3
+	$(VIEWS)/outdoor pictures/outdoor_more/views --per-panorama 400 --seed 4
+	$(VIEWS)/indoor_wide pictures/indoor_wide/views --per-panorama 900 --seed 11
+	$(VIEWS)/outdoor_wide pictures/outdoor_wide --per-panorama 300 --seed 12
+	cp photographs/indoor/* pictures/indoor
+	cp photographs/indoor/* pictures/indoor_more
+	cp photographs/outdoor/* pictures/outdoor
+	cp photographs/outdoor/* pictures/outdoor_more
+	$(BIN)/depth_anything train crops photographs/indoor_wide pictures/indoor_wide/crops --seed 9
+	$(BIN)/depth_anything train blends pictures/blends pictures/indoor_wide/crops \
+		pictures/indoor_wide/crops pictures/indoor_wide/crops pictures/indoor_wide/crops \
+		pictures/indoor_wide/views pictures/indoor_more pictures/indoor_more \
+		photographs/outdoor_wide --count 8000 --seed 99
+	$(LABEL)/01_labels_indoor.yaml
+	$(TRAIN)/02_assistant.yaml
+	$(LABEL)/03_labels_outdoor.yaml
+	$(TRAIN)/04_student.yaml
+	$(LABEL)/05_labels_indoor.yaml
+	$(LABEL)/06_labels_outdoor.yaml
+	$(TRAIN)/07_student_longer.yaml
+	$(BIN)/depth_anything export runs/embedded/07_student_longer/model.safetensors -o runs/embedded/longer.onnx
+	$(LABEL)/08_labels_indoor.yaml
+	$(LABEL)/09_labels_blends.yaml
+	$(LABEL)/10_labels_outdoor.yaml
+	$(LABEL)/11_labels_photographs.yaml
+	$(TRAIN)/12_student_wide.yaml
+	$(TRAIN)/13_student.yaml
+	cp runs/embedded/13_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -52,6 +52,7 @@ setup(
         share("launch", "*.launch.py"),
         share("config", "*.yaml", "*.rviz"),
         share("config/training", "*.yaml"),
+        share("config/training/embedded", "*.yaml"),
     ],
     zip_safe=False,
     python_requires=">=3.10",

@@ -47,6 +47,39 @@ def views(
     STDOUT.print(f"{count} views: {output}", markup=False, soft_wrap=True)
 
 
+@app.command()
+def crops(
+    pictures: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    output: Annotated[Path, typer.Argument(help="Folder for the crops.")],
+    per_picture: Annotated[int, typer.Option(help="Crops of each, the whole one too.", min=1)] = 60,
+    seed: Annotated[int, typer.Option(help="Decides the crops.")] = 0,
+) -> None:
+    """Cut pictures into many, to be pseudo-labelled each by itself."""
+    from depth_anything_ros.cli.terminal import STDOUT
+    from depth_anything_ros.training.variations import cut_crops
+
+    count = cut_crops(pictures, output, per_picture, seed)
+    STDOUT.print(f"{count} crops: {output}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def blends(
+    output: Annotated[Path, typer.Argument(help="Folder for the blends.")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of pictures; one named twice is drawn from twice as often."),
+    ],
+    count: Annotated[int, typer.Option(help="How many blends.", min=1)] = 8000,
+    seed: Annotated[int, typer.Option(help="Decides the blends.")] = 0,
+) -> None:
+    """Blend pictures by two, to be pseudo-labelled: a student learns its teacher's function."""
+    from depth_anything_ros.cli.terminal import STDOUT
+    from depth_anything_ros.training.variations import write_blends
+
+    write_blends(pictures, output, count, seed)
+    STDOUT.print(f"{count} blends: {output}", markup=False, soft_wrap=True)
+
+
 @app.command("pseudo-label")
 def pseudo_label(config: Config) -> None:
     """Let a teacher label a folder of pictures; goes on where it was stopped."""

@@ -384,14 +384,42 @@ def test_recipes_that_ship_can_be_read() -> None:
         "teacher_paper": "teacher",
         "student": "student",
         "metric_bag": "metric",
-        "embedded_assistant": "student",
-        "embedded_student": "student",
     }
-    for path in sorted(folder.glob("*.yaml")):
+    for path in sorted(folder.rglob("*.yaml")):
         if "label" in path.stem:
             assert read_recipe(path, LabelRecipe).network.checkpoint
         else:
-            check_task(read_recipe(path, Recipe), tasks[path.stem])
+            check_task(read_recipe(path, Recipe), tasks.get(path.stem, "student"))
+
+
+def test_every_step_of_the_embedded_network_reads_what_an_earlier_one_wrote() -> None:
+    root = Path(__file__).parents[2]
+    made = "\n".join(
+        line for line in (root / "Makefile").read_text().splitlines() if line.startswith("\t")
+    )
+    steps = sorted((root / "config" / "training" / "embedded").glob("*.yaml"))
+    assert [made.index(step.name) for step in steps] == sorted(
+        made.index(step.name) for step in steps
+    )
+    outputs = ["runs/embedded/longer.onnx"]
+    for step in steps:
+        if "label" in step.stem:
+            label = read_recipe(step, LabelRecipe)
+            read = [label.network.checkpoint, *label.experts]
+            folders, output = [label.images], label.output
+        else:
+            student = read_recipe(step, Recipe)
+            read = [student.network.checkpoint]
+            read += [source.labels for source in student.sources if source.kind == "pseudo"]
+            folders, output = [source.path for source in student.sources], student.output
+        assert output == f"runs/embedded/{step.stem}"
+        for path in filter(None, read):
+            assert path.startswith("photographs/") or any(
+                path == done or path.startswith(f"{done}/") for done in outputs
+            ), (step.name, path)
+        for folder in folders:
+            assert folder.startswith("photographs/") or folder in made, (step.name, folder)
+        outputs.append(output)
 
 
 @pytest.mark.parametrize(
