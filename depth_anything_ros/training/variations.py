@@ -78,7 +78,7 @@ def random_crop(picture: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt
         picture = np.asarray(
             cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA), np.uint8
         )
-        warp[:, :2] /= zoom
+        warp[:, :2] = warp[:, :2] / zoom
     crop = cv2.warpAffine(
         picture, warp, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
