@@ -26,11 +26,7 @@ is 1, so what is much farther than the median is the only thing cut off at 0."""
 TRIMMED_SHARE = 0.1
 """Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2)."""
 
-RELATIVE_RANGE = 80.0
-"""Metres up to which errors of depth count (KITTI's usual limit)."""
-
 _SMALLEST = 1e-6
-_TOO_FAR = 0.5  # of the true disparity: from twice the depth on, errors count less and less
 
 
 def normalise(disparity: Tensor, valid: Tensor) -> Tensor:
@@ -111,41 +107,6 @@ def fixed_target(target: Tensor, valid: Tensor) -> Tensor:
         N x H x W float32, at least 0.
     """
     return (normalise(target, valid) + FIXED_MEDIAN).clamp_min(0.0)
-
-
-def relative_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """AbsRel of the depth that is left after the best scale and shift of disparity.
-
-    What the benchmarks measure (MiDaS, Ranftl et al. 2022: scale and shift by least squares in
-    disparity, |depth / truth - 1|), as a loss: near a disparity d, an error of it counts 1/d. Depth
-    beyond twice the truth counts with the logarithm of what is missing of the disparity, with
-    the same slope there.
-
-    Args:
-        prediction: N x H x W, disparity up to scale and shift.
-        target: N x H x W disparity in 1/m, 0 for the sky. An image with negative disparity has no
-            known zero (the mean of several experts' labels); it is left out.
-        valid: N x H x W bool.
-
-    Returns:
-        Scalar; images without two valid pixels nearer than RELATIVE_RANGE count 0.
-    """
-    anchored = (target.masked_fill(~valid, 0.0).flatten(1).amin(1) >= 0)[:, None, None]
-    known = valid & anchored & (target > 1 / RELATIVE_RANGE)
-    share = known.float() / known.flatten(1).sum(1).clamp_min(1)[:, None, None]
-
-    def mean(values: Tensor) -> Tensor:
-        return (values * share).flatten(1).sum(1)[:, None, None]
-
-    truth = torch.where(known, target.float(), 1.0)
-    given = prediction.float()
-    away = given - mean(given)
-    slope = mean(away * (truth - mean(truth))) / mean(away**2).clamp_min(_SMALLEST)
-    ratio = (slope * away + mean(truth)) / truth
-    near = (1 / ratio.clamp_min(_TOO_FAR) - 1).abs()
-    missing = (_TOO_FAR - ratio).clamp_min(0.0)
-    far = 1 / _TOO_FAR - 1 + torch.log1p(missing / _TOO_FAR**2)
-    return mean(torch.where(ratio >= _TOO_FAR, near, far)).mean()
 
 
 def gradient_matching(

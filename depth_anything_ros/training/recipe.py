@@ -277,8 +277,6 @@ class Recipe:
             picture's median and deviation), instead of any as in the papers; it learns faster
             from scratch.
         gradient_weight: Weight of gradient matching (V2: 2).
-        relative_weight: Weight of the relative error of aligned depth (relative networks; counts
-            for labels in 1/m).
         feature_weight: Weight of feature alignment with the frozen start of the encoder.
         normal_weight: Weight of the surface normal loss (metric; a focal length of the width).
         trimmed: Share of the largest-loss pixels of pseudo-labelled pictures left out.
@@ -318,7 +316,6 @@ class Recipe:
     ema: float = 0.0
     fixed_scale: bool = False
     gradient_weight: float = 2.0
-    relative_weight: float = 0.0
     feature_weight: float = 0.0
     normal_weight: float = 0.0
     trimmed: float = 0.1

@@ -229,8 +229,6 @@ class Trainer:
                 part = losses.scale_shift_invariant(ours, truth, known, trimmed)
                 edges = losses.gradient_matching(ours, truth, known)
             part = part + recipe.gradient_weight * edges
-            if recipe.relative_weight:
-                part = part + recipe.relative_weight * losses.relative_error(ours, truth, known)
             loss = loss + part * chosen.float().mean()
         return loss
 
