@@ -44,7 +44,7 @@ def quantised_graph(file: ModelFile, root: Path | None = None) -> Path:
     Raises:
         SettingError: There is none, or it is damaged.
     """
-    entry = find(f"{file.name}-{_KIND}", _made_of(file), root)
+    entry = find(f"{file.path.stem}-{_KIND}", _made_of(file), root)
     if entry is None:
         raise SettingError(
             f"precision is 'int8' but {file.name} was not quantised on this machine; run "
@@ -101,13 +101,14 @@ def quantise(
                 "pictures of the places where it will be used, or use precision auto"
             )
 
-    entry = built(f"{file.name}-{_KIND}", _made_of(file), build, root, anew=True)
+    entry = built(f"{file.path.stem}-{_KIND}", _made_of(file), build, root, anew=True)
     return entry / "network.xml", figure
 
 
 def _made_of(file: ModelFile) -> dict[str, str]:
     """Not the versions of libraries: newer ones read the file, and the pictures may be gone."""
-    return {"weights": file_hash(file.path), "name": file.name}
+    # The file's name, not the model's: `embedded` and the path of its file are the same network.
+    return {"weights": file_hash(file.path), "name": file.path.stem}
 
 
 def _values(estimator: OpenVinoEstimator, pictures: Sequence[RgbImage]) -> list[FloatImage]:

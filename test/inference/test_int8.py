@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -85,6 +87,16 @@ def test_a_quantised_network_is_kept_and_runs(model: ModelFile, pictures: list[R
     assert node.input_value(0).get_node().get_type_name() != "FakeQuantize"
     whole = graph_of(model, "openvino").with_suffix(".bin").stat().st_size
     assert path.with_suffix(".bin").stat().st_size < 0.5 * whole
+
+
+def test_a_network_is_found_by_its_name_and_by_its_path(
+    model: ModelFile, pictures: list[RgbImage], tmp_path: Path
+) -> None:
+    named = replace(model, name="embedded")
+    with pytest.raises(SettingError, match=re.escape(f"export {model.path} --int8")):
+        quantised_graph(named, tmp_path)
+    graph, _ = quantise(model, pictures, limit=1.0, root=tmp_path)
+    assert quantised_graph(named, tmp_path) == graph
 
 
 def test_what_differs_too_much_is_refused_and_what_was_there_stays(
