@@ -105,7 +105,7 @@ class Generator:
             self._last = number, worlds.build(rng, self.atlas, kind)
         return self._last[1]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def images(self, numbers: Sequence[int]) -> list[SyntheticImage]:
         """Make some pictures; 4 to 16 at once are quickest.
 

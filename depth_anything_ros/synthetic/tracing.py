@@ -50,7 +50,8 @@ def nearest(
     """
     groups, _, rays = direction.shape
     best = torch.full((groups, rays), torch.inf, device=direction.device)
-    surface = torch.full((groups, rays), -1, dtype=torch.long, device=direction.device)
+    # Half the size of indices: what is read and written for every pair counts.
+    surface = torch.full((groups, rays), -1, dtype=torch.int32, device=direction.device)
     if terrain:
         _over_terrain(scenes, scene_of, origin, direction, best, surface)
     shapes = scenes.turn / scenes.half[:, :, :, None]
@@ -75,8 +76,8 @@ def nearest(
                 old = best[g]
                 closer = t < old
                 best[g] = torch.where(closer, t, old)
-                surface[g] = torch.where(closer, s[:, None], surface[g])
-    return best, surface
+                surface[g] = torch.where(closer, s.int()[:, None], surface[g])
+    return best, surface.long()
 
 
 def distances(
@@ -147,7 +148,7 @@ def _over_terrain(
         o = origin[mine].expand_as(direction[mine]).transpose(0, 1).reshape(3, -1)
         d = direction[mine].transpose(0, 1).reshape(3, -1)
         t = hit_heights(heights, scenes.extent[number], o, d).view(-1, best.shape[1])
-        row = (scenes.kind[number] == Kind.TERRAIN).long().argmax()
+        row = (scenes.kind[number] == Kind.TERRAIN).long().argmax().int()
         closer = t < best[mine]
         surface[mine] = torch.where(closer, row, surface[mine])
         best[mine] = torch.where(closer, t, best[mine])
