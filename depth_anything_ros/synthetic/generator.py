@@ -15,6 +15,7 @@ from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.synthetic import artefacts, lidar, textures, views, worlds
 from depth_anything_ros.synthetic.render import trace_images
 from depth_anything_ros.synthetic.scene import stack
+from depth_anything_ros.synthetic.world import World
 
 FARTHEST = 300.0
 """Metres beyond which depth counts as not known well (fog and the ends of worlds)."""
@@ -88,9 +89,9 @@ class Generator:
         self._views = views_per_world
         self.atlas = textures.build(seed, photos)
         self._device_atlas = self.atlas.to(self._device)
-        self._last: tuple[int, worlds.World] | None = None
+        self._last: tuple[int, World] | None = None
 
-    def world(self, number: int) -> worlds.World:
+    def world(self, number: int) -> World:
         """The world of some pictures.
 
         Args:

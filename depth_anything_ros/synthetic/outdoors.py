@@ -11,8 +11,8 @@ from depth_anything_ros.synthetic.looks import Looks
 from depth_anything_ros.synthetic.scene import Look, Place
 
 
-def car(at: Place, rng: np.random.Generator, looks: Looks) -> None:
-    """A car, or now and then a van."""
+def car(at: Place, rng: np.random.Generator, looks: Looks, far: bool = False) -> None:
+    """A car, or now and then a van; from `far` one sees no wheels and lamps."""
     paint, glass = looks.of("paint", gloss=0.8), looks.glass()
     tyre = Look((0.05, 0.05, 0.05), (0.12, 0.12, 0.12), looks.texture("plain"), 0.3)
     length, width = rng.uniform(1.8, 2.4), rng.uniform(0.82, 0.95)
@@ -27,6 +27,9 @@ def car(at: Place, rng: np.random.Generator, looks: Looks) -> None:
         at.box((middle, side * width * 0.885, z), (long * 0.9, 0.01, roof * 0.75), glass)
         end = middle + side * long
         at.box((end, 0, z - 0.02), (0.02, width * 0.82, roof * 1.1), glass, pitch=-side * 0.6)
+    if far:
+        at.box((0, 0, 0.25), (length * 0.8, width * 0.9, 0.25), tyre)
+        return
     for x in (-0.62, 0.62):
         for y in (-1, 1):
             at.rod((x * length, y * width * 0.93, 0.32), 0.32, 0.1, tyre, roll=math.pi / 2)
@@ -37,6 +40,25 @@ def car(at: Place, rng: np.random.Generator, looks: Looks) -> None:
         at.box((length, side * width * 0.7, 0.65), (0.02, 0.16, 0.08), looks.lamp())
         red = Look((0.6, 0.02, 0.02), (0.8, 0.05, 0.05), looks.texture("plain"))
         at.box((-length, side * width * 0.75, 0.75), (0.02, 0.12, 0.09), red)
+
+
+def lorry(at: Place, rng: np.random.Generator, looks: Looks) -> None:
+    """A lorry with a box, or a bus."""
+    paint = looks.of("paint", gloss=0.5)
+    tyre = Look((0.05, 0.05, 0.05), (0.12, 0.12, 0.12), looks.texture("plain"), 0.3)
+    long, wide, high = rng.uniform(2.5, 6.0), rng.uniform(1.05, 1.25), rng.uniform(1.0, 1.4)
+    at.box((0, 0, 0.7 + high), (long, wide, high), paint)
+    if rng.uniform() < 0.4:
+        for side in (-1, 1):
+            at.box((0, side * wide, 0.9 + 1.2 * high), (long * 0.95, 0.01, 0.45), looks.glass())
+        at.box((long, 0, 0.8 + high), (0.01, wide * 0.95, high * 0.7), looks.glass())
+    else:
+        cab = looks.of("paint", gloss=0.8)
+        at.box((long + 1.0, 0, 1.4), (0.85, wide * 0.95, 1.0), cab)
+        at.box((long + 1.86, 0, 1.85), (0.01, wide * 0.85, 0.4), looks.glass())
+    for x in (-0.75, 0.55):
+        for y in (-1, 1):
+            at.rod((x * long, y * wide * 0.9, 0.48), 0.48, 0.14, tyre, roll=math.pi / 2)
 
 
 def tree(at: Place, rng: np.random.Generator, looks: Looks) -> None:

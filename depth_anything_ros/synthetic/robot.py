@@ -16,6 +16,7 @@ from depth_anything_ros.synthetic.lidar import FARTHEST, beams
 from depth_anything_ros.synthetic.render import render, scan
 from depth_anything_ros.synthetic.route import Route, find_route
 from depth_anything_ros.synthetic.views import look
+from depth_anything_ros.synthetic.world import World
 
 KINDS = ("room", "street")
 """Kinds of world a robot can drive in: those with level ground and space."""
@@ -128,7 +129,7 @@ class Robot:
         lengths = ranges[hit] + rng.normal(0, noise, int(hit.sum()))
         return (lengths[:, None] * self._beams[hit]).astype(np.float32)
 
-    def _find_way(self, kind: str, seed: int) -> tuple[worlds.World, Route, float]:
+    def _find_way(self, kind: str, seed: int) -> tuple[World, Route, float]:
         for attempt in range(_WORLDS_TRIED):
             rng = np.random.default_rng([seed, attempt])
             world = worlds.build(rng, self._atlas, kind)

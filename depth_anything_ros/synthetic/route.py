@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.synthetic.scene import Scene, stack
 from depth_anything_ros.synthetic.solids import Kind
-from depth_anything_ros.synthetic.worlds import World
+from depth_anything_ros.synthetic.world import World
 
 BODY = 0.25
 """Radius in metres of the free space a robot needs around its axis."""

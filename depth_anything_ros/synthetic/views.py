@@ -8,16 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.synthetic.worlds import World
+from depth_anything_ros.synthetic.world import World
 
 NARROWEST, WIDEST = 35.0, 110.0
 """Horizontal field of view in degrees."""
 
 _CARRIERS = (
     # share, height over ground (m), tilt upwards mean and deviation (degrees), roll deviation
-    (0.30, (0.10, 0.60), 0.0, 6.0, 1.5),  # floor robots
+    (0.25, (0.10, 0.60), 0.0, 6.0, 1.5),  # floor robots
     (0.25, (0.60, 1.50), -4.0, 8.0, 2.0),  # larger robots, cars
-    (0.35, (1.20, 1.80), -6.0, 10.0, 4.0),  # phones and heads
+    (0.30, (1.20, 1.80), -6.0, 10.0, 4.0),  # phones and heads
+    (0.10, (1.30, 2.40), -1.0, 3.0, 1.0),  # on and behind the windscreens of vehicles
     (0.10, (1.50, 5.00), -18.0, 12.0, 4.0),  # drones, masts, cameras under a ceiling
 )
 _TRIES = 24
@@ -62,6 +63,11 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
         z = world.ground(x, y) + above
         if world.kind == "street":
             yaw = rng.normal(0, 0.5)
+        elif world.kind == "road":
+            # Vehicles have cameras all around; most look along the road.
+            ahead_or_back = math.pi * (rng.uniform() < 0.4)
+            yaw = ahead_or_back + (rng.normal(0, 0.3) if rng.uniform() < 0.6 else 0.0)
+            yaw = yaw if rng.uniform() < 0.65 else rng.uniform(-math.pi, math.pi)
         elif world.kind == "corridor":
             yaw = rng.normal(0, 0.4) + math.pi * (rng.uniform() < 0.5)
         else:
@@ -82,7 +88,7 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
 
 def _reach(world: World, x: float, y: float, yaw: float) -> float:
     """Metres to the wall ahead; endless outdoors. A picture of bare wall teaches nothing."""
-    if world.kind in ("street", "nature"):
+    if world.kind in ("street", "road", "nature"):
         return math.inf
     ways = (math.cos(yaw), math.sin(yaw))
     lengths = []

@@ -69,10 +69,18 @@ def test_pictures_are_complete(generator: Generator) -> None:
 
 
 def test_the_sky_is_infinite_and_only_outdoors() -> None:
-    outdoors = Generator(64, 48, seed=1, kinds=["street", "nature"]).images(range(0, 12, 2))
+    outdoors = Generator(64, 48, seed=1, kinds=["street", "road", "nature"]).images(range(0, 12, 2))
     indoors = Generator(64, 48, seed=1, kinds=["room", "corridor", "hall"]).images(range(0, 12, 2))
     assert np.mean([np.isinf(image.depth).mean() for image in outdoors]) > 0.1
     assert max(np.isinf(image.depth).mean() for image in indoors) == 0
+
+
+def test_cameras_on_a_road_look_all_around() -> None:
+    generator = Generator(64, 48, seed=1, kinds=["road"])
+    ahead = np.array([image.pose[:3, 2] for image in generator.images(range(0, 96, 2))])
+    along = np.abs(ahead[:, 0]) > np.cos(np.radians(40))
+    assert 0.4 < along.mean() < 0.9
+    assert 0.2 < (ahead[:, 0] < 0).mean() < 0.7
 
 
 def test_streams_of_workers_share_the_pictures(generator: Generator) -> None:
