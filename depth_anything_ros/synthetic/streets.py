@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from depth_anything_ros.synthetic.buildings import building, gable_roof
 from depth_anything_ros.synthetic.furniture import Maker
 from depth_anything_ros.synthetic.lights import daylight
 from depth_anything_ros.synthetic.looks import Looks
-from depth_anything_ros.synthetic.scene import Scene
+from depth_anything_ros.synthetic.scene import Look, Scene
 from depth_anything_ros.synthetic.world import World
 
 
@@ -21,8 +22,7 @@ def street(rng: np.random.Generator, looks: Looks) -> World:
     road, kerb = rng.uniform(2.5, 6.0), rng.uniform(1.2, 4.0)
     scene.plane((0, 0, 0), (0, 0, 1), looks.of("road"))
     pavement = looks.of("pavement")
-    line = looks.of("paint")
-    white = type(line)((0.7, 0.7, 0.65), (0.95, 0.95, 0.9), line.texture, 1.0)
+    white = _white(looks)
     for px in np.arange(-15, 60, rng.uniform(4, 9)):
         scene.at(float(px), 0).box((0, 0, 0), (1.2, 0.07, 0.004), white)
     green = rng.uniform() < 0.3
@@ -73,34 +73,25 @@ def road(rng: np.random.Generator, looks: Looks) -> World:
     lane, lanes = rng.uniform(2.8, 3.7), int(rng.integers(1, 5))
     half, verge = lane * lanes, rng.uniform(1.0, 14.0)
     scene.plane((0, 0, 0), (0, 0, 1), looks.of("road"))
-    line = looks.of("paint")
-    white = type(line)((0.7, 0.7, 0.65), (0.95, 0.95, 0.9), line.texture, 1.0)
+    white = _white(looks)
     for number in range(-lanes, lanes + 1):
-        y = number * lane
         if number in (0, -lanes, lanes):
-            scene.at(20, y).box((0, 0, 0), (100, 0.07, 0.004), white)
+            scene.at(20, number * lane).box((0, 0, 0), (100, 0.07, 0.004), white)
         else:
             for x in np.arange(-30, 60, rng.uniform(7, 12)):
-                scene.at(float(x), y).box((0, 0, 0), (1.5, 0.07, 0.004), white)
-    # Blocks between cross roads: what stands beside the road ends and goes on behind them.
+                scene.at(float(x), number * lane).box((0, 0, 0), (1.5, 0.07, 0.004), white)
     cross = rng.uniform(5, 9)
     corners = np.cumsum(rng.uniform(30, 80, 5)) - 90
+    blocks = [(float(start + cross), float(end - cross)) for start, end in pairwise(corners)]
     for side in (-1, 1):
         green = rng.uniform() < 0.5
         ground = looks.of("earth", 0.27) if green else looks.of("pavement")
-        for start, end in zip(corners[:-1] + cross, corners[1:] - cross, strict=True):
-            middle, long = float(start + end) / 2, float(end - start) / 2
-            scene.at(middle, side * (half + 25)).box((0, 0, 0), (long, 25, 0.1), ground)
-            x = float(start)
-            while x < end - 6:
-                wide = min(rng.uniform(3, 18), (end - x) / 2)
-                if rng.uniform() < 0.75:
-                    deep, back = rng.uniform(3, 10), rng.uniform(0, 8)
-                    high = rng.uniform(1.5, 4) if green else float(np.exp(rng.uniform(0.7, 3)))
-                    at = scene.at(x + wide, side * (half + verge + back + deep))
-                    building(at, rng, looks, wide, deep, high)
-                x += 2 * wide + (rng.uniform(1, 15) if rng.uniform() < 0.5 else 0)
-            _roadside(scene, rng, looks, (float(start), float(end)), side * half, side * verge)
+        for start, end in blocks:
+            scene.at((start + end) / 2, side * (half + 25)).box(
+                (0, 0, 0), ((end - start) / 2, 25, 0.1), ground
+            )
+            _block(scene, rng, looks, (start, end), side, half + verge, green)
+            _roadside(scene, rng, looks, (start, end), side * half, side * verge)
     _traffic(scene, rng, looks, lane, lanes)
     if rng.uniform() < 0.3:
         x = rng.uniform(8, 50)
@@ -148,6 +139,26 @@ def _houses(
         x += 2 * long + (rng.uniform(1, 6) if rng.uniform() < 0.3 else 0)
 
 
+def _block(
+    scene: Scene,
+    rng: np.random.Generator,
+    looks: Looks,
+    ends: tuple[float, float],
+    side: int,
+    edge: float,
+    low: bool,
+) -> None:
+    """Buildings between two cross roads, `edge` metres or more from the middle of the road."""
+    x, end = ends
+    while x < end - 6:
+        long = min(rng.uniform(3, 18), (end - x) / 2)
+        if rng.uniform() < 0.75:
+            deep, back = rng.uniform(3, 10), rng.uniform(0, 8)
+            high = rng.uniform(1.5, 4) if low else float(np.exp(rng.uniform(0.7, 3)))
+            building(scene.at(x + long, side * (edge + back + deep)), rng, looks, long, deep, high)
+        x += 2 * long + (rng.uniform(1, 15) if rng.uniform() < 0.5 else 0)
+
+
 def _roadside(
     scene: Scene,
     rng: np.random.Generator,
@@ -193,3 +204,8 @@ def _traffic(scene: Scene, rng: np.random.Generator, looks: Looks, lane: float, 
                 else:
                     outdoors.car(at, rng, looks, far=abs(x) > 35)
             x += rng.uniform(5.5, 7) if outer else rng.uniform(7, 14)
+
+
+def _white(looks: Looks) -> Look:
+    """The paint of lines on a road."""
+    return Look((0.7, 0.7, 0.65), (0.95, 0.95, 0.9), looks.of("paint").texture, 1.0)
