@@ -82,8 +82,7 @@ embedded: $(READY)
 	$(LABEL)/11_labels_photographs.yaml
 	$(TRAIN)/12_student_wide.yaml
 	$(TRAIN)/13_student.yaml
-	$(TRAIN)/14_student_finer.yaml
-	cp runs/embedded/14_student_finer/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
+	cp runs/embedded/13_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
 
 format: $(READY)
 	$(BIN)/ruff format .
