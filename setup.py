@@ -44,7 +44,7 @@ setup(
     maintainer_email="maintainers@depth-anything-ros.invalid",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["py.typed", "node/fastdds_profile.xml", "network/embedded/*"],
+        NAME: ["py.typed", "node/runtime/fastdds_profile.xml", "network/embedded/*"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -81,8 +81,8 @@ setup(
         "console_scripts": [
             "depth_anything = depth_anything_ros.cli.main:main",
             "depth_node = depth_anything_ros.node.depth_node:main",
-            "image_player = depth_anything_ros.node.image_player:main",
-            "simulated_robot = depth_anything_ros.node.simulated_robot:main",
+            "image_player = depth_anything_ros.node.tools.image_player:main",
+            "simulated_robot = depth_anything_ros.node.tools.simulated_robot:main",
         ],
     },
 )

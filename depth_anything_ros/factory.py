@@ -13,21 +13,21 @@ from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.fit import FitSettings
-from depth_anything_ros.metric.fixed import FixedScaler, load_calibration
-from depth_anything_ros.metric.focal import BaselineSource, FocalSource
-from depth_anything_ros.metric.ground_plane import GroundPlaneSource, GroundSettings
 from depth_anything_ros.metric.live import AUTO_ORDER, LiveScaler
-from depth_anything_ros.metric.motion import MotionSettings, MotionSource
-from depth_anything_ros.metric.network import NetworkScaler
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.slam import SlamSettings, SlamSource
 from depth_anything_ros.metric.source import ScaleSource
-from depth_anything_ros.metric.sparse import SparseSource
+from depth_anything_ros.metric.sources.fixed import FixedScaler, load_calibration
+from depth_anything_ros.metric.sources.focal import BaselineSource, FocalSource
+from depth_anything_ros.metric.sources.ground import GroundPlaneSource, GroundSettings
+from depth_anything_ros.metric.sources.motion import MotionSettings, MotionSource
+from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.metric.sources.slam import SlamSettings, SlamSource
+from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import EMBEDDED, ModelInfo
 
 if TYPE_CHECKING:
-    from depth_anything_ros.inference.gate import Way
+    from depth_anything_ros.inference.gate import Runtime
     from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
@@ -182,20 +182,20 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
     return _load(file, replace(settings, backend=way.backend, precision=way.precision))
 
 
-def _choose(file: ModelFile, settings: ModelSettings) -> Way:
+def _choose(file: ModelFile, settings: ModelSettings) -> Runtime:
     """The backend and precision to take: as given, else the fastest that is right."""
     from depth_anything_ros.inference.build_cache import file_hash, versions
     from depth_anything_ros.inference.cpu import cpu_flags
-    from depth_anything_ros.inference.gate import CHECK_SIZE, Way, first_that_agrees
+    from depth_anything_ros.inference.gate import CHECK_SIZE, Runtime, first_that_agrees
 
     if "auto" not in (settings.backend, settings.precision):
-        return Way(settings.backend, settings.precision)
+        return Runtime(settings.backend, settings.precision)
     if file.name == EMBEDDED and settings.backend == "auto" and settings.precision == "auto":
         # A forward of it is some milliseconds; an export is twenty seconds at the first start.
-        return Way("torch", "fp32")
+        return Runtime("torch", "fp32")
     device, known = _ways(file, settings)
     fitting = [
-        Way(backend, precision)
+        Runtime(backend, precision)
         for backend, precision in known
         if settings.backend in ("auto", backend) and settings.precision in ("auto", precision)
         if _installed(backend)
@@ -203,7 +203,7 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Way:
     if not fitting:  # what is asked for says itself why it cannot be
         usual = "onnxruntime" if file.is_onnx else "torch"
         usual = "openvino" if settings.precision == "int8" else usual
-        return Way(
+        return Runtime(
             usual if settings.backend == "auto" else settings.backend,
             "fp32" if settings.precision == "auto" else settings.precision,
         )
@@ -213,7 +213,7 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Way:
     small = replace(settings, input_size=0 if file.is_onnx else CHECK_SIZE)
     return first_that_agrees(
         fitting,
-        Way(*known[-1]),
+        Runtime(*known[-1]),
         lambda way: (
             _load(file, replace(small, backend=way.backend, precision=way.precision)).estimator
         ),
@@ -242,7 +242,7 @@ def _ways(file: ModelFile, settings: ModelSettings) -> tuple[str, Sequence[tuple
     if here != "cpu":
         import torch
 
-        from depth_anything_ros.inference.torch_estimator import choose_device
+        from depth_anything_ros.inference.backends.torch import choose_device
 
         chosen = choose_device(here)
         if chosen.type == "cuda":
@@ -273,7 +273,7 @@ def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
         return _graph_model(file, settings.backend, settings, settings.num_threads)
     import torch
 
-    from depth_anything_ros.inference.torch_estimator import TorchEstimator
+    from depth_anything_ros.inference.backends.torch import TorchEstimator
     from depth_anything_ros.network.checkpoints import load_network
 
     torch.set_num_threads(settings.num_threads)
@@ -304,7 +304,7 @@ def _graph_model(
     size = settings.input_size or None
     graph: GraphEstimator
     if backend == "openvino":
-        from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator
+        from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator
 
         if settings.precision == "int8":
             from depth_anything_ros.inference.int8 import quantised_graph
@@ -314,13 +314,13 @@ def _graph_model(
             path = graph_of(file, backend, half=settings.precision == "bf16")
         graph = OpenVinoEstimator(path, None, settings.precision, size, threads)
     elif backend == "tensorrt":
-        from depth_anything_ros.inference.tensorrt_estimator import TensorRtEstimator, runtime
+        from depth_anything_ros.inference.backends.tensorrt import TensorRtEstimator, runtime
 
         runtime(settings.device)  # an export would be for nothing where it is not here
         path = graph_of(file, "onnxruntime")
         graph = TensorRtEstimator(path, None, settings.device, settings.precision, size)
     else:
-        from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+        from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 
         graph = OnnxEstimator(graph_of(file, backend), None, settings.device, size, threads)
     # An official network that was exported keeps what the catalogue knows of it.

@@ -8,9 +8,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from depth_anything_ros.arrays import FloatArray as FloatArray
-from depth_anything_ros.arrays import FloatImage as FloatImage
-from depth_anything_ros.arrays import RgbImage as RgbImage
+from depth_anything_ros.geometry.arrays import FloatArray as FloatArray
+from depth_anything_ros.geometry.arrays import FloatImage as FloatImage
+from depth_anything_ros.geometry.arrays import RgbImage as RgbImage
 from depth_anything_ros.geometry.camera import Camera
 
 

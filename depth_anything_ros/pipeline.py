@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from depth_anything_ros.errors import InputError
-from depth_anything_ros.frames import DepthFrame, Frame
-from depth_anything_ros.inference.confidence import (
+from depth_anything_ros.confidence.agreement import (
     View,
     estimate_views,
     expert_confidence,
     support_confidence,
 )
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.frames import DepthFrame, Frame
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
 

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from depth_anything_ros.cli import (
+from depth_anything_ros.cli.commands import (
     bench,
     calibrate,
     demo,
@@ -19,7 +19,7 @@ from depth_anything_ros.cli import (
     train,
     vote,
 )
-from depth_anything_ros.cli.terminal import STDERR, TerminalHandler
+from depth_anything_ros.cli.support.terminal import STDERR, TerminalHandler
 from depth_anything_ros.errors import DepthAnythingError
 
 app = typer.Typer(

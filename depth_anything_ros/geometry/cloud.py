@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.arrays import FloatImage, RgbImage
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.geometry.arrays import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera, ray_table
 
 XYZ = ("x", "y", "z")

@@ -8,8 +8,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.arrays import FloatArray, FloatImage
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.geometry.arrays import FloatArray, FloatImage
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.geometry.cloud import Cloud, Mask, pack_colors, row_blocks
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.arrays import FloatArray, FloatImage
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.geometry.arrays import FloatArray, FloatImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
 from depth_anything_ros.geometry.cloud_filters import flying_pixels

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.arrays import RgbImage
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.geometry.arrays import RgbImage
 from depth_anything_ros.geometry.camera import Camera
 
 

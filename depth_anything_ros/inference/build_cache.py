@@ -46,7 +46,7 @@ def find(name: str, made_of: Mapping[str, str], root: Path | None = None) -> Pat
     return entry if _intact(entry) else None
 
 
-def built(
+def get_or_build(
     name: str,
     made_of: Mapping[str, str],
     build: Callable[[Path], None],

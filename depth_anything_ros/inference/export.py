@@ -14,8 +14,8 @@ import torch
 from depth_anything_ros.errors import SettingError, require
 from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
 from depth_anything_ros.network.catalogue import INPUT_SIZE, UNKNOWN_LICENCE
-from depth_anything_ros.network.depth_anything import DepthAnything
-from depth_anything_ros.network.vit import PATCH
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
 
 OPSET = 18
 """ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""

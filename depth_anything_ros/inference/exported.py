@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from depth_anything_ros.inference.build_cache import built, file_hash, versions
-from depth_anything_ros.inference.openvino_estimator import convert
+from depth_anything_ros.inference.backends.openvino import convert
+from depth_anything_ros.inference.build_cache import file_hash, get_or_build, versions
 from depth_anything_ros.network.checkpoints import ModelFile, load_network
 
 _MADE_WITH = ("depth_anything_ros", "torch", "onnx", "onnxscript", "openvino")
@@ -61,4 +61,4 @@ def graph_of(file: ModelFile, backend: str, half: bool = False, root: Path | Non
         **versions(_MADE_WITH),
     }
     name = f"{file.name}-{backend}{'-half' if half else ''}"
-    return built(name, made_of, build, root) / f"network{suffix}"
+    return get_or_build(name, made_of, build, root) / f"network{suffix}"

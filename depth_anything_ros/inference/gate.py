@@ -19,7 +19,7 @@ import numpy as np
 
 from depth_anything_ros.errors import DepthAnythingError, MissingExtraError
 from depth_anything_ros.frames import FloatImage, PredictionKind, RgbImage
-from depth_anything_ros.inference.build_cache import built
+from depth_anything_ros.inference.build_cache import get_or_build
 from depth_anything_ros.inference.estimator import DepthEstimator
 
 logger = logging.getLogger("depth_anything_ros")
@@ -38,7 +38,7 @@ _NEAR_M = 0.1  # metres below which a metric network only says "near": some answ
 
 
 @dataclass(frozen=True)
-class Way:
+class Runtime:
     """A way to run a network.
 
     Attributes:
@@ -53,17 +53,17 @@ class Way:
         return f"{self.backend} {self.precision}"
 
 
-Load = Callable[[Way], DepthEstimator]
+Load = Callable[[Runtime], DepthEstimator]
 
 
 def first_that_agrees(
-    ways: Sequence[Way],
-    reference: Way,
+    ways: Sequence[Runtime],
+    reference: Runtime,
     load: Load,
     name: str,
     made_of: Mapping[str, str],
     root: Path | None = None,
-) -> Way:
+) -> Runtime:
     """The first way whose answers stay within `LIMIT` of the reference's.
 
     Each is compared once; the verdict is kept beside the exports. One that differs, or cannot run
@@ -91,14 +91,16 @@ def first_that_agrees(
 
     for way in ways[:-1]:
 
-        def compare(folder: Path, way: Way = way) -> None:
+        def compare(folder: Path, way: Runtime = way) -> None:
             kind, values = expected()
             figure = difference(_answers(load(way))[1], values, kind)
             (folder / "difference.json").write_text(json.dumps(figure), encoding="utf-8")
 
         about = {**made_of, "backend": way.backend, "precision": way.precision}
         try:
-            entry = built(f"{name}-{way.backend}-{way.precision}-check", about, compare, root)
+            entry = get_or_build(
+                f"{name}-{way.backend}-{way.precision}-check", about, compare, root
+            )
         except MissingExtraError as error:
             logger.debug("%s is passed over: %s", way, error)
             continue

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from depth_anything_ros.errors import InputError, SettingError, require
 from depth_anything_ros.frames import FloatImage, RgbImage
-from depth_anything_ros.inference.build_cache import built, file_hash, find
+from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator, last_convolutions
+from depth_anything_ros.inference.build_cache import file_hash, find, get_or_build
 from depth_anything_ros.inference.exported import graph_of
 from depth_anything_ros.inference.gate import difference
 from depth_anything_ros.inference.onnx_spec import write_yaml
-from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator, last_convolutions
 from depth_anything_ros.network.checkpoints import ModelFile
 
 LIMIT = 0.02
@@ -101,7 +101,7 @@ def quantise(
                 "pictures of the places where it will be used, or use precision auto"
             )
 
-    entry = built(f"{file.path.stem}-{_KIND}", _made_of(file), build, root, anew=True)
+    entry = get_or_build(f"{file.path.stem}-{_KIND}", _made_of(file), build, root, anew=True)
     return entry / "network.xml", figure
 
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.cuda_graph import Job
 from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser
-from depth_anything_ros.network.depth_anything import DepthAnything
-from depth_anything_ros.network.vit import PATCH
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
 
 _CALLS_BEFORE_RECORD = 8  # a size that comes once is not worth recording
 

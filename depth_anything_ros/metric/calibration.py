@@ -14,8 +14,8 @@ import numpy as np
 
 from depth_anything_ros.frames import FloatArray, Plane, PredictionKind
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.fixed import Calibration
 from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.sources.fixed import Calibration
 
 _STREAM = 5  # apart from other users of the same seed
 _TRIPLES = 300

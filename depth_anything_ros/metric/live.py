@@ -20,10 +20,10 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.fixed import load_calibration, save_calibration
-from depth_anything_ros.metric.refinement import refine
-from depth_anything_ros.metric.scene import SceneCut
+from depth_anything_ros.metric.fusion import refine
+from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
+from depth_anything_ros.metric.sources.fixed import load_calibration, save_calibration
 from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
 
 AUTO_ORDER = ("sparse", "motion", "slam", "ground_plane", "focal", "baseline", "fixed")

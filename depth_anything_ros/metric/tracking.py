@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind, Quality, ScaleState
-from depth_anything_ros.metric.fixed import Calibration
 from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.sources.fixed import Calibration
 
 
 @dataclass(frozen=True)

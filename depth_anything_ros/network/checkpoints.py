@@ -36,7 +36,10 @@ from depth_anything_ros.network.catalogue import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+    from depth_anything_ros.network.families.depth_anything.network import (
+        DepthAnything,
+        DepthAnythingConfig,
+    )
 
 logger = logging.getLogger("depth_anything_ros")
 
@@ -278,7 +281,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         state, metadata = _read_safetensors(path)
     else:
         state = _read_pth(path)
-    from depth_anything_ros.network import hugging_face_keys
+    from depth_anything_ros.network.families.depth_anything import hugging_face_keys
 
     if hugging_face_keys.is_hugging_face(state):
         state = hugging_face_keys.to_official(state)
@@ -339,7 +342,7 @@ def _damaged(path: Path, reason: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Told:
+class CheckpointHints:
     """What a file or its name says about itself; None where it says nothing."""
 
     source: str
@@ -350,12 +353,12 @@ class _Told:
     input_size: int = INPUT_SIZE
 
 
-def _told(file: ModelFile, metadata: Mapping[str, str]) -> _Told:
+def _told(file: ModelFile, metadata: Mapping[str, str]) -> CheckpointHints:
     """What is known about the file without the caller's word."""
     if "kind" in metadata:
         try:
             taps = metadata.get("taps")
-            return _Told(
+            return CheckpointHints(
                 "its metadata",
                 PredictionKind(metadata["kind"]),
                 float(metadata["max_depth"]) if "max_depth" in metadata else None,
@@ -367,24 +370,24 @@ def _told(file: ModelFile, metadata: Mapping[str, str]) -> _Told:
             raise CheckpointError(f"'{file.path}' has metadata with no sense: {error}") from error
     if file.info is not None:
         info = file.info
-        return _Told("its name", info.kind, info.max_depth, None, info.version)
+        return CheckpointHints("its name", info.kind, info.max_depth, None, info.version)
     config = file.path.with_name("config.json")
     if file.path.suffix == ".safetensors" and config.is_file():
         return _told_by_config(config)
     return _told_by_name(file.name)
 
 
-def _told_by_config(path: Path) -> _Told:
+def _told_by_config(path: Path) -> CheckpointHints:
     """What the config.json of a transformers model says."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") != "depth_anything":
-            return _Told("")
+            return CheckpointHints("")
         metric = config.get("depth_estimation_type", "relative") == "metric"
         backbone = config.get("backbone_config") or {}
         # transformers counts the embedding as stage 0, so its index is the block's plus one.
         stages = backbone.get("out_indices") or []
-        return _Told(
+        return CheckpointHints(
             "its config.json",
             PredictionKind.METRIC_DEPTH if metric else PredictionKind.RELATIVE_DISPARITY,
             float(config.get("max_depth") or 1) if metric else None,
@@ -394,25 +397,25 @@ def _told_by_config(path: Path) -> _Told:
         raise CheckpointError(f"'{path}' beside the model cannot be read: {error}") from error
 
 
-def _told_by_name(name: str) -> _Told:
+def _told_by_name(name: str) -> CheckpointHints:
     """What a name like an official one says ("my_depth_anything_v2_metric_vkitti_vits_2")."""
     for data, max_depth in (("hypersim", 20.0), ("vkitti", 80.0)):
         if "metric" in name and data in name:
-            return _Told("its name", PredictionKind.METRIC_DEPTH, max_depth, version="v2")
+            return CheckpointHints("its name", PredictionKind.METRIC_DEPTH, max_depth, version="v2")
     if re.search(r"depth_anything_vit[sbl]14", name):
-        return _Told("its name", PredictionKind.RELATIVE_DISPARITY, version="v1")
+        return CheckpointHints("its name", PredictionKind.RELATIVE_DISPARITY, version="v1")
     if re.search(r"depth_anything_v2_vit[sblg]", name):
-        return _Told("its name", PredictionKind.RELATIVE_DISPARITY, version="v2")
-    return _Told("its name", PredictionKind.METRIC_DEPTH if "metric" in name else None)
+        return CheckpointHints("its name", PredictionKind.RELATIVE_DISPARITY, version="v2")
+    return CheckpointHints("its name", PredictionKind.METRIC_DEPTH if "metric" in name else None)
 
 
 def _agree(
     file: ModelFile,
-    told: _Told,
+    told: CheckpointHints,
     version: str | None,
     kind: PredictionKind | None,
     max_depth: float | None,
-) -> _Told:
+) -> CheckpointHints:
     """Join what the file says with what the caller says; they must not contradict."""
     if max_depth is not None:
         if kind is PredictionKind.RELATIVE_DISPARITY:
@@ -445,7 +448,7 @@ def _agree(
         kind = PredictionKind.RELATIVE_DISPARITY
     taps = told.taps if version is None else None
     version = version or told.version or "v2"
-    return _Told(told.source, kind, max_depth, taps, version, told.input_size)
+    return CheckpointHints(told.source, kind, max_depth, taps, version, told.input_size)
 
 
 def _word(kind: PredictionKind | None) -> str:
@@ -455,9 +458,11 @@ def _word(kind: PredictionKind | None) -> str:
 # --- building -------------------------------------------------------------------------------
 
 
-def _config_of(state: Mapping[str, Tensor], told: _Told, path: Path) -> DepthAnythingConfig:
+def _config_of(
+    state: Mapping[str, Tensor], told: CheckpointHints, path: Path
+) -> DepthAnythingConfig:
     """The architecture, read from the shapes of the tensors."""
-    from depth_anything_ros.network import depth_anything
+    from depth_anything_ros.network.families.depth_anything import network as depth_anything
 
     head = "depth_head.scratch."
     try:
@@ -505,7 +510,7 @@ def _build(config: DepthAnythingConfig, state: dict[str, Tensor], path: Path) ->
     """A network of this architecture that holds these very tensors."""
     import torch
 
-    from depth_anything_ros.network.depth_anything import DepthAnything
+    from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
     with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
         network = DepthAnything(config)

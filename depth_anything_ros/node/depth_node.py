@@ -22,24 +22,24 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
+from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.errors import DepthAnythingError, SettingError
 from depth_anything_ros.factory import LoadedModel, ModelSettings, ScalerSettings, make_scaler
 from depth_anything_ros.frames import DepthFrame, PredictionKind
-from depth_anything_ros.inference.confidence import FLIP, ZOOMS
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.node.camera_channel import CameraChannel, PendingFrame, of_camera
-from depth_anything_ros.node.delivery import prefer_shared_memory
-from depth_anything_ros.node.diagnostics import CameraHealth, DiagnosticsPublisher
-from depth_anything_ros.node.logs import log_through
-from depth_anything_ros.node.model_loader import ModelLoader, Networks, load_and_warm
+from depth_anything_ros.node.camera.channel import CameraChannel, PendingFrame, value_for_camera
+from depth_anything_ros.node.camera.snapshot import write_snapshot
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
-from depth_anything_ros.node.scale_services import ScaleServices
-from depth_anything_ros.node.snapshot import write_snapshot
-from depth_anything_ros.node.spinning import spin_until_stopped
-from depth_anything_ros.node.surroundings import Surroundings, affect_surroundings
-from depth_anything_ros.node.transforms import Transforms
-from depth_anything_ros.node.worker import Worker
+from depth_anything_ros.node.runtime.diagnostics import CameraHealth, DiagnosticsPublisher
+from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+from depth_anything_ros.node.runtime.model_loader import ModelLoader, Networks, load_and_warm
+from depth_anything_ros.node.runtime.ros_log import log_through
+from depth_anything_ros.node.runtime.scale_services import ScaleServices
+from depth_anything_ros.node.runtime.spinning import spin_until_stopped
+from depth_anything_ros.node.runtime.worker import Worker
+from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
+from depth_anything_ros.node.sensors.transforms import Transforms
 from depth_anything_ros.pipeline import Opinions, process_batch
 
 _MATCH_PERIOD = 0.25
@@ -74,7 +74,7 @@ class DepthNode(LifecycleNode):
         self._model: LoadedModel | None = None
         self._experts: tuple[DepthEstimator, ...] = ()
         self._channels: list[CameraChannel] = []
-        self._surroundings: Surroundings | None = None
+        self._sensors: SensorInputs | None = None
         self._worker: Worker | None = None
         self._loader = ModelLoader()
         self._enabled = True
@@ -124,9 +124,9 @@ class DepthNode(LifecycleNode):
         result = super().on_activate(state)
         worker = Worker(self._step)
         self._worker = worker
-        self._surroundings = self._listen_around(self._settings)
+        self._sensors = self._listen_around(self._settings)
         for channel in self._channels:
-            channel.listen(self._surroundings, worker.wake)
+            channel.listen(self._sensors, worker.wake)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -170,9 +170,9 @@ class DepthNode(LifecycleNode):
             self._worker = None
         for channel in self._channels:
             channel.stop()
-        if self._surroundings is not None:
-            self._surroundings.close()
-            self._surroundings = None
+        if self._sensors is not None:
+            self._sensors.close()
+            self._sensors = None
 
     def _free(self) -> None:
         for channel in self._channels:
@@ -365,17 +365,17 @@ class DepthNode(LifecycleNode):
             settings = _scaler_settings(parameters, name)
             if settings != _scaler_settings(self._settings, name):
                 scalers[name] = self._make_scaler(name, parameters)
-        around = self._surroundings
-        if around is not None and affect_surroundings(values):
+        around = self._sensors
+        if around is not None and affects_sensor_inputs(values):
             around = self._listen_around(parameters)
         with self._between_frames:
             for channel in self._channels:
                 channel.change(parameters, around)
                 if channel.name in scalers:
                     channel.use(scalers[channel.name])
-        if around is not self._surroundings and self._surroundings is not None:
-            self._surroundings.close()
-        self._surroundings = around
+        if around is not self._sensors and self._sensors is not None:
+            self._sensors.close()
+        self._sensors = around
 
     def _make_scaler(self, camera: str, parameters: NodeParameters) -> MetricScaler:
         if self._model is None:
@@ -386,10 +386,10 @@ class DepthNode(LifecycleNode):
         return next((each.scaler for each in self._channels if each.name == camera), None)
 
     def _scale_file_of(self, camera: str) -> str:
-        return of_camera(self._settings.scale_file, camera, "scale_file")
+        return value_for_camera(self._settings.scale_file, camera, "scale_file")
 
-    def _listen_around(self, parameters: NodeParameters) -> Surroundings:
-        return Surroundings(self, parameters, self._transforms, self._wake)
+    def _listen_around(self, parameters: NodeParameters) -> SensorInputs:
+        return SensorInputs(self, parameters, self._transforms, self._wake)
 
     def _wake(self) -> None:
         if self._worker is not None:
@@ -398,8 +398,8 @@ class DepthNode(LifecycleNode):
     def _match_reliability(self) -> None:
         for channel in self._channels:
             channel.match()
-        if self._surroundings is not None:
-            self._surroundings.match()
+        if self._sensors is not None:
+            self._sensors.match()
 
     def _health(self, camera: str) -> CameraHealth:
         prefix = self.get_fully_qualified_name()
@@ -427,7 +427,7 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
 
 
 def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
-    file = of_camera(parameters.scale_file, camera, "scale_file")
+    file = value_for_camera(parameters.scale_file, camera, "scale_file")
     given = parameters.scale > 0 or not file
     return ScalerSettings(
         scaler=parameters.scaler,
@@ -452,7 +452,7 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
     Returns:
         0 after a normal stop, 1 when a start parameter is impossible.
     """
-    hindrance = prefer_shared_memory()
+    transport_warning = prefer_shared_memory()
     rclpy.init(args=arguments)
     try:
         node = DepthNode(load)
@@ -460,8 +460,8 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         print(f"depth_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
-    if hindrance:
-        node.get_logger().warning(hindrance)
+    if transport_warning:
+        node.get_logger().warning(transport_warning)
     try:
         spin_until_stopped(node)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from depth_anything_ros.node.outputs import OUTPUT_MEANINGS, OUTPUT_TYPES, Output
+from depth_anything_ros.node.camera.outputs import OUTPUT_MEANINGS, OUTPUT_TYPES, Output
 from depth_anything_ros.node.parameters import NodeParameters
 
 INPUTS: tuple[tuple[str, str, str], ...] = (

@@ -12,10 +12,12 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.synthetic import artefacts, lidar, textures, views, worlds
-from depth_anything_ros.synthetic.render import trace_images
-from depth_anything_ros.synthetic.scene import stack
-from depth_anything_ros.synthetic.world import World
+from depth_anything_ros.synthetic import lidar, views
+from depth_anything_ros.synthetic.rendering import artefacts, textures
+from depth_anything_ros.synthetic.rendering.render import trace_images
+from depth_anything_ros.synthetic.rendering.scene import stack
+from depth_anything_ros.synthetic.worlds import kinds as worlds
+from depth_anything_ros.synthetic.worlds.world import World
 
 FARTHEST = 300.0
 """Metres beyond which depth counts as not known well (fog and the ends of worlds)."""

@@ -11,12 +11,13 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.synthetic import textures, worlds
 from depth_anything_ros.synthetic.lidar import FARTHEST, beams
-from depth_anything_ros.synthetic.render import render, scan
+from depth_anything_ros.synthetic.rendering import textures
+from depth_anything_ros.synthetic.rendering.render import render, scan
 from depth_anything_ros.synthetic.route import Route, find_route
 from depth_anything_ros.synthetic.views import look
-from depth_anything_ros.synthetic.world import World
+from depth_anything_ros.synthetic.worlds import kinds as worlds
+from depth_anything_ros.synthetic.worlds.world import World
 
 KINDS = ("room", "street")
 """Kinds of world a robot can drive in: those with level ground and space."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.synthetic.scene import Scene, stack
-from depth_anything_ros.synthetic.solids import Kind
-from depth_anything_ros.synthetic.world import World
+from depth_anything_ros.synthetic.rendering.scene import Scene, stack
+from depth_anything_ros.synthetic.rendering.solids import Kind
+from depth_anything_ros.synthetic.worlds.world import World
 
 BODY = 0.25
 """Radius in metres of the free space a robot needs around its axis."""

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.synthetic.world import World
+from depth_anything_ros.synthetic.worlds.world import World
 
 NARROWEST, WIDEST = 35.0, 110.0
 """Horizontal field of view in degrees."""

@@ -105,7 +105,7 @@ def _teacher(recipe: LabelRecipe, device: torch.device) -> Labeller:
 
 def _expert(path: Path, device: str) -> Labeller:
     """Another network, from an ONNX file with its description."""
-    from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
+    from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 
     estimator = OnnxEstimator(path, device=device)
 

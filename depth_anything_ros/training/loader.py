@@ -146,7 +146,7 @@ def batches(recipe: Recipe, first_step: int, rank: int, world: int) -> Iterator[
 
 def _start_worker(_: int) -> None:
     """One thread per worker, and memory that is kept."""
-    from depth_anything_ros.synthetic.memory import keep_freed_memory
+    from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
 
     torch.set_num_threads(1)
     keep_freed_memory()

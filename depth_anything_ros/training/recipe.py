@@ -15,7 +15,7 @@ import yaml
 from torch import nn
 
 from depth_anything_ros.errors import CheckpointError, InputError, SettingError
-from depth_anything_ros.network.depth_anything import (
+from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnything,
     DepthAnythingConfig,
     default_taps,

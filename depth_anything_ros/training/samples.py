@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.network.vit import PATCH
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
 
 FloatImage = npt.NDArray[np.float32]
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError, require
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.depth_anything import DepthAnything
-from depth_anything_ros.network.vit import PATCH
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.augmentation import draw_cutmix
 from depth_anything_ros.training.loader import Batch, batches, validation_images

@@ -51,7 +51,10 @@ def relative_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from depth_anything_ros.network.checkpoints import save_network
-    from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+    from depth_anything_ros.network.families.depth_anything.network import (
+        DepthAnything,
+        DepthAnythingConfig,
+    )
 
     torch.manual_seed(0)
     config = DepthAnythingConfig(

@@ -16,7 +16,7 @@ from depth_anything_ros.formats.bags import Bag
 from depth_anything_ros.formats.recorded_points import chained, static_transforms
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
-from depth_anything_ros.metric.fixed import load_calibration
+from depth_anything_ros.metric.sources.fixed import load_calibration
 
 pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
 

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pytest
 from real_frames import kitti_scan
 
-from depth_anything_ros.cli.scale_options import Way
+from depth_anything_ros.cli.support.scale_options import ScalerChoice
 from depth_anything_ros.factory import SCALERS
 from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
-from depth_anything_ros.metric.fixed import Calibration, save_calibration
+from depth_anything_ros.metric.sources.fixed import Calibration, save_calibration
 
 RunCli = Callable[..., Any]
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ def exact_points(disparity: Array, scale: float, shift: float) -> dict[str, Arra
 
 
 def test_every_way_is_one_of_the_library() -> None:
-    assert {way.value for way in Way} == set(SCALERS) - {"motion", "slam"}
+    assert {way.value for way in ScalerChoice} == set(SCALERS) - {"motion", "slam"}
 
 
 def test_points_make_metres_of_relative_depth(

@@ -14,7 +14,7 @@ from small_network import make_small_network
 from depth_anything_ros.frames import RgbImage
 
 if TYPE_CHECKING:
-    from depth_anything_ros.network.depth_anything import DepthAnything
+    from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 
 @pytest.fixture(scope="session")

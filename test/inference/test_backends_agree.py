@@ -16,7 +16,10 @@ import torch
 from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+from depth_anything_ros.network.families.depth_anything.network import (
+    DepthAnything,
+    DepthAnythingConfig,
+)
 
 SHAPES = [(60, 60), (48, 72), (90, 50)]
 

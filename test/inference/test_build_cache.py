@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.inference.build_cache import built, cache_folder, versions
+from depth_anything_ros.inference.build_cache import cache_folder, get_or_build, versions
 
 
 class Builder:
@@ -28,12 +28,12 @@ class Builder:
 
 def test_an_entry_is_built_once_for_what_it_is_made_of(tmp_path: Path) -> None:
     build = Builder()
-    first = built("net", {"weights": "a", "openvino": "1"}, build, tmp_path)
+    first = get_or_build("net", {"weights": "a", "openvino": "1"}, build, tmp_path)
     assert first.name.startswith("net-")
-    assert built("net", {"openvino": "1", "weights": "a"}, build, tmp_path) == first
+    assert get_or_build("net", {"openvino": "1", "weights": "a"}, build, tmp_path) == first
     assert build.times == 1
-    assert built("net", {"weights": "a", "openvino": "2"}, build, tmp_path) != first
-    assert built("net", {"weights": "b", "openvino": "1"}, build, tmp_path) != first
+    assert get_or_build("net", {"weights": "a", "openvino": "2"}, build, tmp_path) != first
+    assert get_or_build("net", {"weights": "b", "openvino": "1"}, build, tmp_path) != first
     assert build.times == 3
     assert len(list(tmp_path.iterdir())) == 3
 
@@ -41,7 +41,7 @@ def test_an_entry_is_built_once_for_what_it_is_made_of(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "unsealed"])
 def test_a_damaged_entry_is_built_anew(tmp_path: Path, damage: str) -> None:
     build = Builder()
-    entry = built("net", {}, build, tmp_path)
+    entry = get_or_build("net", {}, build, tmp_path)
     engine = entry / "engine"
     if damage == "cut":
         engine.write_bytes(engine.read_bytes()[:100])
@@ -51,7 +51,7 @@ def test_a_damaged_entry_is_built_anew(tmp_path: Path, damage: str) -> None:
         engine.unlink()
     else:
         (entry / "sha256.json").write_text("{")
-    assert built("net", {}, build, tmp_path) == entry
+    assert get_or_build("net", {}, build, tmp_path) == entry
     assert build.times == 2
     assert engine.read_bytes() == bytes(range(256))
     assert [path.name for path in tmp_path.iterdir()] == [entry.name]
@@ -63,7 +63,7 @@ def test_two_that_start_together_both_get_a_whole_entry(tmp_path: Path) -> None:
     found: list[bytes] = []
 
     def start() -> None:
-        found.append((built("net", {}, build, tmp_path) / "engine").read_bytes())
+        found.append((get_or_build("net", {}, build, tmp_path) / "engine").read_bytes())
 
     threads = [threading.Thread(target=start) for _ in range(2)]
     for thread in threads:
@@ -81,14 +81,14 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        built("net", {}, fail, tmp_path)
+        get_or_build("net", {}, fail, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SettingError, match=r"cannot be written.*XDG_CACHE_HOME"):
-        built("net", {}, Builder(), tmp_path / "file" / "cache")
+        get_or_build("net", {}, Builder(), tmp_path / "file" / "cache")
 
 
 def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from depth_anything_ros.inference.cpu import computes_bf16, may_have_gpu
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.gate import LIMIT, check_pictures, difference
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RELATIVE, METRIC = PredictionKind.RELATIVE_DISPARITY, PredictionKind.METRIC_DEPTH

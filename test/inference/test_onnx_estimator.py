@@ -19,8 +19,8 @@ import onnx
 
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.frames import PredictionKind, RgbImage
+from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
 from depth_anything_ros.inference.onnx_spec import (
     FAST_DEPTH,
     METADATA_KEY,
@@ -214,7 +214,7 @@ def test_files_and_settings_that_cannot_be(tmp_path: Path, mean_network: Path) -
 
 def test_it_needs_no_torch() -> None:
     code = (
-        "import sys, depth_anything_ros.inference.onnx_estimator\n"
+        "import sys, depth_anything_ros.inference.backends.onnxruntime\n"
         "print([m for m in ('torch', 'onnx', 'onnxruntime') if m in sys.modules])"
     )
     repository = Path(__file__).resolve().parents[2]

@@ -15,11 +15,11 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 import torch
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
+from depth_anything_ros.inference.backends.torch import TorchEstimator
 from depth_anything_ros.inference.export import export_onnx
-from depth_anything_ros.inference.onnx_estimator import OnnxEstimator
 from depth_anything_ros.inference.onnx_spec import spec_of
-from depth_anything_ros.inference.torch_estimator import TorchEstimator
-from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 Make = Callable[..., DepthAnything]
 

@@ -19,12 +19,12 @@ pytest.importorskip("torch")
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.factory import LoadedModel, ModelSettings, make_estimator
 from depth_anything_ros.frames import PredictionKind, RgbImage
+from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator
 from depth_anything_ros.inference.cpu import computes_bf16
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.onnx_spec import FAST_DEPTH
-from depth_anything_ros.inference.openvino_estimator import OpenVinoEstimator
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPES = [(60, 60), (48, 72), (90, 50)]

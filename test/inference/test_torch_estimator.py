@@ -14,16 +14,16 @@ import torch.nn.functional as F
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.inference.cuda_graph import Job
-from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.preprocess import MEAN, STD, network_size
-from depth_anything_ros.inference.torch_estimator import (
+from depth_anything_ros.inference.backends.torch import (
     TorchEstimator,
     choose_device,
     choose_precision,
 )
+from depth_anything_ros.inference.cuda_graph import Job
+from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.preprocess import MEAN, STD, network_size
 from depth_anything_ros.inference.torch_pass import DevicePass
-from depth_anything_ros.network.depth_anything import DepthAnything
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 Make = Callable[..., DepthAnything]
 

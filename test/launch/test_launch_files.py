@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from tiny_networks import write_red_network
 
-from depth_anything_ros.node.graph_check import Diagnosis, check_graph
+from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph
 
 pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 installation")
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from depth_anything_ros.network.catalogue import CATALOGUE
-from depth_anything_ros.node.outputs import Output
+from depth_anything_ros.node.camera.outputs import Output
 from depth_anything_ros.node.parameters import NodeParameters
 
 REPOSITORY = Path(__file__).parents[2]

@@ -9,14 +9,14 @@ from metric_scenes import METRIC, RELATIVE, frame, metric, relative, wavy_depth
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Prediction, Quality
 from depth_anything_ros.metric.apply import FARTHEST_M, to_metres
-from depth_anything_ros.metric.fixed import (
+from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.sources.fixed import (
     Calibration,
     FixedScaler,
     load_calibration,
     save_calibration,
 )
-from depth_anything_ros.metric.network import NetworkScaler
-from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.sources.network import NetworkScaler
 
 DEPTH = wavy_depth()
 

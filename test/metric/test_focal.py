@@ -8,13 +8,13 @@ from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, Quality
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.focal import (
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.focal import (
     HYPERSIM_FOCAL,
     VIRTUAL_KITTI_FOCAL,
     BaselineSource,
     FocalSource,
 )
-from depth_anything_ros.metric.live import LiveScaler
 
 VALUES = np.linspace(1, 9, 480 * 640, dtype=np.float32).reshape(480, 640)
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)

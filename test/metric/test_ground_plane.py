@@ -6,7 +6,7 @@ from metric_scenes import CAMERA, Array, frame, ground_plane, metric, plane_dept
 
 from depth_anything_ros.frames import Plane, Prediction
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError
-from depth_anything_ros.metric.ground_plane import GroundPlaneSource, GroundSettings
+from depth_anything_ros.metric.sources.ground import GroundPlaneSource, GroundSettings
 
 GROUND = ground_plane()
 

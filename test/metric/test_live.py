@@ -22,14 +22,14 @@ from metric_scenes import (
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, Quality, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.metric.fixed import FixedScaler
-from depth_anything_ros.metric.ground_plane import GroundPlaneSource
 from depth_anything_ros.metric.live import LiveScaler
-from depth_anything_ros.metric.network import NetworkScaler
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.scene import SceneCut
+from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import ScaleSource
-from depth_anything_ros.metric.sparse import SparseSource
+from depth_anything_ros.metric.sources.fixed import FixedScaler
+from depth_anything_ros.metric.sources.ground import GroundPlaneSource
+from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.metric.tracking import TrackingSettings
 
 DEPTH = wavy_depth()

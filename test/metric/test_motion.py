@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from depth_anything_ros.frames import Frame, Plane
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points, values_at
-from depth_anything_ros.metric.motion import MotionSettings, MotionSource
+from depth_anything_ros.metric.sources.motion import MotionSettings, MotionSource
 
 CAMERA = Camera(640, 480, 520.0, 520.0, 319.5, 239.5)
 SLANTED = Plane((0.0, -0.6, -0.8), 3.2)

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.fit import values_at
 from depth_anything_ros.metric.live import LiveScaler
-from depth_anything_ros.metric.sparse import SparseSource, subset
+from depth_anything_ros.metric.sources.sparse import SparseSource, subset
 
 pytestmark = pytest.mark.data
 

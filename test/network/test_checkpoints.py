@@ -26,7 +26,7 @@ from depth_anything_ros.network.checkpoints import (
     resolve,
     save_network,
 )
-from depth_anything_ros.network.depth_anything import (
+from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnything,
     DepthAnythingConfig,
 )

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 
-from depth_anything_ros.network.vit import VisionTransformer
+from depth_anything_ros.network.families.depth_anything.vit import VisionTransformer
 
 
 @pytest.mark.parametrize("swiglu", [False, True])

@@ -12,13 +12,13 @@ pytest.importorskip("torch")
 import torch
 import torch.nn.functional as F
 
-from depth_anything_ros.network import hugging_face_keys
-from depth_anything_ros.network.depth_anything import (
+from depth_anything_ros.network.families.depth_anything import hugging_face_keys
+from depth_anything_ros.network.families.depth_anything.network import (
     ENCODERS,
     DepthAnything,
     DepthAnythingConfig,
 )
-from depth_anything_ros.network.vit import position_table
+from depth_anything_ros.network.families.depth_anything.vit import position_table
 
 SIZES = [(518, 518), (518, 686), (364, 518)]
 

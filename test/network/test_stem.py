@@ -9,8 +9,8 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.network.checkpoints import load_network, save_network
-from depth_anything_ros.network.depth_anything import DepthAnything
-from depth_anything_ros.network.stem import ConvStem
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.depth_anything.stem import ConvStem
 from depth_anything_ros.training.recipe import NetworkRecipe
 
 

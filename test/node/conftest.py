@@ -14,7 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros_harness import DOMAIN, Consumer, NodeProcess
 
-from depth_anything_ros.node.delivery import prefer_shared_memory
+from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 
 
 @pytest.fixture

@@ -21,14 +21,14 @@ from ros_harness import DOMAIN, RELIABLE, Consumer, NodeProcess
 from sensor_msgs.msg import CameraInfo, Image
 from tiny_networks import write_red_network
 
-from depth_anything_ros.cli import doctor
+from depth_anything_ros.cli.commands import doctor
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
-from depth_anything_ros.node.findings import Finding, Level
-from depth_anything_ros.node.graph_check import Diagnosis, check_graph, near_names
-from depth_anything_ros.node.machine_check import check_machine
+from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph, near_names
+from depth_anything_ros.node.doctor.findings import Finding, Level
+from depth_anything_ros.node.doctor.machine import check_machine
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
-from depth_anything_ros.node.shared_memory import FOLDER, leaked_segments
+from depth_anything_ros.node.runtime.shared_memory import FOLDER, leaked_segments
 
 Start = Callable[..., NodeProcess]
 CAMERA = Camera(160, 120, 130.0, 131.0, 80.4, 59.2)

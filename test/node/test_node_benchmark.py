@@ -14,17 +14,8 @@ from ros_harness import Consumer, NodeProcess
 from tiny_networks import write_red_network
 from typer.testing import CliRunner
 
-from depth_anything_ros.cli.main import app
-from depth_anything_ros.errors import DepthAnythingError
-from depth_anything_ros.evaluation.benchmark_node import NodeLoad, Usage, measure_node, summed_up
-from depth_anything_ros.evaluation.benchmark_straightforward import (
-    straightforward_cloud,
-    straightforward_input,
-    straightforward_metres,
-)
-from depth_anything_ros.frames import Prediction, PredictionKind
-from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.node.benchmark_stages import (
+from depth_anything_ros.benchmark.node.runner import NodeLoad, Usage, measure_node, summed_up
+from depth_anything_ros.benchmark.node.stages import (
     EDGES,
     SCALE,
     SHIFT,
@@ -34,8 +25,17 @@ from depth_anything_ros.node.benchmark_stages import (
     Scene,
     StraightforwardStages,
 )
+from depth_anything_ros.benchmark.straightforward import (
+    straightforward_cloud,
+    straightforward_input,
+    straightforward_metres,
+)
+from depth_anything_ros.cli.main import app
+from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.frames import Prediction, PredictionKind
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.node.camera.outputs import Output
 from depth_anything_ros.node.messages import info_from_camera, rgb_to_image
-from depth_anything_ros.node.outputs import Output
 
 
 def bench(*arguments: object) -> str:

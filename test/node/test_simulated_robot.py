@@ -19,8 +19,8 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.node.messages import camera_from_info, floats_to_image, nanoseconds
-from depth_anything_ros.node.sensors import cloud_points
-from depth_anything_ros.node.transforms import Matrix, matrix_of_pose
+from depth_anything_ros.node.sensors.points import cloud_points
+from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_pose
 
 Start = Callable[..., NodeProcess]
 Points = npt.NDArray[np.float64]

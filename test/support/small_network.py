@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from depth_anything_ros.network.depth_anything import DepthAnything
+    from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
 
 def make_small_network(max_depth: float | None = None) -> DepthAnything:
@@ -13,7 +13,10 @@ def make_small_network(max_depth: float | None = None) -> DepthAnything:
     # Late: the tests of ONNX files need no torch.
     import torch
 
-    from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+    from depth_anything_ros.network.families.depth_anything.network import (
+        DepthAnything,
+        DepthAnythingConfig,
+    )
 
     torch.manual_seed(0)
     config = DepthAnythingConfig(

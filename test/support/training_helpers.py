@@ -12,9 +12,11 @@ import yaml
 from scipy.spatial.transform import Rotation
 
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.synthetic import lidar, textures, worlds
-from depth_anything_ros.synthetic.render import render, scan
+from depth_anything_ros.synthetic import lidar
+from depth_anything_ros.synthetic.rendering import textures
+from depth_anything_ros.synthetic.rendering.render import render, scan
 from depth_anything_ros.synthetic.views import look
+from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 NETWORK: dict[str, Any] = {
     "width": 64,

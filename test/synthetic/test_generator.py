@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.synthetic import textures, worlds
 from depth_anything_ros.synthetic.generator import FARTHEST, Generator
+from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.views import NARROWEST, WIDEST
+from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 
 @pytest.fixture(scope="module")

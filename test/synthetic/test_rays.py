@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.synthetic import lidar, textures, worlds
-from depth_anything_ros.synthetic.render import render, scan
-from depth_anything_ros.synthetic.scene import Light, Look, Scene, stack
-from depth_anything_ros.synthetic.solids import Kind
-from depth_anything_ros.synthetic.terrain import fractal_heights, height_at
-from depth_anything_ros.synthetic.tracing import all_candidates, nearest
+from depth_anything_ros.synthetic import lidar
+from depth_anything_ros.synthetic.rendering import textures
+from depth_anything_ros.synthetic.rendering.render import render, scan
+from depth_anything_ros.synthetic.rendering.scene import Light, Look, Scene, stack
+from depth_anything_ros.synthetic.rendering.solids import Kind
+from depth_anything_ros.synthetic.rendering.terrain import fractal_heights, height_at
+from depth_anything_ros.synthetic.rendering.tracing import all_candidates, nearest
 from depth_anything_ros.synthetic.views import look, random_pose
+from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 Array = npt.NDArray[np.float64]
 CAMERA = Camera(200, 150, 130.0, 131.0, 98.3, 75.2)

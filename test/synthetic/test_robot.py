@@ -9,9 +9,10 @@ import pytest
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.synthetic import textures, worlds
+from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.robot import KINDS, Robot
 from depth_anything_ros.synthetic.route import BODY, Route, find_route
+from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 CAMERAS = {"camera": Camera.from_fov(64, 48, 70.0)}
 

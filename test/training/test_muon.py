@@ -8,7 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from depth_anything_ros.network.depth_anything import DepthAnything, DepthAnythingConfig
+from depth_anything_ros.network.families.depth_anything.network import (
+    DepthAnything,
+    DepthAnythingConfig,
+)
 from depth_anything_ros.training.muon import MOMENTUM, Muon, is_matrix, orthogonal
 
 

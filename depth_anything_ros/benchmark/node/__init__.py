@@ -1,0 +1,1 @@
+"""The whole node, measured from outside over DDS."""

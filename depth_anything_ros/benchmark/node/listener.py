@@ -1,0 +1,96 @@
+"""A consumer for benchmarks: when which answer of a depth node came, and what the node counted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+
+from depth_anything_ros.node.camera.outputs import OUTPUT_TYPES, Output
+from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+
+_NODE = "depth_anything"
+_STAMPED = [each.value for each in Output if each is not Output.SCALE_STATE]
+_LOOK = 0.1
+_RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class BenchmarkListener(Node):
+    """Subscribes to outputs of a depth node and keeps nothing but times.
+
+    Attributes:
+        received: By output, [stamp, time of arrival] of every message in nanoseconds.
+        counted: The depth node's last diagnostics, by name.
+    """
+
+    def __init__(self, outputs: list[Output]) -> None:
+        super().__init__("benchmark_listener")
+        self.received: dict[str, list[tuple[int, int]]] = {each.value: [] for each in outputs}
+        self.counted: dict[str, str] = {}
+        for output in outputs:
+            self.create_subscription(
+                OUTPUT_TYPES[output], f"{_NODE}/{output.value}", self._keeper(output), _RELIABLE
+            )
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def _keeper(self, output: Output) -> Callable[[Any], None]:
+        received = self.received[output.value]
+
+        def keep(message: Any) -> None:
+            if not received:
+                print(f"first {output.value}", flush=True)
+            received.append((nanoseconds(message.header.stamp), time.time_ns()))
+
+        return keep
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name == f"/{_NODE}: depth":
+                self.counted = {item.key: item.value for item in status.values}
+
+
+def main() -> int:
+    """Listen until SIGINT, then say what was received.
+
+    Lines on standard output say that the listener is there and when the first message of each
+    output has come; the last one is JSON with `received` and `counted` of `BenchmarkListener`.
+
+    Returns:
+        0.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("outputs", nargs="+", choices=_STAMPED)
+    options = parser.parse_args()
+    prefer_shared_memory()
+    # An exception out of the handler could hit rclpy in the middle of a message.
+    stopped = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    listener = BenchmarkListener([Output(name) for name in options.outputs])
+    executor = SingleThreadedExecutor()
+    executor.add_node(listener)
+    print("there", flush=True)
+    while not stopped.is_set():
+        executor.spin_once(timeout_sec=_LOOK)
+    report = {"received": listener.received, "counted": listener.counted}
+    print(json.dumps(report), flush=True)
+    listener.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

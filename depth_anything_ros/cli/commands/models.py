@@ -1,0 +1,52 @@
+"""`depth_anything models`: the published networks, and getting them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from depth_anything_ros.cli.support.terminal import STDOUT
+
+app = typer.Typer(
+    help="List the published networks with sizes, kinds and licences.",
+    invoke_without_command=True,
+)
+
+
+@app.callback()
+def models(context: typer.Context) -> None:
+    """List the published networks with sizes, kinds and licences."""
+    if context.invoked_subcommand is not None:
+        return
+    from rich.table import Table
+
+    from depth_anything_ros.network.catalogue import CATALOGUE, EMBEDDED, EMBEDDED_FILE
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    # Names stay whole in a narrow terminal: they are there to be copied.
+    table.add_column("name", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("gives")
+    table.add_column("licence")
+    for info in CATALOGUE.values():
+        gives = "disparity" if info.max_depth is None else f"metres, up to {info.max_depth:g}"
+        licence = f"[yellow]{info.licence}[/yellow]" if info.non_commercial else info.licence
+        table.add_row(
+            info.name, f"{info.size_mb:.0f} MB", gives, licence + ("*" if info.licence_note else "")
+        )
+    size = EMBEDDED_FILE.stat().st_size / 1e6
+    table.add_row(EMBEDDED, f"{size:.0f} MB", "disparity", "Apache-2.0")
+    STDOUT.print(table)
+    for note in sorted({info.licence_note for info in CATALOGUE.values() if info.licence_note}):
+        STDOUT.print(f"* {note}", markup=False)
+
+
+@app.command()
+def pull(
+    name: Annotated[str, typer.Argument(help="Name as `depth_anything models` lists it.")],
+) -> None:
+    """Download a network into the Hugging Face cache and print where it is."""
+    from depth_anything_ros.network.checkpoints import resolve
+
+    STDOUT.print(str(resolve(name).path), markup=False, soft_wrap=True)

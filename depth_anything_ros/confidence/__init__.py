@@ -1,0 +1,1 @@
+"""How far each pixel can be trusted: views, experts, agreement."""

@@ -1,0 +1,300 @@
+"""Scale from the camera's own motion: corners tracked between keyframes and triangulated.
+
+Odometry knows how far the camera went, the image knows better which way it turned: an error of half
+a degree is common in odometry and ruins triangulation, yet moves every corner by several pixels. So
+the relative pose is first adjusted to the tracked corners, as far as odometry may be wrong.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatArray, Frame, Prediction, RgbImage, SparsePoints
+from depth_anything_ros.geometry.camera import Camera, distort, project, rays_of_pixels
+from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError
+from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.sources.sparse import measure_points
+
+GreyImage = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+_MIN_TRACKS = 20
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """How structure is taken from motion.
+
+    Attributes:
+        corners: Most corners per keyframe.
+        keyframes: Keyframes kept; the current image is compared with each.
+        memory: Images whose points are kept and carried into the present one.
+        min_parallax_deg: Smallest angle between the two rays of a point.
+        max_error_px: Largest forward-backward, epipolar and reprojection error.
+        rotation_error_deg: Standard deviation of the odometry's relative rotation, per axis.
+        translation_error: The same of its relative translation, as a share of the way.
+        new_keyframe_deg: Median parallax to the newest keyframe that calls for another one.
+        max_range: Metres beyond which a point is not used.
+        fit: How scale and shift are fitted to the points.
+    """
+
+    corners: int = 600
+    keyframes: int = 3
+    memory: int = 10
+    min_parallax_deg: float = 1.5
+    max_error_px: float = 1.5
+    rotation_error_deg: float = 0.5
+    translation_error: float = 0.05
+    new_keyframe_deg: float = 4.0
+    max_range: float = 100.0
+    fit: FitSettings = field(default_factory=FitSettings)
+
+
+@dataclass(frozen=True)
+class _Keyframe:
+    """An image to compare later ones with."""
+
+    grey: GreyImage
+    corners: FloatArray  # Nx2 pixels
+    rays: FloatArray  # Nx3, z = 1
+    pose: FloatArray
+
+
+class MotionSource:
+    """Triangulates corners with the metric poses of the camera and fits the network to them.
+
+    Args:
+        settings: How to triangulate.
+    """
+
+    name = "motion"
+
+    def __init__(self, settings: MotionSettings | None = None) -> None:
+        self._settings = settings or MotionSettings()
+        self._keyframes: list[_Keyframe] = []
+        self._map: deque[FloatArray] = deque(maxlen=self._settings.memory)
+
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        """Track, triangulate, fit; see `ScaleSource.measure`."""
+        if frame.pose is None:
+            raise UnmeasurableError("no odometry: the camera's motion is unknown")
+        if frame.camera is None:
+            raise UnmeasurableError("no camera_info: pixel rays are unknown")
+        points = self.triangulate(frame.rgb, frame.camera, frame.pose)
+        if not len(points):
+            raise UnmeasurableError(
+                "the camera has not moved enough (or nothing could be tracked) to triangulate"
+            )
+        return measure_points(prediction, points, self._settings.fit, self.name)
+
+    def reset(self) -> None:
+        """Forget the keyframes."""
+        self._keyframes = []
+        self._map.clear()
+
+    def triangulate(self, rgb: RgbImage, camera: Camera, pose: FloatArray) -> SparsePoints:
+        """Points of this image that were seen in two images or more, here or a moment ago.
+
+        Args:
+            rgb: HxWx3 uint8 image.
+            camera: Its camera.
+            pose: 4x4, optical frame -> metric fixed frame.
+
+        Returns:
+            Points of this image; none while the camera has not moved.
+        """
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+        found: list[FloatArray] = []
+        parallax = np.inf
+        for keyframe in self._keyframes:
+            relative = np.linalg.inv(pose) @ keyframe.pose
+            pixels, tracked = _track(keyframe, grey, camera, relative, self._settings)
+            rays, pixels = keyframe.rays[tracked], pixels[tracked]
+            relative = _adjusted(rays, pixels, camera, relative, self._settings)
+            points, angle = _triangulate(rays, pixels, camera, relative, self._settings)
+            found.append(points)
+            enough = len(angle) >= 0.4 * len(keyframe.corners)
+            parallax = float(np.median(angle)) if enough else np.inf
+        if parallax > self._settings.new_keyframe_deg:
+            self._add_keyframe(grey, camera, pose)
+        here = np.concatenate([*found, np.zeros((0, 3))])
+        inverse = np.linalg.inv(pose)
+        before = np.concatenate([*self._map, np.zeros((0, 3))])
+        carried = project(camera, before @ inverse[:3, :3].T + inverse[:3, 3])
+        if len(here):
+            in_camera = _rays(camera, here[:, :2]) * here[:, 2:]
+            self._map.append(in_camera @ pose[:3, :3].T + pose[:3, 3])
+        u, v, z = (np.concatenate(pair) for pair in zip(here.T, carried, strict=True))
+        return SparsePoints(u, v, z, "camera motion")
+
+    def _add_keyframe(self, grey: GreyImage, camera: Camera, pose: FloatArray) -> None:
+        spacing = max(4, grey.shape[1] // 80)
+        found = cv2.goodFeaturesToTrack(grey, self._settings.corners, 0.005, spacing)
+        if found is None:
+            return
+        corners = found[:, 0].astype(np.float64)
+        rays = _rays(camera, corners)
+        usable = np.isfinite(rays).all(axis=1)
+        self._keyframes.append(_Keyframe(grey, corners[usable], rays[usable], pose.copy()))
+        del self._keyframes[: -self._settings.keyframes]
+
+
+def _track(
+    keyframe: _Keyframe,
+    grey: GreyImage,
+    camera: Camera,
+    relative: FloatArray,
+    settings: MotionSettings,
+) -> tuple[FloatArray, Mask]:
+    """Follow the corners of a keyframe into an image, forward and backward.
+
+    The known motion says where a corner of a given depth would be. Where the range of depths spans
+    more pixels than the tracker can bridge, several depths are tried and the best match is kept.
+
+    Returns:
+        Nx2 pixels in the image, and which of them were found both ways.
+    """
+    rotation, translation = relative[:3, :3], relative[:3, 3]
+    span = camera.fx * float(np.linalg.norm(translation))  # pixels of parallax at 1 m
+    inverse_depths = [0.0] if span < 20 else [0.02, 0.15, 0.35, 0.7]
+    height, width = grey.shape
+    start = keyframe.corners.astype(np.float32)
+    best = np.full_like(start, np.nan)
+    least = np.full(len(start), np.inf)
+    for inverse in inverse_depths:
+        there = keyframe.rays @ rotation.T + inverse * translation
+        ahead = there[:, 2] > 0.1
+        ratio = there[:, :2] / np.where(ahead, there[:, 2], 1.0)[:, None]
+        u, v = distort(camera, ratio[:, 0], ratio[:, 1])
+        near = ahead & (u > 0) & (v > 0) & (u < width - 1) & (v < height - 1)
+        if not near.any():
+            continue
+        guess = np.stack([u[near], v[near]], axis=1).astype(np.float32)
+        forward, back, difference = _both_ways(keyframe.grey, grey, start[near], guess)
+        good = back < settings.max_error_px
+        index, forward, difference = np.flatnonzero(near)[good], forward[good], difference[good]
+        better = difference < least[index]
+        best[index[better]], least[index[better]] = forward[better], difference[better]
+    return best.astype(np.float64), np.isfinite(least)
+
+
+def _both_ways(
+    first: GreyImage, second: GreyImage, start: npt.NDArray[Any], guess: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """KLT (Lucas and Kanade 1981, Bouguet 2001) there and back.
+
+    Returns:
+        Nx2 pixels in the second image, distance of the way back from the start, and the mean grey
+        difference of the patches.
+    """
+    options: dict[str, Any] = {
+        "winSize": (21, 21),
+        "maxLevel": 3,
+        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
+        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
+    }
+    forward, there, difference = cv2.calcOpticalFlowPyrLK(
+        first, second, start, guess.copy(), **options
+    )
+    backward, here, _ = cv2.calcOpticalFlowPyrLK(second, first, forward, start.copy(), **options)
+    off = np.linalg.norm(backward - start, axis=1)
+    off[(there.ravel() == 0) | (here.ravel() == 0)] = np.inf
+    return forward, off, difference.ravel()
+
+
+def _adjusted(
+    rays: FloatArray,
+    pixels: FloatArray,
+    camera: Camera,
+    relative: FloatArray,
+    settings: MotionSettings,
+) -> FloatArray:
+    """The relative pose that agrees best with tracked corners and with odometry.
+
+    Robust least squares over a small rotation and translation: distances to the epipolar lines
+    in pixels, and the deviation from odometry in its standard deviations.
+    """
+    from scipy.optimize import least_squares
+
+    way = float(np.linalg.norm(relative[:3, 3]))
+    if len(rays) < _MIN_TRACKS or way == 0:
+        return relative
+    sigmas = np.array(
+        [np.radians(settings.rotation_error_deg)] * 3 + [settings.translation_error * way] * 3
+    )
+    b = _rays(camera, pixels)
+
+    def moved(step: FloatArray) -> FloatArray:
+        pose = relative.copy()
+        pose[:3, :3] = cv2.Rodrigues(step[:3] * sigmas[:3])[0] @ relative[:3, :3]
+        pose[:3, 3] += step[3:] * sigmas[3:]
+        return pose
+
+    def errors(step: FloatArray) -> FloatArray:
+        distance = _epipolar(rays, b, moved(step)) * camera.fx
+        # Cauchy's loss, applied here so that the prior stays quadratic.
+        return np.concatenate([np.sign(distance) * np.sqrt(np.log1p(distance**2)), step])
+
+    return moved(least_squares(errors, np.zeros(6), method="lm", max_nfev=100).x)
+
+
+def _rays(camera: Camera, pixels: FloatArray) -> FloatArray:
+    """Nx3 rays (z = 1) of pixels, NaN where the camera has none."""
+    x, y = rays_of_pixels(camera, pixels[:, 0], pixels[:, 1])
+    return np.stack([x, y, np.ones_like(x)], axis=1)
+
+
+def _epipolar(rays: FloatArray, b: FloatArray, relative: FloatArray) -> FloatArray:
+    """Signed distances of rays b to the epipolar lines of rays of the other image, at z = 1."""
+    tx, ty, tz = relative[:3, 3]
+    essential = np.array([[0, -tz, ty], [tz, 0, -tx], [-ty, tx, 0]]) @ relative[:3, :3]
+    lines = rays @ essential.T
+    return (b * lines).sum(axis=1) / np.maximum(np.hypot(lines[:, 0], lines[:, 1]), 1e-12)
+
+
+def _triangulate(
+    rays: FloatArray,
+    pixels: FloatArray,
+    camera: Camera,
+    relative: FloatArray,
+    settings: MotionSettings,
+) -> tuple[FloatArray, FloatArray]:
+    """Depth of pixels from the rays of the same corners in another image.
+
+    With a the ray turned into this image and b the ray of the pixel, the depth solves
+    z_b * b = z_a * a + t in the least-squares sense (Hartley and Zisserman, "Multiple View
+    Geometry", 2004, section 12.2). A point is kept when its parallax is large enough, the pixel
+    lies near the epipolar line, and the point in between projects near the pixel.
+
+    Returns:
+        Mx3 (u, v, z) of the kept points, and the parallax in degrees of all tracked ones.
+    """
+    rotation, translation = relative[:3, :3], relative[:3, 3]
+    b = _rays(camera, pixels)
+    a = rays @ rotation.T
+    aa, bb, ab = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
+    at, bt = a @ translation, b @ translation
+    determinant = np.maximum(aa * bb - ab**2, 1e-18)
+    z_a = (ab * bt - bb * at) / determinant
+    z_b = (aa * bt - ab * at) / determinant
+    angle = np.degrees(np.arccos(np.clip(ab / np.sqrt(aa * bb), -1, 1)))
+
+    epipolar = np.abs(_epipolar(rays, b, relative))
+    middle = (z_a[:, None] * a + translation + z_b[:, None] * b) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = distort(camera, middle[:, 0] / middle[:, 2], middle[:, 1] / middle[:, 2])
+        keep = (
+            (angle >= settings.min_parallax_deg)
+            & (z_a > 0)
+            & (z_b > 0)
+            & (z_b <= settings.max_range)
+            & (epipolar * camera.fx <= settings.max_error_px)
+            & (np.hypot(u - pixels[:, 0], v - pixels[:, 1]) <= settings.max_error_px)
+        )
+    return np.column_stack([pixels[keep], z_b[keep]]), angle[np.isfinite(angle)]

@@ -1,0 +1,139 @@
+"""The DPT head (Ranftl et al. 2021), as Depth Anything uses it.
+
+Module names follow the official Depth Anything code, so its state dicts load strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
+
+
+def _resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Bilinear resize of N x C x h x w, corners aligned."""
+    return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
+
+
+def _no_norm(_: int) -> nn.Module:
+    """In place of a normalisation, without a trace in the state dict."""
+    return nn.Identity()
+
+
+class ResidualConvUnit(nn.Module):
+    """Two 3x3 convolutions, activation first, around a skip connection."""
+
+    def __init__(self, features: int, use_bn: bool = False) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1, bias=not use_bn)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1, bias=not use_bn)
+        self.bn1 = nn.BatchNorm2d(features) if use_bn else nn.Identity()
+        self.bn2 = nn.BatchNorm2d(features) if use_bn else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N x C x h x w to the same."""
+        return x + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(F.relu(x))))))
+
+
+class FeatureFusionBlock(nn.Module):
+    """Joins a coarser map with the features of the next finer stage and enlarges the result."""
+
+    def __init__(self, features: int, use_bn: bool = False) -> None:
+        super().__init__()
+        self.out_conv = nn.Conv2d(features, features, 1)
+        self.resConfUnit1 = ResidualConvUnit(features, use_bn)
+        self.resConfUnit2 = ResidualConvUnit(features, use_bn)
+
+    def forward(self, x: Tensor, finer: Tensor | None, height: int, width: int) -> Tensor:
+        """Join `x` and `finer` (N x C x h x w each) to N x C x height x width."""
+        if finer is not None:
+            x = x + self.resConfUnit1(finer)
+        # A 1x1 convolution and a bilinear resize commute; at the small size it is cheaper.
+        return _resize(self.out_conv(self.resConfUnit2(x)), height, width)
+
+
+class DptHead(nn.Module):
+    """Four levels of encoder tokens to one map at the input's size.
+
+    Args:
+        widths: Channels of the four levels as the encoder gives them.
+        features: Channels of the fusion stages.
+        out_channels: Channels of the four reassembled levels, finest first.
+        head_features: Channels of the last hidden convolution.
+        fine_levels: Whether the first two levels come as maps at four times and twice the patch
+            grid (from a convolutional stem) instead of tokens; then the head has batch
+            normalisation, too, without which it learns slowly (in the fusion stages that is
+            `use_bn` of the official code).
+    """
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        features: int,
+        out_channels: Sequence[int],
+        head_features: int = 32,
+        fine_levels: bool = False,
+    ) -> None:
+        super().__init__()
+        self.projects = nn.ModuleList(
+            nn.Conv2d(width, channels, 1)
+            for width, channels in zip(widths, out_channels, strict=True)
+        )
+        first, second, _, fourth = out_channels
+        self.resize_layers = nn.ModuleList(
+            [
+                nn.Identity() if fine_levels else nn.ConvTranspose2d(first, first, 4, stride=4),
+                nn.Identity() if fine_levels else nn.ConvTranspose2d(second, second, 2, stride=2),
+                nn.Identity(),
+                nn.Conv2d(fourth, fourth, 3, stride=2, padding=1),
+            ]
+        )
+        norm = nn.BatchNorm2d if fine_levels else _no_norm
+        scratch: dict[str, nn.Module] = {}
+        for level, channels in enumerate(out_channels, 1):
+            scratch[f"layer{level}_rn"] = nn.Conv2d(channels, features, 3, padding=1, bias=False)
+            scratch[f"layer{level}_bn"] = norm(features)
+            # refinenet4.resConfUnit1 has nothing to join, but official files hold its weights.
+            scratch[f"refinenet{level}"] = FeatureFusionBlock(features, fine_levels)
+        scratch["output_conv1"] = nn.Conv2d(features, features // 2, 3, padding=1)
+        scratch["output_bn"] = norm(features // 2)
+        scratch["output_conv2"] = nn.Sequential(
+            nn.Conv2d(features // 2, head_features, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(head_features, 1, 1),
+        )
+        self.scratch = nn.ModuleDict(scratch)
+
+    def forward(self, tokens: Sequence[Tensor], rows: int, cols: int) -> Tensor:
+        """Decode four levels of patch tokens.
+
+        Args:
+            tokens: Four times N x (rows*cols) x C; the first two may be maps, N x C x h x w.
+            rows: Patches along the height.
+            cols: Patches along the width.
+
+        Returns:
+            N x 1 x 14*rows x 14*cols, before the output's activation.
+        """
+        levels = []
+        for level, (x, project, resize) in enumerate(
+            zip(tokens, self.projects, self.resize_layers, strict=True), 1
+        ):
+            if x.dim() == 3:
+                # Tokens are channels-last already: this is a view, not a copy.
+                x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
+            x = self.scratch[f"layer{level}_rn"](resize(project(x)))
+            levels.append(self.scratch[f"layer{level}_bn"](x))
+        x = levels[3]
+        for level in (4, 3, 2):
+            finer = None if level == 4 else levels[level - 1]
+            height, width = levels[level - 2].shape[-2:]
+            x = self.scratch[f"refinenet{level}"](x, finer, height, width)
+        height, width = levels[0].shape[-2:]
+        x = self.scratch["refinenet1"](x, levels[0], 2 * height, 2 * width)
+        x = self.scratch["output_bn"](self.scratch["output_conv1"](x))
+        x = _resize(x, PATCH * rows, PATCH * cols)
+        return self.scratch["output_conv2"](x)

@@ -1,0 +1,193 @@
+"""Depth Anything V1 and V2, relative and metric: DINOv2 encoder and DPT head in one module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.families.depth_anything.dpt import DptHead
+from depth_anything_ros.network.families.depth_anything.vit import PATCH, VisionTransformer
+
+Levels = tuple[int, int, int, int]
+
+HEAD_WIDTH = 64
+"""Channels per attention head in every DINOv2 encoder."""
+
+
+def default_taps(depth: int, version: str = "v2") -> Levels:
+    """The four blocks the head reads.
+
+    V1 reads the last four (official dpt.py of V1). V2 reads blocks spread over the depth
+    (`intermediate_layer_idx` in its dpt.py): the ends of the quarters, except that vitl's first
+    is block 4, not 5.
+
+    Args:
+        depth: Number of blocks of the encoder.
+        version: "v1" or "v2".
+
+    Returns:
+        Four block indices, ascending.
+
+    Raises:
+        SettingError: The version is unknown or the encoder has fewer than four blocks.
+    """
+    if version not in ("v1", "v2"):
+        raise SettingError(f"version is '{version}'; it must be 'v1' or 'v2'")
+    if depth < 4:
+        raise SettingError(f"the encoder has {depth} blocks; the head reads four")
+    if version == "v1":
+        return (depth - 4, depth - 3, depth - 2, depth - 1)
+    if depth == 24:
+        return (4, 11, 17, 23)
+    return (depth // 4 - 1, depth // 2 - 1, 3 * depth // 4 - 1, depth - 1)
+
+
+@dataclass(frozen=True)
+class DepthAnythingConfig:
+    """The architecture of one network.
+
+    Attributes:
+        width: Channels of an encoder token.
+        depth: Encoder blocks.
+        heads: Attention heads per block.
+        features: Channels of the head's fusion stages.
+        out_channels: Channels of the head's four levels.
+        taps: Encoder blocks the head reads, ascending.
+        max_depth: Metres at the top of the sigmoid of a metric network; None for a relative one.
+        swiglu: Whether the encoder uses SwiGLU (vitg).
+        grid: Side of the position table in patches.
+        head_features: Channels of the head's last hidden convolution.
+        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
+            the patch grid; None for the patch projection of DINOv2.
+        stem_units: Residual units of the stem at each grid.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    features: int
+    out_channels: Levels
+    taps: Levels
+    max_depth: float | None = None
+    swiglu: bool = False
+    grid: int = 37
+    head_features: int = 32
+    stem: tuple[int, int, int] | None = None
+    stem_units: int = 2
+
+    @classmethod
+    def official(
+        cls, encoder: str, version: str = "v2", max_depth: float | None = None
+    ) -> DepthAnythingConfig:
+        """The architecture of an official network.
+
+        Args:
+            encoder: "vits", "vitb", "vitl" or "vitg".
+            version: "v1" or "v2".
+            max_depth: Metres at the top of a metric network; None for a relative one.
+
+        Returns:
+            The configuration (sizes: official README and dpt.py of Depth Anything V2).
+
+        Raises:
+            SettingError: The encoder or version is unknown.
+        """
+        if encoder not in ENCODERS:
+            raise SettingError(f"encoder is '{encoder}'; it must be one of {', '.join(ENCODERS)}")
+        width, depth, features, out_channels = ENCODERS[encoder]
+        return cls(
+            width=width,
+            depth=depth,
+            heads=width // HEAD_WIDTH,
+            features=features,
+            out_channels=out_channels,
+            taps=default_taps(depth, version),
+            max_depth=max_depth,
+            swiglu=encoder == "vitg",
+        )
+
+    @property
+    def kind(self) -> PredictionKind:
+        """What the network's numbers mean."""
+        if self.max_depth is None:
+            return PredictionKind.RELATIVE_DISPARITY
+        return PredictionKind.METRIC_DEPTH
+
+    @property
+    def encoder(self) -> str:
+        """Name of the official encoder of this size, else "custom"."""
+        for name, (width, depth, _, _) in ENCODERS.items():
+            if (width, depth, None) == (self.width, self.depth, self.stem):
+                return name
+        return "custom"
+
+    @property
+    def version(self) -> str:
+        """Either "v1", when the head reads the last four of more blocks, or "v2"."""
+        last = default_taps(self.depth, "v1")
+        return "v1" if self.taps == last != default_taps(self.depth) else "v2"
+
+
+ENCODERS: dict[str, tuple[int, int, int, Levels]] = {
+    "vits": (384, 12, 64, (48, 96, 192, 384)),
+    "vitb": (768, 12, 128, (96, 192, 384, 768)),
+    "vitl": (1024, 24, 256, (256, 512, 1024, 1024)),
+    "vitg": (1536, 40, 384, (1536, 1536, 1536, 1536)),
+}
+"""Width, depth, head features and head out_channels of the official networks."""
+
+
+class DepthAnything(nn.Module):
+    """A Depth Anything network.
+
+    Its state dict has the names and shapes of the official files (`pretrained.*`,
+    `depth_head.*`).
+    """
+
+    def __init__(self, config: DepthAnythingConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, stem = config.width, config.stem
+        self.pretrained = VisionTransformer(
+            width,
+            config.depth,
+            config.heads,
+            config.grid,
+            config.swiglu,
+            (stem, config.stem_units) if stem else None,
+        )
+        widths = (stem[1], stem[2], width, width) if stem else (width,) * 4
+        self.depth_head = DptHead(
+            widths, config.features, config.out_channels, config.head_features, stem is not None
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Predict depth or disparity.
+
+        Args:
+            image: N x 3 x H x W, RGB, normalised (mean and deviation of ImageNet); H and W
+                multiples of 14, any size.
+
+        Returns:
+            N x H x W float32 (the training dtype under autocast is left behind before the last
+            activation): metres for a metric network, else disparity >= 0 up to scale and shift.
+
+        Raises:
+            InputError: A side is not a multiple of 14.
+        """
+        height, width = image.shape[-2:]
+        if height % PATCH or width % PATCH:
+            raise InputError(
+                f"network input is {height}x{width}; both sides must be multiples of {PATCH}"
+            )
+        rows, cols = height // PATCH, width // PATCH
+        tokens = self.pretrained(image, self.config.taps)
+        out = self.depth_head(tokens, rows, cols).squeeze(1).float()
+        if self.config.max_depth is None:
+            return F.relu(out)
+        return torch.sigmoid(out) * self.config.max_depth

@@ -1,0 +1,1 @@
+"""One camera: its images in, its topics out."""

@@ -1,0 +1,179 @@
+"""What comes in for one camera: its newest image, paired with its camera_info."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+
+_INFOS_KEPT = 30
+
+
+@dataclass(frozen=True)
+class CameraSample:
+    """An image and the camera_info that belongs to it, or None when none came."""
+
+    image: Image | CompressedImage
+    info: CameraInfo | None
+
+
+class CameraInput:
+    """Subscribes to one camera and keeps its newest image until somebody takes it.
+
+    Callbacks only store; decoding is left to whoever takes the sample.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        name: str,
+        parameters: NodeParameters,
+        on_image: Callable[[bool], None],
+        wake: Callable[[], None],
+        points_complete: Callable[[int], bool],
+    ) -> None:
+        """Subscribe to `image` (or `image/compressed`) and `camera_info` below the camera's name.
+
+        Args:
+            node: The node to subscribe with.
+            name: Name of the camera, empty for the only one.
+            parameters: Reliability, transport and patience.
+            on_image: Called with every image; True when it replaced one nobody had taken.
+            wake: Called when something new may make a sample ready.
+            points_complete: Tells whether the points of a stamp have come.
+        """
+        self._on_image = on_image
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._image: Image | CompressedImage | None = None
+        self._waiting_since = 0.0
+        self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
+        self._newest_info: dict[str, CameraInfo] = {}
+        below = f"{name}/" if name else ""
+        compressed = parameters.image_transport == "compressed"
+        reliability = parameters.image_reliability
+        self._images = MatchedSubscription(
+            node,
+            CompressedImage if compressed else Image,
+            f"{below}image/compressed" if compressed else f"{below}image",
+            self._receive_image,
+            1,
+            reliability,
+        )
+        self._camera_infos = MatchedSubscription(
+            node, CameraInfo, f"{below}camera_info", self._receive_info, 5, reliability
+        )
+        self._needs_info = True
+        self.change(parameters, points_complete)
+
+    @property
+    def image_topic(self) -> str:
+        """Full name of the image topic."""
+        return self._images.topic
+
+    @property
+    def info_topic(self) -> str:
+        """Full name of the camera_info topic."""
+        return self._camera_infos.topic
+
+    @property
+    def has_image(self) -> bool:
+        """Whether an image waits."""
+        return self._image is not None
+
+    @property
+    def has_publisher(self) -> bool:
+        """Whether anybody publishes images."""
+        return self._images.has_publisher
+
+    @property
+    def incompatible(self) -> str | None:
+        """Which quality of service of a publisher does not fit, or None."""
+        return self._images.incompatible or self._camera_infos.incompatible
+
+    def change(self, parameters: NodeParameters, points_complete: Callable[[int], bool]) -> None:
+        """Take over new parameters.
+
+        Args:
+            parameters: Reliability and patience.
+            points_complete: Tells whether the points of a stamp have come.
+        """
+        self._info_timeout = parameters.camera_info_timeout
+        self._points_timeout = parameters.points_timeout
+        self._points_complete = points_complete
+        self._needs_info = not parameters.camera_info_url
+        for subscription in (self._images, self._camera_infos):
+            subscription.reliability = parameters.image_reliability
+        self.match()
+
+    def match(self) -> None:
+        """Look again at what the publishers offer."""
+        self._images.match()
+        self._camera_infos.match()
+
+    def take(self) -> tuple[CameraSample | None, float | None]:
+        """Take the newest image if it is ready.
+
+        Returns:
+            The sample, or None; and when an image waits for its camera_info or points, the
+            seconds after which it will be given without them.
+        """
+        with self._lock:
+            image, waited = self._image, time.monotonic() - self._waiting_since
+        if image is None:
+            return None, None
+        info = self._info_of(image)
+        missing_info = self._needs_info and info is None and self._camera_infos.has_publisher
+        if missing_info and waited < self._info_timeout:
+            return None, self._info_timeout - waited
+        patient = waited < self._points_timeout
+        if patient and not self._points_complete(nanoseconds(image.header.stamp)):
+            return None, self._points_timeout - waited
+        with self._lock:
+            if self._image is image:
+                self._image = None
+                return CameraSample(image, info), None
+        return None, 0.0
+
+    def _info_of(self, image: Image | CompressedImage) -> CameraInfo | None:
+        """The camera_info of the same stamp, else the newest of the same frame."""
+        with self._lock:
+            info = self._infos.get(nanoseconds(image.header.stamp))
+            return info or self._newest_info.get(image.header.frame_id)
+
+    def close(self) -> None:
+        """Unsubscribe and forget what was received."""
+        self._images.close()
+        self._camera_infos.close()
+        with self._lock:
+            self._image = None
+            self._infos.clear()
+            self._newest_info.clear()
+
+    def _receive_image(self, message: Image | CompressedImage) -> None:
+        with self._lock:
+            replaced = self._image is not None
+            self._image = message
+            if not replaced:  # else a fast camera would start the wait anew for ever
+                self._waiting_since = time.monotonic()
+        self._on_image(replaced)
+        self._wake()
+
+    def _receive_info(self, message: CameraInfo) -> None:
+        with self._lock:
+            self._infos[nanoseconds(message.header.stamp)] = message
+            self._newest_info[message.header.frame_id] = message
+            while len(self._infos) > _INFOS_KEPT:
+                self._infos.popitem(last=False)
+            waiting = self._image is not None
+        if waiting:
+            self._wake()

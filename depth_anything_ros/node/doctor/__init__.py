@@ -1,0 +1,1 @@
+"""What is wrong with a running graph or this machine, in words."""

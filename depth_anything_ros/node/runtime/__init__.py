@@ -1,0 +1,1 @@
+"""How the node runs: worker, subscriptions, log, diagnostics, Fast DDS."""

@@ -1,0 +1,1 @@
+"""What is measured around a camera: points, poses, gravity, and where sensors stand."""

@@ -1,0 +1,179 @@
+"""Poses over time: odometry, and the trajectory and map of a SLAM system."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry, Path
+from rclpy.node import Node
+from scipy.spatial.transform import Rotation, Slerp
+from sensor_msgs.msg import PointCloud2
+
+from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+from depth_anything_ros.node.sensors.points import cloud_points
+from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_pose
+
+_POSES_KEPT = 400
+_LONGEST_GAP = 0.5
+
+POSE_TYPES: dict[str, type] = {"pose": PoseStamped, "odometry": Odometry, "path": Path}
+"""Messages that carry poses, by the word that selects them."""
+
+
+class PoseBuffer:
+    """Stamped poses, read at any time between them. Any thread may call it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._poses: deque[tuple[int, Matrix]] = deque(maxlen=_POSES_KEPT)
+
+    def add(self, stamp: int, pose: Matrix) -> None:
+        """Take in a pose; one that is older than the newest starts the buffer anew.
+
+        Args:
+            stamp: Time in nanoseconds.
+            pose: 4x4 float64.
+        """
+        with self._lock:
+            if self._poses and stamp <= self._poses[-1][0]:
+                if stamp == self._poses[-1][0]:
+                    return
+                self._poses.clear()
+            self._poses.append((stamp, pose))
+
+    def replace(self, poses: list[tuple[int, Matrix]]) -> None:
+        """Take a whole trajectory in place of what is known (SLAM corrects its past).
+
+        Args:
+            poses: Stamps in nanoseconds, rising, and 4x4 poses.
+        """
+        with self._lock:
+            self._poses = deque(poses, maxlen=_POSES_KEPT)
+
+    def at(self, stamp: int) -> Matrix | None:
+        """The pose at a time, interpolated (rotation along the shortest arc).
+
+        Args:
+            stamp: Time in nanoseconds.
+
+        Returns:
+            4x4 float64, or None outside what is known or in a gap of more than half a second; up
+            to 0.1 s after the newest pose that pose is taken.
+        """
+        with self._lock:
+            poses = list(self._poses)
+        stamps = [known for known, _ in poses]
+        after = int(np.searchsorted(stamps, stamp))
+        if after < len(poses) and stamps[after] == stamp:
+            return poses[after][1]
+        if after == len(poses):
+            fresh = bool(poses) and stamp - stamps[-1] <= 100_000_000
+            return poses[-1][1] if fresh else None
+        if after == 0:
+            return None
+        (start, first), (end, second) = poses[after - 1], poses[after]
+        if end - start > _LONGEST_GAP * 1e9:
+            return None
+        share = (stamp - start) / (end - start)
+        turns = Rotation.from_matrix(np.stack([first[:3, :3], second[:3, :3]]))
+        pose = np.eye(4)
+        pose[:3, :3] = Slerp([0.0, 1.0], turns)(share).as_matrix()
+        pose[:3, 3] = (1 - share) * first[:3, 3] + share * second[:3, 3]
+        return pose
+
+
+class OdometryInput:
+    """Metric poses of the robot's base from nav_msgs/Odometry.
+
+    Attributes:
+        base_frame: child_frame_id of the newest message, or empty.
+    """
+
+    def __init__(self, node: Node, topic: str) -> None:
+        """Subscribe.
+
+        Args:
+            node: The node to subscribe with.
+            topic: Topic of the odometry.
+        """
+        self.base_frame = ""
+        self._poses = PoseBuffer()
+        self._subscription = MatchedSubscription(node, Odometry, topic, self._receive, 20)
+
+    def match(self) -> None:
+        """Look again at what the publishers offer."""
+        self._subscription.match()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._subscription.close()
+
+    def at(self, stamp: int) -> Matrix | None:
+        """Pose of the base in the odometry frame at a time in nanoseconds, or None."""
+        return self._poses.at(stamp)
+
+    def _receive(self, message: Odometry) -> None:
+        self.base_frame = message.child_frame_id
+        self._poses.add(nanoseconds(message.header.stamp), matrix_of_pose(message.pose.pose))
+
+
+class SlamInput:
+    """Trajectory and map points of a SLAM system without metric scale, in its own frame."""
+
+    def __init__(self, node: Node, pose_topic: str, pose_type: str, points_topic: str) -> None:
+        """Subscribe.
+
+        Args:
+            node: The node to subscribe with.
+            pose_topic: Topic of the poses of the camera's optical frame in the map.
+            pose_type: One of `POSE_TYPES`.
+            points_topic: Topic of the map points (PointCloud2 in the map frame).
+        """
+        self._poses = PoseBuffer()
+        self._points: npt.NDArray[np.float64] | None = None
+        self._subscriptions = [
+            MatchedSubscription(node, POSE_TYPES[pose_type], pose_topic, self._receive_pose, 20),
+            MatchedSubscription(node, PointCloud2, points_topic, self._receive_points, 2),
+        ]
+
+    def match(self) -> None:
+        """Look again at what the publishers offer."""
+        for subscription in self._subscriptions:
+            subscription.match()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def at(self, stamp: int) -> tuple[Matrix, npt.NDArray[np.float64]] | None:
+        """Pose of the camera and map points, in SLAM units, at a time; None while unknown."""
+        pose = self._poses.at(stamp)
+        if pose is None or self._points is None:
+            return None
+        return pose, self._points
+
+    def _receive_pose(self, message: Any) -> None:
+        if isinstance(message, Path):
+            self._poses.replace(
+                sorted(
+                    (
+                        (nanoseconds(each.header.stamp), matrix_of_pose(each.pose))
+                        for each in message.poses
+                    ),
+                    key=lambda stamped: stamped[0],
+                )
+            )
+            return
+        pose = message.pose.pose if isinstance(message, Odometry) else message.pose
+        self._poses.add(nanoseconds(message.header.stamp), matrix_of_pose(pose))
+
+    def _receive_points(self, message: PointCloud2) -> None:
+        points = cloud_points(message)
+        self._points = points[np.isfinite(points).all(axis=1)]

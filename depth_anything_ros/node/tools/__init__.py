@@ -1,0 +1,1 @@
+"""Nodes beside the depth node: image player, simulated robot, recorder."""

@@ -1,0 +1,292 @@
+"""Plays images, videos and recordings as a camera: `image`, `camera_info`, a bag's `points`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rclpy
+from builtin_interfaces.msg import Time
+from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from depth_anything_ros.errors import DepthAnythingError, InputError, SettingError
+from depth_anything_ros.formats.bags import (
+    CAMERA_INFO_TYPE,
+    IMAGE_TYPES,
+    POINT_CLOUD_TYPE,
+    Bag,
+    camera_of,
+    image_of,
+    points_of,
+    stamp_of,
+)
+from depth_anything_ros.formats.camera_yaml import read_camera
+from depth_anything_ros.formats.media import find_media, read_all_media
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
+from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+
+_SETTLING = 1.0
+_RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+@dataclass(frozen=True)
+class PlayedItem:
+    """One thing to publish, and when.
+
+    Attributes:
+        moment: Seconds since the start of the recording.
+        stamp: Its own stamp in nanoseconds, or None when the input has none.
+        frame_id: Its own frame, or empty.
+        content: A picture (HxWx3 uint8 RGB), a camera, or points (Nx3 metres).
+    """
+
+    moment: float
+    stamp: int | None
+    frame_id: str
+    content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64]
+
+
+class ImagePlayer(Node):
+    """Publishes what a folder, file, video or bag holds, in time or at a given rate."""
+
+    def __init__(self) -> None:
+        """Declare the parameters and open the input.
+
+        Raises:
+            DepthAnythingError: The input or the calibration cannot be read.
+        """
+        super().__init__("image_player")
+        self._path = Path(self._text("path", "", "Image, folder, video or rosbag2 recording."))
+        self._rate = self._number(
+            "rate", 2.0, "Images per second of a folder; a video or bag has its own times.", 0.01
+        )
+        self._speed = self._number("speed", 1.0, "Factor on the speed of playing.", 0.01)
+        self._wait = self._number(
+            "wait_for_subscriber", 60.0, "Seconds to wait for somebody to subscribe to image.", 0.0
+        )
+        self._loop = self._flag("loop", False, "Start again at the end.")
+        self._restamp = self._flag(
+            "restamp", True, "Bag: move the recorded stamps to now; they keep their distances."
+        )
+        self._frame_id = self._text(
+            "frame_id", "camera_optical_frame", "frame_id where the input has none."
+        )
+        calibration = self._text(
+            "camera_info_url", "", "Calibration (camera_info YAML); a bag brings its own."
+        ).removeprefix("file://")
+        hfov = self._number(
+            "hfov", 0.0, "Horizontal field of view in degrees without a calibration; 0: unknown."
+        )
+        self._image_topic = self._text("image_topic", "", "Bag: topic to play; empty: the first.")
+        self._calibration = read_camera(Path(calibration)) if calibration else None
+        self._hfov = hfov
+        if not self._path.name or not self._path.exists():
+            raise SettingError(
+                f"path is '{self._path}'; give an image, folder, video or recording that exists"
+            )
+        self._images = self.create_publisher(Image, "image", _RELIABLE)
+        self._infos = self.create_publisher(CameraInfo, "camera_info", _RELIABLE)
+        self._points = self.create_publisher(PointCloud2, "points", _RELIABLE)
+        self._played = 0
+        self._start_stamp = 0
+        self._first_stamp: int | None = None
+        self._has_own_times = True
+
+    def play(self) -> None:
+        """Publish everything, once or for ever.
+
+        Raises:
+            DepthAnythingError: The input turns out to be unreadable.
+        """
+        self._await_subscriber()
+        while rclpy.ok():
+            before = self._played
+            started = time.monotonic()
+            self._start_stamp = self.get_clock().now().nanoseconds
+            self._first_stamp = None
+            for item in self._items():
+                self._sleep_until(started + item.moment / self._speed)
+                if not rclpy.ok():
+                    return
+                self._publish(item)
+            if self._played == before:
+                raise InputError(f"{self._path} holds no image that can be read")
+            if not self._loop:
+                break
+            if not self._has_own_times:
+                self._sleep_until(started + (self._played - before) / self._rate / self._speed)
+        self.get_logger().info(f"played {self._played} images")
+        self._await_delivery()
+
+    def _items(self) -> Iterator[PlayedItem]:
+        if _is_bag(self._path):
+            yield from self._bag_items()
+            return
+        files = find_media([self._path])
+        pictures = read_all_media(files, lambda error: self._warn(str(error)))
+        self._has_own_times = len(files) == 1 and files[0].is_video
+        for index, picture in enumerate(pictures):
+            moment = picture.stamp * 1e-9 if self._has_own_times else index / self._rate
+            yield PlayedItem(moment, None, "", picture.rgb)
+
+    def _bag_items(self) -> Iterator[PlayedItem]:
+        with Bag(self._path) as bag:
+            images = bag.topics_of(*IMAGE_TYPES)
+            if not images or (self._image_topic and self._image_topic not in images):
+                raise InputError(
+                    f"{self._path} has no image topic '{self._image_topic}'; it has "
+                    f"{', '.join(images) or 'none'}"
+                )
+            image_topic = self._image_topic or images[0]
+            infos = bag.topics_of(CAMERA_INFO_TYPE)
+            beside = image_topic.rsplit("/", 1)[0] + "/camera_info"
+            chosen = [image_topic, *([beside] if beside in infos else infos[:1])]
+            first: int | None = None
+            for message in bag.messages([*chosen, *bag.topics_of(POINT_CLOUD_TYPE)]):
+                first = message.stamp if first is None else first
+                content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64]
+                if message.type in IMAGE_TYPES:
+                    content = image_of(message.content)
+                elif message.type == CAMERA_INFO_TYPE:
+                    content = camera_of(message.content)
+                else:
+                    content = points_of(message.content)
+                yield PlayedItem(
+                    (message.stamp - first) * 1e-9,
+                    stamp_of(message.content),
+                    message.content.header.frame_id,
+                    content,
+                )
+
+    def _publish(self, item: PlayedItem) -> None:
+        stamp = self._stamp(item)
+        header = Header(
+            stamp=Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000),
+            frame_id=item.frame_id or self._frame_id,
+        )
+        if isinstance(item.content, Camera):
+            self._infos.publish(info_from_camera(item.content, header))
+        elif item.content.dtype == np.uint8:
+            rgb = item.content.astype(np.uint8, copy=False)
+            camera = self._camera(rgb.shape[1], rgb.shape[0])
+            if camera is not None:
+                self._infos.publish(info_from_camera(camera, header))
+            self._images.publish(rgb_to_image(rgb, header))
+            self._played += 1
+        else:
+            points = item.content.astype(np.float32)[None]
+            self._points.publish(cloud_to_message(Cloud(points), header))
+
+    def _stamp(self, item: PlayedItem) -> int:
+        if item.stamp is None:
+            return int(self.get_clock().now().nanoseconds)
+        if not self._restamp:
+            return item.stamp
+        if self._first_stamp is None:
+            self._first_stamp = item.stamp
+        return self._start_stamp + round((item.stamp - self._first_stamp) / self._speed)
+
+    def _camera(self, width: int, height: int) -> Camera | None:
+        """The camera of a picture that brings none: the calibration, fitted, or a field of view."""
+        if self._calibration is not None:
+            same_shape = abs(self._calibration.width * height - self._calibration.height * width)
+            if same_shape > max(width, height):
+                self._warn(
+                    f"the calibration is for {self._calibration.width}x{self._calibration.height},"
+                    f" not for {width}x{height}: no camera_info"
+                )
+                return None
+            return self._calibration.resized(width, height)
+        return Camera.from_fov(width, height, self._hfov) if self._hfov else None
+
+    def _await_subscriber(self) -> None:
+        until = time.monotonic() + self._wait
+        while rclpy.ok() and time.monotonic() < until and not self._images.get_subscription_count():
+            rclpy.spin_once(self, timeout_sec=0.05)
+        # A subscriber learns of its publisher later than the publisher of it, and a depth node
+        # subscribes anew when it sees that reliable is on offer: what is sent before is lost.
+        self._idle(_SETTLING)
+
+    def _await_delivery(self) -> None:
+        """Leave the subscribers time to fetch the last reliable messages."""
+        self._idle(_SETTLING)
+
+    def _idle(self, seconds: float) -> None:
+        self._sleep_until(time.monotonic() + seconds)
+
+    def _sleep_until(self, moment: float) -> None:
+        while rclpy.ok():
+            remaining = moment - time.monotonic()
+            rclpy.spin_once(self, timeout_sec=max(min(remaining, 0.1), 0.0))
+            if remaining <= 0.1:
+                time.sleep(max(moment - time.monotonic(), 0.0))
+                return
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    def _text(self, name: str, default: str, description: str) -> str:
+        described = ParameterDescriptor(description=description, read_only=True)
+        return str(self.declare_parameter(name, default, described).value)
+
+    def _flag(self, name: str, default: bool, description: str) -> bool:
+        described = ParameterDescriptor(description=description, read_only=True)
+        return bool(self.declare_parameter(name, default, described).value)
+
+    def _number(self, name: str, default: float, description: str, minimum: float = 0.0) -> float:
+        described = ParameterDescriptor(
+            description=description,
+            read_only=True,
+            floating_point_range=[FloatingPointRange(from_value=minimum, to_value=1e6)],
+        )
+        return float(self.declare_parameter(name, default, described).value)
+
+
+def _is_bag(path: Path) -> bool:
+    return path.suffix in (".db3", ".mcap") or (path / "metadata.yaml").is_file()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Play until the end, or until told to stop.
+
+    Args:
+        arguments: Command line with ROS arguments; None takes the process's own.
+
+    Returns:
+        0 after a normal end, 1 when the input or a parameter is unusable.
+    """
+    transport_warning = prefer_shared_memory()
+    if transport_warning:
+        print(f"image_player: {transport_warning}", file=sys.stderr)
+    rclpy.init(args=arguments)
+    player: ImagePlayer | None = None
+    try:
+        player = ImagePlayer()
+        player.play()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (DepthAnythingError, ParameterException) as error:
+        print(f"image_player: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if player is not None:
+            player.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

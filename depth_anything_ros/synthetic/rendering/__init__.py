@@ -1,0 +1,1 @@
+"""Scenes, rays, light and colour."""
