@@ -42,6 +42,16 @@ def test_nothing_heavy_comes_before_it_is_needed(module: str) -> None:
     assert not loaded & HEAVY
 
 
-@pytest.mark.parametrize("module", ["frames", "pipeline", "factory", "benchmark.node.runner"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "frames",
+        "pipeline",
+        "settings",
+        "inference.selection",
+        "metric.selection",
+        "benchmark.node.runner",
+    ],
+)
 def test_what_computes_needs_neither_torch_nor_ros(module: str) -> None:
     assert not brought_along(f"depth_anything_ros.{module}") & (HEAVY - {"cv2", "scipy"})

@@ -10,8 +10,9 @@ import numpy as np
 from depth_anything_ros.benchmark.drive import drive
 from depth_anything_ros.benchmark.scaling import Size, scaling_contenders
 from depth_anything_ros.benchmark.timing import Contender, Timing, stopwatch
-from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.frames import RgbImage
+from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.settings import ModelSettings
 
 IMAGE = (480, 640)
 """Rows and columns where the image itself does not grow."""

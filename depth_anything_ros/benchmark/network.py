@@ -38,7 +38,7 @@ class Contender:
     """One way to run a network.
 
     Attributes:
-        backend: As in `factory.ModelSettings`, or "official" or "transformers".
+        backend: As in `settings.ModelSettings`, or "official" or "transformers".
         precision: "fp32", "fp16", "bf16" or "int8".
         checkout: For "official": folder of the official code.
     """
@@ -59,7 +59,7 @@ class NetworkSettings:
 
     Attributes:
         model: The network's file (.pth or .safetensors).
-        device: As in `factory.ModelSettings`.
+        device: As in `settings.ModelSettings`.
         threads: CPU threads.
         cache: Where exports are kept; None for the user's cache.
     """
@@ -254,7 +254,8 @@ def _load(contender: Contender, settings: NetworkSettings) -> Infer:
         return _official(contender, settings)
     if contender.backend == TRANSFORMERS:
         return _transformers(contender, settings)
-    from depth_anything_ros.factory import ModelSettings, make_estimator
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
 
     if settings.cache is not None:
         os.environ["XDG_CACHE_HOME"] = str(settings.cache)

@@ -42,7 +42,7 @@ class Runtime:
     """A way to run a network.
 
     Attributes:
-        backend: As in `factory.ModelSettings`.
+        backend: As in `settings.ModelSettings`.
         precision: "fp32", "fp16" or "bf16".
     """
 

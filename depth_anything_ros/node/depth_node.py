@@ -24,10 +24,11 @@ from std_srvs.srv import SetBool, Trigger
 
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.errors import DepthAnythingError, SettingError
-from depth_anything_ros.factory import LoadedModel, ModelSettings, ScalerSettings, make_scaler
 from depth_anything_ros.frames import DepthFrame, PredictionKind
 from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.selection import LoadedModel
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.node.camera.channel import CameraChannel, PendingFrame, value_for_camera
 from depth_anything_ros.node.camera.snapshot import write_snapshot
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
@@ -41,6 +42,7 @@ from depth_anything_ros.node.runtime.worker import Worker
 from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
 from depth_anything_ros.node.sensors.transforms import Transforms
 from depth_anything_ros.pipeline import Opinions, process_batch
+from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 _MATCH_PERIOD = 0.25
 _SNAPSHOT_PATIENCE = 10.0
@@ -380,7 +382,7 @@ class DepthNode(LifecycleNode):
     def _make_scaler(self, camera: str, parameters: NodeParameters) -> MetricScaler:
         if self._model is None:
             raise SettingError("no model is loaded; configure the node first")
-        return make_scaler(_scaler_settings(parameters, camera), self._model)
+        return make_scaler(_scaler_settings(parameters, camera), self._model.info)
 
     def _scaler_of(self, camera: str) -> MetricScaler | None:
         return next((each.scaler for each in self._channels if each.name == camera), None)

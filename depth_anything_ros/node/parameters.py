@@ -17,7 +17,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.factory import BACKENDS, PRECISIONS, SCALERS
+from depth_anything_ros.settings import BACKENDS, PRECISIONS, SCALERS
 
 _LARGEST = 1e9
 

@@ -14,12 +14,12 @@ import pytest
 from real_frames import kitti_scan
 
 from depth_anything_ros.cli.support.scale_options import ScalerChoice
-from depth_anything_ros.factory import SCALERS
 from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
 from depth_anything_ros.metric.sources.fixed import Calibration, save_calibration
+from depth_anything_ros.settings import SCALERS
 
 RunCli = Callable[..., Any]
 Array = npt.NDArray[Any]

@@ -13,13 +13,14 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 import torch
 
-from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnything,
     DepthAnythingConfig,
 )
+from depth_anything_ros.settings import ModelSettings
 
 SHAPES = [(60, 60), (48, 72), (90, 50)]
 

@@ -19,13 +19,14 @@ pytest.importorskip("torch")
 import torch
 from tiny_networks import write_red_network
 
-from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.frames import FloatImage, PredictionKind
 from depth_anything_ros.inference.cpu import computes_bf16, may_have_gpu
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.gate import LIMIT, check_pictures, difference
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.settings import ModelSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RELATIVE, METRIC = PredictionKind.RELATIVE_DISPARITY, PredictionKind.METRIC_DEPTH
@@ -144,7 +145,8 @@ def test_the_next_start_neither_compares_nor_needs_torch(good: Path, cache: Path
     before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
     code = (
         "import sys\n"
-        "from depth_anything_ros.factory import ModelSettings, make_estimator\n"
+        "from depth_anything_ros.inference.selection import make_estimator\n"
+        "from depth_anything_ros.settings import ModelSettings\n"
         f"estimator = make_estimator(ModelSettings({str(good)!r})).estimator\n"
         "print(estimator.backend, 'torch' in sys.modules)"
     )

@@ -20,7 +20,6 @@ from typer.testing import CliRunner
 
 from depth_anything_ros.cli.main import app
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator, last_convolutions
@@ -28,8 +27,10 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.exported import graph_of
 from depth_anything_ros.inference.gate import difference
 from depth_anything_ros.inference.int8 import LIMIT, quantise, quantised_graph
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import ModelFile, resolve, save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.settings import ModelSettings
 
 
 @pytest.fixture(scope="module", autouse=True)

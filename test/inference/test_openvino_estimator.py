@@ -17,14 +17,15 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("torch")
 
 from depth_anything_ros.errors import CheckpointError, SettingError
-from depth_anything_ros.factory import LoadedModel, ModelSettings, make_estimator
 from depth_anything_ros.frames import PredictionKind, RgbImage
 from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator
 from depth_anything_ros.inference.cpu import computes_bf16
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.onnx_spec import FAST_DEPTH
+from depth_anything_ros.inference.selection import LoadedModel, make_estimator
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.settings import ModelSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHAPES = [(60, 60), (48, 72), (90, 50)]
@@ -112,7 +113,8 @@ def test_the_export_is_kept_and_the_next_start_needs_no_torch(weights: Path, cac
     }
     code = (
         "import sys\n"
-        "from depth_anything_ros.factory import ModelSettings, make_estimator\n"
+        "from depth_anything_ros.inference.selection import make_estimator\n"
+        "from depth_anything_ros.settings import ModelSettings\n"
         f"settings = ModelSettings({str(weights)!r}, 'cpu', 'fp32', backend='openvino')\n"
         "model = make_estimator(settings)\n"
         "model.estimator.warm_up(20, 30)\n"

@@ -21,13 +21,14 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 from tiny_networks import write_red_network
 
 from depth_anything_ros.errors import CheckpointError, SettingError
-from depth_anything_ros.factory import ModelSettings, make_estimator
 from depth_anything_ros.inference.backends import onnxruntime as onnx_estimator
 from depth_anything_ros.inference.backends import tensorrt as tensorrt_estimator
 from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 from depth_anything_ros.inference.backends.tensorrt import PROVIDER, TensorRtEstimator
 from depth_anything_ros.inference.export import export_onnx
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.settings import ModelSettings
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 

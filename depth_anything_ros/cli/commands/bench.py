@@ -641,7 +641,8 @@ def _contenders(
 
 def _random_estimator(encoder: str, device: str, threads: int) -> Any:
     from depth_anything_ros.benchmark.network import write_random_network
-    from depth_anything_ros.factory import ModelSettings, make_estimator
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
 
     with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
         path = Path(scratch) / f"random_{encoder}.safetensors"

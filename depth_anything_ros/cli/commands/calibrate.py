@@ -68,10 +68,11 @@ def calibrate(
         calibrate_ground,
         calibrate_scale,
     )
-    from depth_anything_ros.factory import ModelSettings, make_estimator
     from depth_anything_ros.formats.bags import Bag
     from depth_anything_ros.formats.extrinsics import read_extrinsics
+    from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.metric.fit import FitSettings
+    from depth_anything_ros.settings import ModelSettings
 
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
     with Bag(recording) as bag:

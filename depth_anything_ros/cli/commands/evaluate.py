@@ -86,8 +86,9 @@ def depth(
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
     from depth_anything_ros.evaluation.depth_index import read_index
-    from depth_anything_ros.factory import ModelSettings, make_estimator
     from depth_anything_ros.frames import PredictionKind
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
 
     samples = read_index(index)
     loaded = make_estimator(ModelSettings(model, device, input_size=input_size or 0))
@@ -147,7 +148,8 @@ def pairs(
     """Score a network on point pairs of which one is closer, by scenario (DA-2K)."""
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.pairs import PairScore, by_scenario, read_pairs, score_pairs
-    from depth_anything_ros.factory import ModelSettings, make_estimator
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
 
     annotated = {image: each for image, each in read_pairs(annotations).items() if each}
     if not annotated:

@@ -213,12 +213,12 @@ def run(
     # The libraries behind these take a second to load: too long for --help and typing errors.
     from depth_anything_ros.cli.support.measured import MeasuredOptions
     from depth_anything_ros.cli.support.processing import CameraOptions, OutputOptions, process
-    from depth_anything_ros.factory import ModelSettings, ScalerSettings
     from depth_anything_ros.formats.camera_yaml import read_camera
     from depth_anything_ros.formats.extrinsics import read_extrinsics
     from depth_anything_ros.formats.point_files import read_points
     from depth_anything_ros.frames import Plane
     from depth_anything_ros.geometry.ground import up_of_attitude
+    from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
     ground = None
     if camera_height is not None:

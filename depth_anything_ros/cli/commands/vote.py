@@ -96,8 +96,9 @@ def _vote(
 
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.vote import vote_on_image
-    from depth_anything_ros.factory import ModelSettings, make_estimator
     from depth_anything_ros.formats.media import find_media, read_image
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
 
     files = {
         Path(os.path.relpath(file.path.resolve(), ballot.root)).as_posix(): file.path

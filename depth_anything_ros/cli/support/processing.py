@@ -18,13 +18,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from depth_anything_ros.cli.support.measured import MeasuredOptions
 from depth_anything_ros.cli.support.terminal import STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.factory import (
-    LoadedModel,
-    ModelSettings,
-    ScalerSettings,
-    make_estimator,
-    make_scaler,
-)
 from depth_anything_ros.formats.depth_files import (
     FARTHEST_PNG_M,
     write_metric_png,
@@ -49,7 +42,10 @@ from depth_anything_ros.frames import (
 )
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
+from depth_anything_ros.inference.selection import LoadedModel, make_estimator
+from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import Pipeline
+from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +200,7 @@ class _Job:
         metres: bool,
     ) -> None:
         self._loaded = loaded
-        self._pipeline = Pipeline(loaded.estimator, make_scaler(scaler, loaded))
+        self._pipeline = Pipeline(loaded.estimator, make_scaler(scaler, loaded.info))
         self._camera = camera
         self._measured = measured
         self._output = output

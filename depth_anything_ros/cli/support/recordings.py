@@ -13,7 +13,6 @@ import yaml
 
 from depth_anything_ros.cli.support.terminal import STDERR, STDOUT, warn
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.factory import LoadedModel
 from depth_anything_ros.formats.bags import (
     CAMERA_INFO_TYPE,
     IMAGE_TYPES,
@@ -27,6 +26,7 @@ from depth_anything_ros.formats.bags import (
 from depth_anything_ros.formats.recorded_points import chained, pair_by_stamp, static_transforms
 from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
+from depth_anything_ros.inference.selection import LoadedModel
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.calibration import (
     CameraStand,

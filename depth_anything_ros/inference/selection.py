@@ -1,4 +1,4 @@
-"""Settings -> ready parts; the one place that knows every estimator and scaler by name."""
+"""Settings -> a network ready to run; the one place that knows every backend."""
 
 from __future__ import annotations
 
@@ -6,36 +6,17 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.metric.fit import FitSettings
-from depth_anything_ros.metric.live import AUTO_ORDER, LiveScaler
-from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.source import ScaleSource
-from depth_anything_ros.metric.sources.fixed import FixedScaler, load_calibration
-from depth_anything_ros.metric.sources.focal import BaselineSource, FocalSource
-from depth_anything_ros.metric.sources.ground import GroundPlaneSource, GroundSettings
-from depth_anything_ros.metric.sources.motion import MotionSettings, MotionSource
-from depth_anything_ros.metric.sources.network import NetworkScaler
-from depth_anything_ros.metric.sources.slam import SlamSettings, SlamSource
-from depth_anything_ros.metric.sources.sparse import SparseSource
-from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import EMBEDDED, ModelInfo
+from depth_anything_ros.settings import BACKENDS, PRECISIONS, ModelSettings
 
 if TYPE_CHECKING:
     from depth_anything_ros.inference.gate import Runtime
     from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
-
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
-"""Every library that runs networks, by name."""
-
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
-"""Every arithmetic of networks, by name."""
 
 _CPU_WAYS = (
     ("openvino", "bf16"),
@@ -59,74 +40,6 @@ _RUN_WITH = (
     *("depth_anything_ros", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
     *("openvino", "tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
 )
-
-
-@dataclass(frozen=True)
-class ModelSettings:
-    """Which network, and how it runs.
-
-    Attributes:
-        model: Catalogue name, path to a .pth, .safetensors or .onnx file, "embedded", or "auto":
-            the official Small network where it can be had, else the embedded one.
-        device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
-        precision: One of `PRECISIONS`; "int8" needs an export made with calibration pictures.
-        input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
-            model's own (518 for the official ones).
-        num_threads: CPU threads; 0 takes all cores but one.
-        backend: One of `BACKENDS`. Where it or `precision` is "auto", the fastest installed way is
-            taken whose depth stays within 1 % of float32 with the very weights.
-    """
-
-    model: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    input_size: int = 0
-    num_threads: int = 0
-    backend: str = "auto"
-
-
-SCALERS = (
-    "auto",
-    "none",
-    "network",
-    "fixed",
-    "sparse",
-    "ground_plane",
-    "focal",
-    "baseline",
-    "motion",
-    "slam",
-)
-"""Every way to metres by name."""
-
-
-@dataclass(frozen=True)
-class ScalerSettings:
-    """Which way to metres, and its numbers.
-
-    Attributes:
-        scaler: One of `SCALERS`; "auto" takes the best that can measure.
-        scale: For "fixed": factor on the network's values; 0 means not given.
-        shift: For "fixed": added after the factor.
-        calibration: For "fixed": file that was saved before, in place of scale and shift.
-        baseline: For "baseline": virtual baseline in metres; 0 means not given.
-        fit_shift: Fit a shift beside the scale; None means for relative networks only.
-        min_points: Fewest measured points that are trusted.
-        refinement: "local" lets measured points correct the depth around them, "none" does not.
-        max_age: Seconds for which a scale is held without measurement; may be infinite.
-        seed: Of all random choices.
-    """
-
-    scaler: str = "auto"
-    scale: float = 0.0
-    shift: float = 0.0
-    calibration: Path | None = None
-    baseline: float = 0.0
-    fit_shift: bool | None = None
-    min_points: int = 6
-    refinement: str = "local"
-    max_age: float = 2.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -336,88 +249,3 @@ def _graph_model(
     )
     log_licence(info)
     return LoadedModel(graph, info)
-
-
-def make_scaler(settings: ScalerSettings, model: LoadedModel) -> MetricScaler:
-    """Set up one camera's way to metres.
-
-    Args:
-        settings: Which way, and its numbers.
-        model: The network whose values it will scale.
-
-    Returns:
-        A scaler with nothing measured yet; a `LiveScaler` where it follows measurements.
-
-    Raises:
-        SettingError: The settings do not fit together or not to the network.
-        InputError: The calibration file cannot be used.
-    """
-    name = settings.scaler
-    if name == "none":
-        return NetworkScaler()
-    if name == "network":
-        if model.estimator.kind is PredictionKind.RELATIVE_DISPARITY:
-            raise SettingError(
-                f"scaler is 'network' but {model.info.name} gives relative depth, which has no "
-                "metres; use another scaler or a metric model"
-            )
-        return NetworkScaler()
-    if name == "fixed":
-        return _fixed_scaler(settings)
-    tracking = TrackingSettings(max_age=settings.max_age)
-    sources = _auto_sources(settings, model) if name == "auto" else [_source(settings, model)]
-    return LiveScaler(sources, tracking, settings.refinement, seed=settings.seed)
-
-
-def _auto_sources(settings: ScalerSettings, model: LoadedModel) -> list[ScaleSource]:
-    """Every source that the settings and the network allow, best first."""
-    metric = model.estimator.kind is PredictionKind.METRIC_DEPTH
-    possible = {
-        "focal": metric and model.info.train_focal is not None,
-        "baseline": not metric and settings.baseline > 0,
-        "fixed": settings.scale > 0 or settings.calibration is not None,
-    }
-    sources: list[ScaleSource] = [
-        _source(replace(settings, scaler=name), model)
-        for name in AUTO_ORDER
-        if possible.get(name, True)
-    ]
-    return [*sources, NetworkScaler()] if metric else sources
-
-
-def _source(settings: ScalerSettings, model: LoadedModel) -> ScaleSource:
-    """One source of scale by name."""
-    fit = FitSettings(settings.fit_shift, settings.min_points, seed=settings.seed)
-    name = settings.scaler
-    if name == "sparse":
-        return SparseSource(fit)
-    if name == "ground_plane":
-        return GroundPlaneSource(GroundSettings(fit=fit))
-    if name == "motion":
-        return MotionSource(MotionSettings(fit=fit))
-    if name == "slam":
-        return SlamSource(SlamSettings(fit=fit))
-    if name == "fixed":
-        return _fixed_scaler(settings)
-    if name == "focal":
-        if model.info.train_focal is None:
-            raise SettingError(
-                f"scaler is 'focal' but the focal length {model.info.name} was trained with is not "
-                "known; use a metric Depth Anything V2 model, or another scaler"
-            )
-        return FocalSource(model.info.train_focal)
-    if name == "baseline":
-        if not settings.baseline:
-            raise SettingError("scaler is 'baseline' but baseline is 0; give it in metres")
-        return BaselineSource(settings.baseline)
-    raise SettingError(f"scaler is '{name}'; use one of {', '.join(SCALERS)}")
-
-
-def _fixed_scaler(settings: ScalerSettings) -> FixedScaler:
-    if settings.calibration is not None:
-        return FixedScaler.from_calibration(load_calibration(settings.calibration))
-    if not settings.scale:
-        raise SettingError(
-            "scaler is 'fixed' but scale is 0; give scale (and shift), or a calibration file"
-        )
-    return FixedScaler(settings.scale, settings.shift)

@@ -1,0 +1,83 @@
+"""What a user may choose: which network and how it runs, which way to metres.
+
+Plain values only; names of backends and scale sources are checked where they are looked up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
+"""Every library that runs networks, by name."""
+
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+"""Every arithmetic of networks, by name."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which network, and how it runs.
+
+    Attributes:
+        model: Catalogue name, path to a .pth, .safetensors or .onnx file, "embedded", or "auto":
+            the official Small network where it can be had, else the embedded one.
+        device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
+        precision: One of `PRECISIONS`; "int8" needs an export made with calibration pictures.
+        input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
+            model's own (518 for the official ones).
+        num_threads: CPU threads; 0 takes all cores but one.
+        backend: One of `BACKENDS`. Where it or `precision` is "auto", the fastest installed way is
+            taken whose depth stays within 1 % of float32 with the very weights.
+    """
+
+    model: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    input_size: int = 0
+    num_threads: int = 0
+    backend: str = "auto"
+
+
+SCALERS = (
+    "auto",
+    "none",
+    "network",
+    "fixed",
+    "sparse",
+    "ground_plane",
+    "focal",
+    "baseline",
+    "motion",
+    "slam",
+)
+"""Every way to metres by name."""
+
+
+@dataclass(frozen=True)
+class ScalerSettings:
+    """Which way to metres, and its numbers.
+
+    Attributes:
+        scaler: One of `SCALERS`; "auto" takes the best that can measure.
+        scale: For "fixed": factor on the network's values; 0 means not given.
+        shift: For "fixed": added after the factor.
+        calibration: For "fixed": file that was saved before, in place of scale and shift.
+        baseline: For "baseline": virtual baseline in metres; 0 means not given.
+        fit_shift: Fit a shift beside the scale; None means for relative networks only.
+        min_points: Fewest measured points that are trusted.
+        refinement: "local" lets measured points correct the depth around them, "none" does not.
+        max_age: Seconds for which a scale is held without measurement; may be infinite.
+        seed: Of all random choices.
+    """
+
+    scaler: str = "auto"
+    scale: float = 0.0
+    shift: float = 0.0
+    calibration: Path | None = None
+    baseline: float = 0.0
+    fit_shift: bool | None = None
+    min_points: int = 6
+    refinement: str = "local"
+    max_age: float = 2.0
+    seed: int = 0
