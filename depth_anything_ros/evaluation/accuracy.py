@@ -10,7 +10,6 @@ import numpy as np
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.evaluation.boundaries import boundary_f1
-from depth_anything_ros.evaluation.depth_index import DepthSample
 from depth_anything_ros.evaluation.metrics import (
     DepthErrors,
     aligned_depth,
@@ -20,6 +19,7 @@ from depth_anything_ros.evaluation.metrics import (
 )
 from depth_anything_ros.evaluation.protocol import Protocol
 from depth_anything_ros.formats.depth_files import read_depth
+from depth_anything_ros.formats.depth_index import DepthSample
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.frames import Frame, Prediction
 from depth_anything_ros.geometry.camera import Camera

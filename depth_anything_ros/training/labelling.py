@@ -18,7 +18,7 @@ from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.pseudo_labels import Labeller, LabelReport, write_labels
 from depth_anything_ros.training.recipe import LabelRecipe
 from depth_anything_ros.training.samples import fit_size, to_network
-from depth_anything_ros.training.sources import ImageFolder
+from depth_anything_ros.training.sources.images import ImageFolder
 
 _NEAREST = 0.01  # metres; a metric expert's disparity has an end
 

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.training.augmentation import perturb
-from depth_anything_ros.training.recipe import Recipe, SourceRecipe
+from depth_anything_ros.training.mixture import Mixture
+from depth_anything_ros.training.recipe import Recipe
 from depth_anything_ros.training.samples import Prepared, fit_size, prepare, to_network
-from depth_anything_ros.training.sources import Mixture
+from depth_anything_ros.training.sources import SourceRecipe
 
 logger = logging.getLogger("depth_anything_ros")
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.inference.preprocess import MEAN, STD
 from depth_anything_ros.network.families.depth_anything.vit import PATCH
 
 FloatImage = npt.NDArray[np.float32]
 
-MEAN = np.array((0.485, 0.456, 0.406), np.float32)
-"""Mean of ImageNet's red, green and blue in 0..1 (official util/transform.py)."""
-
-STD = np.array((0.229, 0.224, 0.225), np.float32)
-"""Standard deviation of ImageNet's red, green and blue in 0..1 (official util/transform.py)."""
+_MEAN, _STD = np.array(MEAN, np.float32), np.array(STD, np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,29 @@ class Sample:
     depth: FloatImage | None = None
     disparity: FloatImage | None = None
     sparse: bool = False
+
+
+def read_labelled(image: Path, depth: FloatImage, sparse: bool = False) -> Sample:
+    """Read a picture whose depth is known.
+
+    Args:
+        image: The picture's file.
+        depth: HxW float32 metres, infinite for sky, NaN where unknown.
+        sparse: Whether only single pixels are known.
+
+    Returns:
+        Picture and depth.
+
+    Raises:
+        InputError: The picture cannot be read, or is not of the depth's size.
+    """
+    rgb = read_image(image)
+    if rgb.shape[:2] != depth.shape:
+        raise InputError(
+            f"{image} is {rgb.shape[1]}x{rgb.shape[0]} but its depth is "
+            f"{depth.shape[1]}x{depth.shape[0]}; they must be of one size"
+        )
+    return Sample(rgb, depth=depth, sparse=sparse)
 
 
 class Source(Protocol):
@@ -209,5 +232,5 @@ def to_network(rgb: npt.NDArray[np.uint8]) -> FloatImage:
     Returns:
         3xhxw float32.
     """
-    image = (rgb.astype(np.float32) / 255 - MEAN) / STD
+    image = (rgb.astype(np.float32) / 255 - _MEAN) / _STD
     return np.ascontiguousarray(image.transpose(2, 0, 1))

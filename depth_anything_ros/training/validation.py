@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from depth_anything_ros.evaluation.metrics import fit_disparity
 from depth_anything_ros.training.samples import Prepared, to_network
 
 _FARTHEST = 100.0
@@ -47,17 +48,17 @@ def validate(
         if metric:
             depth, known_depth = prediction[known].astype(np.float64), truth
         else:
-            depth, known_depth = aligned_depth(prediction[known], truth), 1 / truth
+            depth, known_depth = depth_of_disparity(prediction[known], truth), 1 / truth
             rows = np.arange(known.shape[0], dtype=np.float64)[:, None]
             ramp = np.broadcast_to(rows / known.shape[0], known.shape)[known]
-            _score(scores, "ramp_", aligned_depth(ramp, truth), known_depth)
+            _score(scores, "ramp_", depth_of_disparity(ramp, truth), known_depth)
         _score(scores, "", depth, known_depth)
     network.train(was_training)
     names = ("abs_rel", "delta1") if metric else ("abs_rel", "delta1", "ramp_abs_rel")
     return {name: float(np.mean(scores.get(name, [math.nan]))) for name in names}
 
 
-def aligned_depth(
+def depth_of_disparity(
     disparity: npt.NDArray[np.floating], truth: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Depth after scale and shift were fitted in disparity by least squares.
@@ -69,9 +70,9 @@ def aligned_depth(
     Returns:
         N metres, at most 100.
     """
-    design = np.stack([disparity.astype(np.float64), np.ones(len(disparity))], 1)
-    scale, shift = np.linalg.lstsq(design, truth, rcond=None)[0]
-    return 1 / np.maximum(scale * design[:, 0] + shift, 1 / _FARTHEST)
+    values = disparity.astype(np.float64)
+    scale, shift = fit_disparity(values, 1 / truth)
+    return 1 / np.maximum(scale * values + shift, 1 / _FARTHEST)
 
 
 def _score(

@@ -11,7 +11,7 @@ from depth_anything_ros.errors import SettingError
 from depth_anything_ros.network.checkpoints import load_network, save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 from depth_anything_ros.network.families.depth_anything.stem import ConvStem
-from depth_anything_ros.training.recipe import NetworkRecipe
+from depth_anything_ros.training.network_recipe import NetworkRecipe
 
 
 @pytest.fixture

@@ -14,20 +14,17 @@ import torch
 from training_helpers import write_drive
 
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.training import augmentation, sources
+from depth_anything_ros.training import augmentation
 from depth_anything_ros.training.augmentation import Strength, perturb
+from depth_anything_ros.training.mixture import Mixture, Part
 from depth_anything_ros.training.pseudo_labels import PseudoLabels, write_labels
 from depth_anything_ros.training.samples import Sample, fit_size, prepare, to_network
-from depth_anything_ros.training.sources import (
-    DepthIndex,
-    Hypersim,
-    ImageFolder,
-    Mixture,
-    Part,
-    StoredSynthetic,
-    SyntheticSource,
-    VirtualKitti2,
-)
+from depth_anything_ros.training.sources.depth_index import DepthIndex
+from depth_anything_ros.training.sources.hypersim import Hypersim
+from depth_anything_ros.training.sources.images import ImageFolder
+from depth_anything_ros.training.sources.recording import extract_recording
+from depth_anything_ros.training.sources.synthetic import StoredSynthetic, SyntheticSource
+from depth_anything_ros.training.sources.virtual_kitti2 import VirtualKitti2
 
 
 def picture(seed: int, height: int = 40, width: int = 60) -> npt.NDArray[np.uint8]:
@@ -97,7 +94,7 @@ def test_index_of_depth_files(tmp_path: Path) -> None:
     assert (first.sparse, second.sparse) == (False, True)
     assert np.array_equal(first.rgb, picture(2))
     index.write_text("picture,depth\na.png,a.npy\n")
-    with pytest.raises(InputError, match="columns image and depth"):
+    with pytest.raises(InputError, match="picture is not known"):
         DepthIndex(index)
     np.save(tmp_path / "a.npy", np.ones((3, 4), np.float32))
     index.write_text("image,depth\na.png,a.npy\n")
@@ -107,7 +104,7 @@ def test_index_of_depth_files(tmp_path: Path) -> None:
 
 def test_real_recording_becomes_sparse_depth(data_dir: Path, tmp_path: Path) -> None:
     pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
-    index = sources.extract_recording(data_dir / "bags" / "kitti_object_db3", tmp_path)
+    index = extract_recording(data_dir / "bags" / "kitti_object_db3", tmp_path)
     source = DepthIndex(index)
     assert len(source) == 2
     for number in range(2):
@@ -119,15 +116,13 @@ def test_real_recording_becomes_sparse_depth(data_dir: Path, tmp_path: Path) -> 
         assert 15_000 < len(known) < 21_000
         assert 3.5 < known.min() < known.max() < 82
     with pytest.raises(InputError, match="no topic /lidar"):
-        sources.extract_recording(
-            data_dir / "bags" / "kitti_object_db3", tmp_path, cloud_topic="/lidar"
-        )
+        extract_recording(data_dir / "bags" / "kitti_object_db3", tmp_path, cloud_topic="/lidar")
 
 
 def test_lidar_of_a_recording_lies_where_the_camera_sees_it(tmp_path: Path) -> None:
     pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
     truth = write_drive(tmp_path / "drive", 6)
-    source = DepthIndex(sources.extract_recording(tmp_path / "drive", tmp_path / "frames"))
+    source = DepthIndex(extract_recording(tmp_path / "drive", tmp_path / "frames"))
     assert len(source) == 6
     for number, expected in enumerate(truth):
         depth = source.sample(number).depth

@@ -25,15 +25,12 @@ from depth_anything_ros.errors import (
 )
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
-from depth_anything_ros.training.recipe import (
-    LabelRecipe,
-    NetworkRecipe,
-    Recipe,
-    check_task,
-    read_recipe,
-)
-from depth_anything_ros.training.trainer import CHECKPOINT, LOG, RESULT, Trainer
-from depth_anything_ros.training.validation import aligned_depth
+from depth_anything_ros.training.network_recipe import NetworkRecipe
+from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
+from depth_anything_ros.training.recipe_file import read_recipe
+from depth_anything_ros.training.run_log import LOG
+from depth_anything_ros.training.trainer import CHECKPOINT, RESULT, Trainer
+from depth_anything_ros.training.validation import depth_of_disparity
 
 
 def curve(output: Path) -> list[dict[str, float]]:
@@ -336,7 +333,8 @@ from pathlib import Path
 import torch
 
 from depth_anything_ros.training.loader import batches
-from depth_anything_ros.training.recipe import Recipe, read_recipe
+from depth_anything_ros.training.recipe import Recipe
+from depth_anything_ros.training.recipe_file import read_recipe
 
 if __name__ == "__main__":
     alone, helped = (
@@ -374,7 +372,7 @@ def test_workers_prepare_the_same_batches(index: Path, tmp_path: Path) -> None:
 
 def test_alignment_is_exact_for_affine_disparity() -> None:
     truth = np.array([0.1, 0.2, 0.5, 1.0])
-    assert np.allclose(aligned_depth(5 * truth + 3, truth), 1 / truth)
+    assert np.allclose(depth_of_disparity(5 * truth + 3, truth), 1 / truth)
 
 
 def test_recipes_that_ship_can_be_read() -> None:

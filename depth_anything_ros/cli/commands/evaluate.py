@@ -85,7 +85,7 @@ def depth(
     """Score a network on images of measured depth, with the figures of the depth papers."""
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
-    from depth_anything_ros.evaluation.depth_index import read_index
+    from depth_anything_ros.formats.depth_index import read_index
     from depth_anything_ros.frames import PredictionKind
     from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.settings import ModelSettings

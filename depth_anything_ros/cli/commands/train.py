@@ -89,7 +89,8 @@ def pseudo_label(config: Config) -> None:
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
     from depth_anything_ros.training.labelling import label_pictures
     from depth_anything_ros.training.processes import Processes
-    from depth_anything_ros.training.recipe import LabelRecipe, read_recipe
+    from depth_anything_ros.training.recipe import LabelRecipe
+    from depth_anything_ros.training.recipe_file import read_recipe
 
     recipe = read_recipe(config, LabelRecipe)
     keep_freed_memory()
@@ -124,7 +125,8 @@ def _train(config: Path, task: str) -> None:
     from depth_anything_ros.cli.support.terminal import STDERR, STDOUT
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
     from depth_anything_ros.training.processes import Processes
-    from depth_anything_ros.training.recipe import Recipe, check_task, read_recipe
+    from depth_anything_ros.training.recipe import Recipe, check_task
+    from depth_anything_ros.training.recipe_file import read_recipe
     from depth_anything_ros.training.trainer import RESULT, Trainer
 
     recipe = read_recipe(config, Recipe)

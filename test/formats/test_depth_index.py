@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.evaluation.depth_index import DepthSample, read_index
+from depth_anything_ros.formats.depth_index import DepthSample, read_index, write_index
 
 
 @pytest.fixture
@@ -42,10 +42,11 @@ def test_csv_and_yaml_say_the_same(folder: Path) -> None:
             "image,depth\na.jpg,a.png\ngone.jpg,a.png\n",
             r"entry 2: image .*gone\.jpg does not exist",
         ),
-        ("image,depth,scale\na.jpg,a.png,3\n", "scale is not known"),
+        ("image,depth,metres\na.jpg,a.png,3\n", "metres is not known"),
         ("image,depth\na.jpg,a.png,3\n", "more columns is not known"),
         ("image,depth,png_scale\na.jpg,a.png,no\n", "png_scale is 'no'"),
         ("image,depth,png_scale\na.jpg,a.png,0\n", "png_scale is '0'"),
+        ("image,depth,sparse\na.jpg,a.png,some\n", "sparse is .some."),
         ("image,depth,fx,fy\na.jpg,a.png,500,500\n", "has fx, fy only"),
     ],
 )
@@ -65,3 +66,16 @@ def test_other_yaml_is_refused(folder: Path, text: str) -> None:
 def test_missing_index_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.csv cannot be read"):
         read_index(tmp_path / "gone.csv")
+
+
+def test_what_is_written_is_read_again(folder: Path) -> None:
+    samples = [
+        DepthSample(folder / "a.jpg", folder / "a.png", 256.0, (500.5, 510.0, 320.0, 240.0)),
+        DepthSample(folder / "b.jpg", folder / "b.npy", sparse=True),
+    ]
+    write_index(folder / "index.csv", samples)
+    assert read_index(folder / "index.csv") == samples
+    (folder / "index.csv").write_text("image,depth,scale,sparse\na.jpg,a.png,256,1\n")
+    assert read_index(folder / "index.csv") == [
+        DepthSample(folder / "a.jpg", folder / "a.png", 256.0, sparse=True)
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import yaml
 from depth_anything_ros.errors import InputError
 
 _CAMERA = ("fx", "fy", "cx", "cy")
-_COLUMNS = frozenset(("image", "depth", "png_scale", *_CAMERA))
+_COLUMNS = ("image", "depth", "png_scale", "sparse", *_CAMERA)
+_YES_NO = {"0": False, "1": True, "false": False, "true": True}
+_OTHER_NAMES = {"scale": "png_scale"}
 
 
 @dataclass(frozen=True)
@@ -26,19 +28,22 @@ class DepthSample:
         depth: Metres as `.npy`, or a 16-bit PNG.
         png_scale: PNG units per metre: 1000 for millimetres, 256 for KITTI's files.
         intrinsics: (fx, fy, cx, cy) in pixels of the image, or None.
+        sparse: Whether only single pixels are known (LiDAR), so that depth is never averaged.
     """
 
     image: Path
     depth: Path
     png_scale: float = 1000.0
     intrinsics: tuple[float, float, float, float] | None = None
+    sparse: bool = False
 
 
 def read_index(path: Path) -> list[DepthSample]:
     """Read an index.
 
     A CSV file has a header; a YAML file is a list of mappings. The names are `image` and `depth`
-    (paths, relative to the index's folder) and if wanted `png_scale` and `fx`, `fy`, `cx`, `cy`.
+    (paths, relative to the index's folder) and if wanted `png_scale` (or `scale`), `sparse` (1 when
+    only single pixels are known) and `fx`, `fy`, `cx`, `cy`.
 
     Args:
         path: The `.csv`, `.yaml` or `.yml` file.
@@ -67,6 +72,28 @@ def read_index(path: Path) -> list[DepthSample]:
     ]
 
 
+def write_index(path: Path, samples: Iterable[DepthSample]) -> None:
+    """Write an index as CSV; one that is there is complete.
+
+    Args:
+        path: The `.csv` file.
+        samples: Images and depth files in the folder of the index or below it.
+    """
+    part = path.with_suffix(".part")
+    with open(part, "w", newline="", encoding="utf-8") as stream:
+        table = csv.DictWriter(stream, _COLUMNS, restval="")
+        table.writeheader()
+        for sample in samples:
+            row: dict[str, object] = {
+                "image": sample.image.relative_to(path.parent).as_posix(),
+                "depth": sample.depth.relative_to(path.parent).as_posix(),
+                "png_scale": f"{sample.png_scale:g}",
+                "sparse": int(sample.sparse),
+            }
+            table.writerow(row | dict(zip(_CAMERA, sample.intrinsics or (), strict=False)))
+    part.replace(path)
+
+
 def _csv_rows(text: str) -> list[dict[str, str]]:
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True, restkey="more columns")
     # An empty cell says nothing, like a missing name in YAML.
@@ -74,9 +101,10 @@ def _csv_rows(text: str) -> list[dict[str, str]]:
 
 
 def _sample(entry: Mapping[str, Any], folder: Path, where: str) -> DepthSample:
+    entry = {_OTHER_NAMES.get(str(name), str(name)): value for name, value in entry.items()}
     unknown = sorted(str(name) for name in entry if name not in _COLUMNS)
     if unknown:
-        raise InputError(f"{where}: {', '.join(unknown)} is not known; {sorted(_COLUMNS)} are")
+        raise InputError(f"{where}: {', '.join(unknown)} is not known; {', '.join(_COLUMNS)} are")
     files = []
     for name in ("image", "depth"):
         if name not in entry:
@@ -91,8 +119,13 @@ def _sample(entry: Mapping[str, Any], folder: Path, where: str) -> DepthSample:
     numbers = {
         name: _number(entry[name], name, where) for name in ("png_scale", *given) if name in entry
     }
+    sparse = str(entry.get("sparse", 0)).lower()
+    if sparse not in _YES_NO:
+        raise InputError(f"{where}: sparse is '{sparse}'; it must be 0 or 1")
     camera = (numbers["fx"], numbers["fy"], numbers["cx"], numbers["cy"]) if given else None
-    return DepthSample(files[0], files[1], numbers.get("png_scale", 1000.0), camera)
+    return DepthSample(
+        files[0], files[1], numbers.get("png_scale", 1000.0), camera, _YES_NO[sparse]
+    )
 
 
 def _number(value: object, name: str, where: str) -> float:

@@ -1,0 +1,140 @@
+"""The network of a recipe: from a checkpoint, or new with the sizes that the recipe names."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from depth_anything_ros.errors import CheckpointError, SettingError
+from depth_anything_ros.network.families.depth_anything.network import (
+    DepthAnything,
+    DepthAnythingConfig,
+    default_taps,
+)
+
+
+@dataclass(frozen=True)
+class NetworkRecipe:
+    """The network to train or to label with.
+
+    Attributes:
+        checkpoint: File or catalogue name to start from; empty starts at random.
+        encoder_checkpoint: DINOv2 state dict (.pth) for the encoder alone; the head starts at
+            random.
+        encoder: Official encoder ("vits", ...); empty for the sizes below.
+        width: Channels of a token.
+        depth: Encoder blocks.
+        heads: Attention heads; 64 channels each, for files do not tell them.
+        features: Channels of the head.
+        out_channels: Channels of the head's four levels.
+        grid: Side of the position table in patches.
+        head_features: Channels of the head's last hidden convolution.
+        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
+            the patch grid; empty for the patch projection of DINOv2.
+        stem_units: Residual units of the stem at each grid.
+        max_depth: Metres at the top of a metric network; 0 makes a relative one.
+    """
+
+    checkpoint: str = ""
+    encoder_checkpoint: str = ""
+    encoder: str = ""
+    width: int = 192
+    depth: int = 12
+    heads: int = 3
+    features: int = 48
+    out_channels: tuple[int, ...] = (32, 48, 96, 192)
+    grid: int = 37
+    head_features: int = 32
+    stem: tuple[int, ...] = ()
+    stem_units: int = 2
+    max_depth: float = 0.0
+
+    def build(self) -> DepthAnything:
+        """Make the network, with the weights of the checkpoint where one is named.
+
+        Returns:
+            The network. A metric one from a relative checkpoint keeps all its weights.
+
+        Raises:
+            CheckpointError: The checkpoint cannot be used.
+            SettingError: Sizes do not fit each other.
+        """
+        max_depth = self.max_depth or None
+        if self.checkpoint:
+            from depth_anything_ros.network.checkpoints import load_network
+
+            loaded, _ = load_network(self.checkpoint)
+            config = dataclasses.replace(loaded.config, max_depth=max_depth)
+            network = DepthAnything(config)
+            network.load_state_dict(loaded.state_dict())
+            if max_depth and not loaded.config.max_depth:
+                # A relative head is made for outputs of any size; before a sigmoid that would
+                # start saturated, so its last layer starts small.
+                last = _last_layer(network)
+                last.weight.data *= 0.01 / last.weight.data.abs().mean().clamp_min(1e-6)
+                _set_bias(last, 0.0)
+            return network
+        if self.encoder:
+            config = DepthAnythingConfig.official(self.encoder, max_depth=max_depth)
+        else:
+            if len(self.out_channels) != 4:
+                raise SettingError(f"out_channels is {self.out_channels}; it must be 4 numbers")
+            if self.width != 64 * self.heads:
+                raise SettingError(
+                    f"width is {self.width} and heads {self.heads}; width must be 64 * heads"
+                )
+            first, second, third, fourth = self.out_channels
+            config = DepthAnythingConfig(
+                width=self.width,
+                depth=self.depth,
+                heads=self.heads,
+                features=self.features,
+                out_channels=(first, second, third, fourth),
+                taps=default_taps(self.depth),
+                max_depth=max_depth,
+                grid=self.grid,
+                head_features=self.head_features,
+                stem=self._stem(),
+                stem_units=self.stem_units,
+            )
+        network = DepthAnything(config)
+        if self.encoder_checkpoint:
+            _load_encoder(network, Path(self.encoder_checkpoint).expanduser())
+        # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
+        _set_bias(_last_layer(network), 0.0 if max_depth else 1.0)
+        return network
+
+    def _stem(self) -> tuple[int, int, int] | None:
+        if not self.stem:
+            return None
+        if len(self.stem) != 3 or min(self.stem) < 1:
+            raise SettingError(f"stem is {list(self.stem)}; it must be three numbers above 0")
+        half, fine, middle = self.stem
+        return half, fine, middle
+
+
+def _load_encoder(network: DepthAnything, path: Path) -> None:
+    """Official DINOv2 files have the names of our encoder."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.pretrained.load_state_dict(state)
+    except (OSError, RuntimeError, pickle.UnpicklingError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"'{path}' is no DINOv2 state dict of this encoder: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _last_layer(network: DepthAnything) -> nn.Conv2d:
+    last = network.depth_head.get_submodule("scratch.output_conv2.2")
+    assert isinstance(last, nn.Conv2d)
+    return last
+
+
+def _set_bias(layer: nn.Conv2d, value: float) -> None:
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, value)
