@@ -1,1 +1,1 @@
-"""How good a network is: measured depth, ordered point pairs, and the vote that makes them."""
+"""Evaluation of networks: depth metrics, ordered point pairs, and the vote that makes pairs."""

@@ -1,4 +1,4 @@
-"""A network against an index of measured depth, image by image."""
+"""Scores of a network on an index of images with measured depth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from depth_anything_ros.metric.sources.focal import FocalSource
 
 @dataclass(frozen=True)
 class SampleScore:
-    """How one image was answered.
+    """Scores of one image.
 
     Attributes:
         image: The picture.

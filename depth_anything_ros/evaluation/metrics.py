@@ -1,4 +1,4 @@
-"""The error figures of the depth papers: one prediction against measured depth."""
+"""The depth papers' error metrics of a prediction against measured depth."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def scored_pixels(truth: FloatImage, protocol: Protocol) -> npt.NDArray[np.bool_
         HxW mask.
 
     Raises:
-        SettingError: NYU's crop is asked for on an image of another size.
+        SettingError: NYU's crop on an image of another size.
     """
     height, width = truth.shape
     inside = np.zeros(truth.shape, bool)
@@ -128,10 +128,10 @@ def scored_pixels(truth: FloatImage, protocol: Protocol) -> npt.NDArray[np.bool_
 
 
 def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol) -> FloatImage:
-    """Make depth of a prediction, at the size and scale of the truth.
+    """Depth of a prediction at the size and scale of the truth.
 
     Args:
-        prediction: What the network says.
+        prediction: Of the network.
         truth: HxW metres, NaN where unknown; of the same picture, at any size.
         protocol: How to align, on which pixels, and the range to keep to.
 
@@ -140,7 +140,7 @@ def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol)
 
     Raises:
         InputError: Truth and prediction differ in shape, or no pixel can be used to align.
-        SettingError: Relative depth is to be scored as it is.
+        SettingError: Relative depth without alignment.
     """
     values = _resized(prediction.values, truth.shape).astype(np.float64)
     relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
@@ -156,7 +156,7 @@ def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol)
     if not usable.any():
         raise InputError("no pixel has a true depth inside the crop and the depth range")
     true = truth[usable].astype(np.float64)
-    # Not above zero means farther than anything, which the range then limits.
+    # Disparity of zero or less is infinitely far; the range limits it.
     with np.errstate(divide="ignore"):
         if protocol.alignment is Alignment.MEDIAN:
             depth = 1 / np.maximum(values, 0) if relative else values
@@ -167,10 +167,10 @@ def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol)
 
 
 def fit_disparity(disparity: FloatArray, depth: FloatArray) -> tuple[float, float]:
-    """Fit `1/Z = scale * disparity + shift` by plain least squares, every pixel weighing the same.
+    """Fit `1/Z = scale * disparity + shift` by plain least squares, all pixels weighted equally.
 
-    That is the papers' alignment for scoring (Ranftl et al. 2020, section 5); for a scale to drive
-    by, `metric` has robust fits.
+    That is the papers' alignment for scoring (Ranftl et al. 2020, section 5); `metric` has
+    robust fits for live use.
 
     Args:
         disparity: N values of a network.
@@ -187,7 +187,7 @@ def fit_disparity(disparity: FloatArray, depth: FloatArray) -> tuple[float, floa
 
 
 def _limited(depth: FloatArray, low: float, high: float) -> FloatImage:
-    """Keep depth to a range; what is not a number becomes the nearest depth."""
+    """Clip depth to a range; NaN becomes its lower limit."""
     return np.nan_to_num(np.clip(depth, low, high), nan=low).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Pairs of points worth asking about: over the whole picture, and across depth edges."""
+"""Sampling of point pairs: over the whole picture and across depth edges."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def normalised(near: FloatArray) -> FloatArray:
         near: HxW, larger is closer, NaN where unknown.
 
     Returns:
-        HxW float64; all zero where the expert sees one depth only.
+        HxW float64; all zero where the expert's depth is constant.
     """
     known = near[np.isfinite(near)]
     if not known.size:
@@ -45,7 +45,7 @@ def sample_pairs(
     """Draw point pairs of one image, half over superpixels, half across depth edges.
 
     DA-2K draws pairs of SAM's key pixels (Yang et al., Depth Anything V2, 2024, section 6), so that
-    points lie on things and not on their outlines. Here the innermost pixels of SLIC superpixels
+    points lie on objects and not on their outlines. Here the innermost pixels of SLIC superpixels
     (Achanta et al. 2012) serve, which need no further network. Pairs across an edge lie close
     together where a picture's depth jumps: what blurred depth gets wrong.
 
@@ -53,7 +53,7 @@ def sample_pairs(
         rgb: HxWx3 uint8 RGB.
         experts: At least one HxW, normalised nearness.
         count: Number of pairs.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
         Up to `count` different pairs, in no order of depth; a picture without depth edges has no

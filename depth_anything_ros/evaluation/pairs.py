@@ -50,7 +50,7 @@ class PairScore:
 
     Attributes:
         image: Path of the image as the annotations name it.
-        correct: Pairs whose closer point the network says is closer; a tie is not correct.
+        correct: Pairs that the network orders correctly; a tie is not correct.
         pairs: All pairs of the image.
     """
 
@@ -105,11 +105,11 @@ def write_pairs(path: Path, pairs: Mapping[str, Sequence[OrderedPair]]) -> None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file in one step: at any moment the old or the new one is there, whole.
+    """Write a JSON file atomically.
 
     Args:
         path: The file.
-        content: What JSON can say.
+        content: JSON values.
     """
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -123,7 +123,7 @@ def nearness(prediction: Prediction) -> FloatArray:
         prediction: Disparity or metres.
 
     Returns:
-        HxW float64: disparity, or 1/Z; NaN where the network knows nothing.
+        HxW float64: disparity, or 1/Z; NaN where depth is unknown.
     """
     values = prediction.values.astype(np.float64)
     if prediction.kind is PredictionKind.RELATIVE_DISPARITY:

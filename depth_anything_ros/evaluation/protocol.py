@@ -12,7 +12,7 @@ class Alignment(enum.Enum):
     """How a prediction is brought to the scale of the truth before it is scored."""
 
     NONE = "none"
-    """As the network says; for metric networks only."""
+    """The network's metres as they are; for metric networks only."""
 
     MEDIAN = "median"
     """Times the ratio of the medians (Zhou et al. 2017); disparity is taken to have no shift."""

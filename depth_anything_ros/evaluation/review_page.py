@@ -1,4 +1,4 @@
-"""A page on this machine where a person settles disputed pairs, one at a time, by keyboard."""
+"""Local web page on which a person settles disputed pairs by keyboard."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 class SettlePage:
     """Serves the disputed pairs of a ballot; each answer is saved before the next is shown.
 
-    The page does not show how the experts voted, so that it asks and does not suggest.
+    The page does not show the experts' votes, so as not to bias the person.
 
     Args:
         ballot: The ballot; changed and saved with every answer.
@@ -45,8 +45,8 @@ class SettlePage:
             self._server.serve_forever(poll_interval=0.1)
 
     def finish(self) -> None:
-        """End `serve`."""
-        # From a thread of its own: the server waits for nobody while it serves this request.
+        """Make `serve` return."""
+        # From another thread: shutdown waits until the server has answered this request.
         threading.Thread(target=self._server.shutdown).start()
 
     def state(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class SettlePage:
 
         Raises:
             IndexError: There is no such pair.
-            InputError: The image cannot be read any more.
+            InputError: The image cannot be read.
         """
         rgb = read_image(self._ballot.root / self._disputed[number][0])
         return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
@@ -184,7 +184,7 @@ _HTML = """<!doctype html>
   <span>Which is closer to the camera?</span>
   <span><kbd>1</kbd> <b class="one">red</b></span>
   <span><kbd>2</kbd> <b class="two">blue</b></span>
-  <span><kbd>space</kbd> cannot be told</span>
+  <span><kbd>space</kbd> unclear</span>
   <span><kbd>backspace</kbd> back</span>
   <span id="finish" hidden><kbd>enter</kbd> finish</span>
   <span id="count"></span><span id="name"></span>

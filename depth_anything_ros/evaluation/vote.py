@@ -1,7 +1,7 @@
-"""Experts vote which of two points is closer; what they dispute waits for a person.
+"""Expert networks vote which of two points is closer; a person settles disputed pairs.
 
-So DA-2K was made (Yang et al., Depth Anything V2, 2024, section 6): four expert networks order each
-pair, what all agree on is taken, people settle the rest.
+DA-2K was made in this way (Yang et al., Depth Anything V2, 2024, section 6): four expert networks
+order each pair; unanimous answers are taken, people settle the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 
 POINT1, POINT2, UNCLEAR = "point1", "point2", "unclear"
 ANSWERS = (POINT1, POINT2, UNCLEAR)
-"""What a vote or a person may say: which point is closer, or that it cannot be told."""
+"""Answers of experts and people: which point is closer, or that it is unclear."""
 
 TIE_MARGIN = 0.01
 """Share of an expert's range of disparity below which two points are at one depth for it."""
@@ -35,12 +35,12 @@ TIE_MARGIN = 0.01
 
 @dataclass
 class Question:
-    """A pair of points and who says what about it.
+    """A pair of points with the experts' votes and the verdict.
 
     Attributes:
         point1: One point, (row, column) in pixels.
         point2: The other.
-        votes: What each expert says, one of `ANSWERS`, in the experts' order.
+        votes: The experts' answers, each one of `ANSWERS`, in the experts' order.
         verdict: One of `ANSWERS`, or None while the pair is disputed and not settled.
     """
 
@@ -60,7 +60,7 @@ class Question:
 
 @dataclass
 class Ballot:
-    """All questions of a vote, as they lie in a folder.
+    """All questions of a vote, stored in a folder.
 
     Attributes:
         folder: Where `ballot.json` and `annotations.json` are.
@@ -131,19 +131,19 @@ class Ballot:
 
 
 def decide(votes: Sequence[str]) -> str | None:
-    """What the experts' votes decide.
+    """The verdict of the experts' votes.
 
     Args:
         votes: At least one of `ANSWERS`.
 
     Returns:
-        What all of them say, None where they differ.
+        The unanimous answer, None where they differ.
     """
     return votes[0] if len(set(votes)) == 1 else None
 
 
 def cast_vote(near: FloatArray, pair: Pair) -> str:
-    """What one expert says about a pair.
+    """The answer of one expert to a pair.
 
     Args:
         near: HxW, its normalised nearness.
@@ -167,7 +167,7 @@ def vote_on_image(
         rgb: HxWx3 uint8 RGB.
         experts: At least one network.
         count: Number of pairs.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
         The questions; those on which all experts agree have a verdict.
@@ -175,9 +175,9 @@ def vote_on_image(
     Raises:
         MissingExtraError: scikit-image is not installed.
     """
-    opinions = [normalised(nearness(expert.estimate([rgb])[0])) for expert in experts]
+    disparities = [normalised(nearness(expert.estimate([rgb])[0])) for expert in experts]
     questions = []
-    for pair in sample_pairs(rgb, opinions, count, rng):
-        votes = [cast_vote(near, pair) for near in opinions]
+    for pair in sample_pairs(rgb, disparities, count, rng):
+        votes = [cast_vote(near, pair) for near in disparities]
         questions.append(Question(*pair, votes, decide(votes)))
     return questions

@@ -1,4 +1,4 @@
-"""The kinds of array that flow through everything."""
+"""Array types used throughout the package."""
 
 from __future__ import annotations
 

@@ -288,6 +288,22 @@ class Camera:
 RayTable = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
+def require_size(shape: tuple[int, ...], camera: Camera) -> None:
+    """Refuse a depth image that is not of its camera's size.
+
+    Args:
+        shape: (height, width) of the depth image.
+        camera: Its camera.
+
+    Raises:
+        InputError: The sizes differ.
+    """
+    if shape != (camera.height, camera.width):
+        raise InputError(
+            f"depth is {shape[1]}x{shape[0]} but its camera is {camera.width}x{camera.height}"
+        )
+
+
 @functools.lru_cache(maxsize=16)
 def ray_table(camera: Camera) -> RayTable:
     """The ray of every pixel: its x/z and y/z in the optical frame, through distortion.

@@ -13,14 +13,14 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.geometry.arrays import FloatImage, RgbImage
-from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.geometry.camera import Camera, ray_table, require_size
 
 XYZ = ("x", "y", "z")
 
 Mask = npt.NDArray[np.bool_]
 
 _BLOCK_PIXELS = 16_384
-"""So many stay in the processor's cache from the first operation on them to the last."""
+"""Pixels per block of work, so that a block stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,13 @@ class Cloud:
     Attributes:
         data: HxWxC float32, C-contiguous, one channel per field: x, y, z in metres, then `rgb`, the
             colour in PCL's packed form (the bits 0x00RRGGBB of a uint32 seen as float32), then
-            `confidence`, 0 (doubt) to 1. An organised cloud has one point per (strided) pixel
+            `confidence`, 0 (none) to 1. An organised cloud has one point per (strided) pixel
             with NaN coordinates where unknown; any other is 1xN without NaN.
         fields: Names of the channels, in order.
     """
 
     data: FloatImage
     fields: tuple[str, ...] = XYZ
-
-    @property
-    def has_color(self) -> bool:
-        """Whether the points carry a colour."""
-        return "rgb" in self.fields
 
     @property
     def is_organized(self) -> bool:
@@ -93,7 +88,7 @@ def pack_colors(rgb: RgbImage) -> FloatImage:
 
 
 def row_blocks(height: int, width: int) -> list[slice]:
-    """Cut an image into blocks of rows: work on one after the other is twice as fast and more.
+    """Cut an image into blocks of rows that fit the processor's cache.
 
     Args:
         height: Rows of the image.
@@ -145,10 +140,7 @@ def build_cloud(
         SettingError: `stride` is below 1.
     """
     height, width = depth_m.shape
-    if (camera.width, camera.height) != (width, height):
-        raise InputError(
-            f"depth is {width}x{height} but its camera is {camera.width}x{camera.height}"
-        )
+    require_size(depth_m.shape, camera)
     if rgb is not None and rgb.shape[:2] != (height, width):
         raise InputError(f"depth is {width}x{height} but its colours are {rgb.shape[1::-1]}")
     if confidence is not None and confidence.shape != (height, width):
@@ -166,9 +158,9 @@ def build_cloud(
     fields = XYZ + ("rgb",) * (rgb is not None) + ("confidence",) * (confidence is not None)
     data = memory((height, width, len(fields))) if organized else None
     dense = []
-    unseen = [mask[step, step] for mask in (hidden, _blind_pixels(camera)) if mask is not None]
+    masks = [mask[step, step] for mask in (hidden, _blind_pixels(camera)) if mask is not None]
     for rows in row_blocks(height, width):
-        near_z = _limited(z[rows], nearest, furthest, [mask[rows] for mask in unseen])
+        near_z = _limited(z[rows], nearest, furthest, [mask[rows] for mask in masks])
         planes = [near_z * x_ray[rows], near_z * y_ray[rows], near_z]
         if rgb is not None:
             planes.append(pack_colors(rgb[step, step][rows]))
@@ -182,11 +174,11 @@ def build_cloud(
 
 
 def _limited(
-    z: FloatImage, nearest: np.float32, furthest: np.float32, unseen: list[Mask]
+    z: FloatImage, nearest: np.float32, furthest: np.float32, masks: list[Mask]
 ) -> FloatImage:
-    """The same array, or a new one with NaN where it is out of range or not to be seen."""
+    """The same array, or a new one with NaN where it is out of range or masked."""
     outside = (z < nearest) | (z > furthest)
-    for mask in unseen:
+    for mask in masks:
         outside |= mask
     return np.where(outside, np.float32(np.nan), z) if outside.any() else z
 

@@ -1,4 +1,4 @@
-"""What is taken out of a cloud before it is used: points in mid-air, too many, too high or low."""
+"""Filters of point clouds: flying pixels, a height band, voxels."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.arrays import FloatArray, FloatImage
-from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.geometry.camera import Camera, ray_table, require_size
 from depth_anything_ros.geometry.cloud import Cloud, Mask, pack_colors, row_blocks
 
 _MOST_TABLED_CUBES = 2**25
@@ -32,8 +32,8 @@ def flying_pixels(depth_m: FloatImage, camera: Camera, min_angle_deg: float = 2.
     Args:
         depth_m: HxW float32 metres along the optical Z axis, NaN where unknown.
         camera: Camera of this image.
-        min_angle_deg: Smallest angle between ray and surface in degrees that is believed. Level
-            ground is seen at 2 degrees from 29 times the camera's height away.
+        min_angle_deg: Smallest angle between ray and surface in degrees that is kept. At 29 times
+            the camera's height away, level ground is seen at 2 degrees.
 
     Returns:
         HxW bool. A pixel beside an unknown one, or at the image's border, is judged along the
@@ -44,10 +44,7 @@ def flying_pixels(depth_m: FloatImage, camera: Camera, min_angle_deg: float = 2.
         SettingError: The angle is not between 0 and 90 degrees.
     """
     height, width = depth_m.shape
-    if (camera.width, camera.height) != (width, height):
-        raise InputError(
-            f"depth is {width}x{height} but its camera is {camera.width}x{camera.height}"
-        )
+    require_size(depth_m.shape, camera)
     if not 0 < min_angle_deg < 90:
         raise SettingError(f"min_angle_deg is {min_angle_deg}; it must lie between 0 and 90")
     lengths, across, down = _ray_angles(camera)
@@ -158,11 +155,11 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
     if not len(points):
         return Cloud(np.empty((1, 0, len(cloud.fields)), np.float32), cloud.fields)
     voxel, count = _voxels(points[:, :3], voxel_size)
-    inhabitants = np.bincount(voxel, minlength=count).astype(np.float64)
+    counts = np.bincount(voxel, minlength=count).astype(np.float64)
 
     def mean(values: npt.NDArray[np.generic]) -> FloatArray:
         sums = np.bincount(voxel, weights=values, minlength=count)
-        return np.asarray(sums / inhabitants, np.float64)
+        return np.asarray(sums / counts, np.float64)
 
     centroids = [mean(points[:, axis]) for axis in range(3)]
     if nearest:

@@ -1,4 +1,4 @@
-"""How a camera stands over the ground."""
+"""Attitude of a camera over the ground."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def up_of_attitude(pitch_deg: float, roll_deg: float) -> npt.NDArray[np.float64]:
-    """Up in the optical frame of a camera that stands tilted.
+    """Up vector in the optical frame of a tilted camera.
 
     A level camera has up = (0, -1, 0) (REP-103: y points down). Pitch turns it about its x axis so
     that it looks down, then roll turns it about its viewing axis so that it leans to the right.

@@ -22,7 +22,7 @@ masks of segmenters spill over onto what is behind."""
 
 _TRIM = 0.002
 """Share of points that may lie outside a box at each end: strays that the other filters left. A
-larger one would cut into faces that are seen at a slant and so have few points."""
+larger share would cut into faces at a slant to the camera, which have few points."""
 
 _ALIKE = 0.03
 """Neighbouring pixels whose depths differ by less than this share support each other."""
@@ -49,7 +49,7 @@ _FIRST_PATCHES = 500
 
 @dataclass(frozen=True)
 class OrientedBox:
-    """A box around what is seen of an object; its hidden side is not guessed.
+    """A box around the visible surface of an object; its hidden side is not estimated.
 
     Attributes:
         center: Its middle, 3 float64 metres in the optical frame.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.arrays import FloatArray, FloatImage
-from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.geometry.camera import Camera, ray_table, require_size
 from depth_anything_ros.geometry.cloud import Cloud, build_cloud
 
 Floats = npt.NDArray[np.float32]
@@ -27,7 +27,7 @@ class ScanLayout:
         angle_min: Angle of the first ray in radians.
         angle_max: Largest angle a ray may have in radians.
         angle_increment: Radians between rays.
-        range_min: Nearer points (horizontally, metres) are not looked at.
+        range_min: Nearer points (horizontally, metres) are ignored.
         range_max: Further points (horizontally, metres) are no hits.
         min_height: Lowest z of a hit in metres.
         max_height: Highest z of a hit in metres.
@@ -86,7 +86,7 @@ def depth_to_scan(
     As in pointcloud_to_laserscan, the nearest point of the band wins and points nearer than
     `range_min` are ignored (usually the robot itself). Unlike there, a ray without a hit is +inf
     only where it was seen to be free: some pixel's line of sight passes `range_max` inside the
-    band and what it shows lies beyond. A ray nobody looked along is NaN, so a costmap that clears
+    band and what it shows lies beyond. An unobserved ray is NaN, so a costmap that clears
     along infinite rays clears nothing behind the robot's back or beyond the ground it saw.
 
     Args:
@@ -102,11 +102,7 @@ def depth_to_scan(
     Raises:
         InputError: Depth and camera differ in size.
     """
-    if (camera.height, camera.width) != depth_m.shape:
-        raise InputError(
-            f"depth is {depth_m.shape[1]}x{depth_m.shape[0]} but its camera is "
-            f"{camera.width}x{camera.height}"
-        )
+    require_size(depth_m.shape, camera)
     rotation = np.asarray(to_scan, np.float32)[:3, :3]
     origin = np.asarray(to_scan, np.float32)[:3, 3]
     x, y = ray_table(camera)

@@ -1,8 +1,8 @@
-"""Seeded pictures with exact depth, as many as wanted."""
+"""Seeded pictures of procedural worlds with exact depth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.synthetic import lidar, views
+from depth_anything_ros.synthetic import views
 from depth_anything_ros.synthetic.rendering import artefacts, textures
 from depth_anything_ros.synthetic.rendering.render import trace_images
 from depth_anything_ros.synthetic.rendering.scene import stack
@@ -20,20 +20,18 @@ from depth_anything_ros.synthetic.worlds import kinds as worlds
 from depth_anything_ros.synthetic.worlds.world import World
 
 FARTHEST = 300.0
-"""Metres beyond which depth counts as not known well (fog and the ends of worlds)."""
+"""Depth in metres from which on pixels are marked invalid (fog, ends of the worlds)."""
 
 
 @dataclass(frozen=True)
 class SyntheticImage:
-    """A picture and everything about it.
+    """A rendered picture with its ground truth.
 
     Attributes:
         rgb: HxWx3 uint8 sRGB.
         depth: HxW float32 metres along the optical Z axis, infinite for sky.
-        normal: HxWx3 float32 unit vectors in the optical frame, 0 for sky.
         valid: HxW bool, where `depth` may be used: all of the sky, and what is nearer than
             `FARTHEST`.
-        lidar: HxW bool, the pixels a LiDAR would measure.
         camera: The camera.
         pose: 4x4 float64, optical frame -> world.
         kind: Kind of world ("room", "street", ...).
@@ -41,28 +39,26 @@ class SyntheticImage:
 
     rgb: npt.NDArray[np.uint8]
     depth: npt.NDArray[np.float32]
-    normal: npt.NDArray[np.float32]
     valid: npt.NDArray[np.bool_]
-    lidar: npt.NDArray[np.bool_]
     camera: Camera
     pose: npt.NDArray[np.float64]
     kind: str
 
 
 class Generator:
-    """Makes pictures from numbers: the same seed and number always give the same picture.
+    """Renders pictures by number: the same seed and number always give the same picture.
 
     Args:
         width: Columns of the pictures.
         height: Rows of the pictures.
-        seed: Decides everything.
+        seed: Seed of every random draw.
         photos: Folder of photographs to use as textures, too.
-        device: Where rays are traced.
-        kinds: Kinds of world to draw from; all by their usual shares when not given.
+        device: Torch device of the rendering.
+        kinds: Kinds of world to draw from; empty draws from all with their default shares.
         views_per_world: How many consecutive pictures are taken of one world.
 
     Raises:
-        SettingError: A size or kind has no sense.
+        SettingError: A size, kind or number of views is not valid.
         InputError: The folder holds no photograph.
     """
 
@@ -110,7 +106,7 @@ class Generator:
 
     @torch.inference_mode()
     def images(self, numbers: Sequence[int]) -> list[SyntheticImage]:
-        """Make some pictures; 4 to 16 at once are quickest.
+        """Render pictures; 4 to 16 at once are fastest.
 
         Args:
             numbers: Numbers of the pictures, 0 or more.
@@ -118,14 +114,14 @@ class Generator:
         Returns:
             The pictures, in order.
         """
-        places, cameras, poses, sources = [], [], [], []
+        places, cameras, poses, generators = [], [], [], []
         for number in numbers:
             rng = np.random.default_rng([self.seed, 2, number])
             place = self.world(number // self._views)
             places.append(place)
             cameras.append(views.random_camera(rng, self.width, self.height))
             poses.append(views.random_pose(rng, place))
-            sources.append(rng)
+            generators.append(rng)
         rays = [np.stack(np.broadcast_arrays(*ray_table(camera))) for camera in cameras]
         seen = trace_images(
             stack([place.scene for place in places], self._device),
@@ -135,34 +131,16 @@ class Generator:
         )
         colours = seen.colour.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         depths = seen.depth.cpu().numpy()
-        normals = seen.normal.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         return [
             SyntheticImage(
                 rgb=artefacts.develop(rng, colour),
                 depth=depth,
-                normal=normal,
                 valid=(depth < FARTHEST) | np.isinf(depth),
-                lidar=lidar.random_pattern(rng, camera, pose, depth),
                 camera=camera,
                 pose=pose,
                 kind=place.kind,
             )
-            for rng, colour, depth, normal, camera, pose, place in zip(
-                sources, colours, depths, normals, cameras, poses, places, strict=True
+            for rng, colour, depth, camera, pose, place in zip(
+                generators, colours, depths, cameras, poses, places, strict=True
             )
         ]
-
-    def stream(self, start: int = 0, step: int = 1, batch: int = 8) -> Iterator[SyntheticImage]:
-        """Make pictures without end.
-
-        Args:
-            start: Number of the first one.
-            step: Difference of the numbers (several workers share the pictures by it).
-            batch: How many are made at once.
-
-        Yields:
-            The pictures.
-        """
-        while True:
-            yield from self.images([start + step * k for k in range(batch)])
-            start += step * batch

@@ -1,4 +1,4 @@
-"""A robot on its way through a procedural world, and what its cameras and LiDAR see."""
+"""A robot driving through a procedural world, with cameras and LiDAR."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from depth_anything_ros.synthetic.lidar import FARTHEST, beams
 from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.rendering.render import render, scan
 from depth_anything_ros.synthetic.route import Route, find_route
-from depth_anything_ros.synthetic.views import look
+from depth_anything_ros.synthetic.views import camera_pose
 from depth_anything_ros.synthetic.worlds import kinds as worlds
 from depth_anything_ros.synthetic.worlds.world import World
 
@@ -33,32 +33,32 @@ Pose = npt.NDArray[np.float64]
 
 
 class Robot:
-    """A robot whose world, way and sight depend on nothing but its seed and the distance driven.
+    """A robot whose world, route and sensor data depend on its seed and the distance driven only.
 
     Attributes:
-        route: Its way.
+        route: The closed path it drives.
         cameras: Its cameras by name.
         base_camera: Pose of each camera by name, 4x4 float64, optical frame -> base.
         base_lidar: Pose of the LiDAR, 4x4 float64, LiDAR frame (as base) -> base.
     """
 
     def __init__(self, kind: str, seed: int, cameras: Mapping[str, Camera]) -> None:
-        """Build the world and find a way through it.
+        """Build the world and find a route through it.
 
         Args:
             kind: One of `KINDS`.
-            seed: Decides the world, the way and where on it the robot starts.
-            cameras: Cameras by name; they look around at even angles, the first one forward and
+            seed: Seed of the world, the route and the start on it.
+            cameras: Cameras by name; they face outwards at even angles, the first one forward and
                 the next one to its left.
 
         Raises:
-            SettingError: There is no such kind of world, or no way in any world of this seed.
+            SettingError: There is no such kind of world, or no route in any world of this seed.
         """
         if kind not in KINDS:
             raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
         self.cameras = dict(cameras)
         self.base_camera = {
-            name: look(
+            name: camera_pose(
                 _CAMERA_AHEAD * math.cos(yaw), _CAMERA_AHEAD * math.sin(yaw), _CAMERA_HEIGHT, yaw
             )
             for number, name in enumerate(self.cameras)
@@ -67,7 +67,7 @@ class Robot:
         self.base_lidar = np.eye(4)
         self.base_lidar[2, 3] = _LIDAR_HEIGHT
         self._atlas = textures.build(seed)
-        self._world, self.route, self._start = self._find_way(kind, seed)
+        self._world, self.route, self._start = self._find_route(kind, seed)
         # Shot by shot, as the sensor turns: so neighbours in the list are neighbours in space.
         rows = beams(_BEAMS, -_HIGHEST_BEAM_DEG, _HIGHEST_BEAM_DEG, _SHOTS)
         self._beams = rows.reshape(_BEAMS, _SHOTS, 3).swapaxes(0, 1).reshape(-1, 3)
@@ -84,7 +84,7 @@ class Robot:
         return self.route.pose(self._start + distance)
 
     def curvature(self, distance: float) -> float:
-        """How its way bends to the left, in 1/m.
+        """Curvature of its route, positive to the left, in 1/m.
 
         Args:
             distance: Metres driven since its start.
@@ -100,10 +100,10 @@ class Robot:
         Args:
             name: Name of the camera.
             distance: Metres driven since the start.
-            coloured: Whether the picture is wanted; depth alone is several times as fast.
+            coloured: Whether to compute the picture; depth alone is several times as fast.
 
         Returns:
-            HxWx3 uint8 RGB (black when not wanted), and HxW float32 metres along the optical Z
+            HxWx3 uint8 RGB (black without), and HxW float32 metres along the optical Z
             axis: infinite for the sky, NaN where the lens has no ray.
         """
         pose = self.pose(distance) @ self.base_camera[name]
@@ -130,7 +130,7 @@ class Robot:
         lengths = ranges[hit] + rng.normal(0, noise, int(hit.sum()))
         return (lengths[:, None] * self._beams[hit]).astype(np.float32)
 
-    def _find_way(self, kind: str, seed: int) -> tuple[World, Route, float]:
+    def _find_route(self, kind: str, seed: int) -> tuple[World, Route, float]:
         for attempt in range(_WORLDS_TRIED):
             rng = np.random.default_rng([seed, attempt])
             world = worlds.build(rng, self._atlas, kind)

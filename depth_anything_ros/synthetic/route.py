@@ -1,4 +1,4 @@
-"""A closed way through a world that a robot can drive for ever: two straights, two half circles."""
+"""A closed route through a world for a robot: two straights and two half circles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SPACING = 0.1
 
 @dataclass(frozen=True)
 class Route:
-    """The way, driven to the left, as a function of the distance driven along it.
+    """The route, driven counter-clockwise, as a function of the distance driven along it.
 
     Attributes:
         x: Centre in the world in metres.
@@ -48,7 +48,7 @@ class Route:
         return 4 * self.half + 2 * math.pi * self.radius
 
     def curvature(self, distance: float) -> float:
-        """How the way bends, to the left.
+        """Curvature of the route, positive to the left.
 
         Args:
             distance: Metres driven.
@@ -88,14 +88,14 @@ class Route:
 
 
 def find_route(rng: np.random.Generator, world: World) -> Route | None:
-    """Look for a long way on which a robot touches nothing.
+    """Find a long route on which a robot touches nothing.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         world: A world on level ground.
 
     Returns:
-        The way, or None when the world is too full for one of at least 6 m.
+        The route, or None when the world has no space for one of at least 6 m.
     """
     low, high = np.array(world.low) + BODY + 0.1, np.array(world.high) - BODY - 0.1
     reach = float(min(high - low)) / 2

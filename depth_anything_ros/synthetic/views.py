@@ -1,4 +1,4 @@
-"""Cameras at chance: lenses, and where robots, cars, drones and hands hold them."""
+"""Random cameras: lenses, and poses as on robots, cars, drones and in hands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def random_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
     """Draw the lens: wide and narrow ones alike, square pixels, centre a little off.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         width: Columns of the image.
         height: Rows of the image.
 
@@ -43,10 +43,10 @@ def random_camera(rng: np.random.Generator, width: int, height: int) -> Camera:
 
 
 def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float64]:
-    """Draw where a camera is and looks: outside of all solids, with some room ahead.
+    """Draw a camera pose outside of all solids, with free space ahead.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         world: The world.
 
     Returns:
@@ -64,7 +64,7 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
         if world.kind == "street":
             yaw = rng.normal(0, 0.5)
         elif world.kind == "road":
-            # Vehicles have cameras all around; most look along the road.
+            # Vehicles have cameras all around; most face along the road.
             ahead_or_back = math.pi * (rng.uniform() < 0.4)
             yaw = ahead_or_back + (rng.normal(0, 0.3) if rng.uniform() < 0.6 else 0.0)
             yaw = yaw if rng.uniform() < 0.65 else rng.uniform(-math.pi, math.pi)
@@ -80,25 +80,25 @@ def random_pose(rng: np.random.Generator, world: World) -> npt.NDArray[np.float6
         front = world.scene.clearance((x + ahead * math.cos(yaw), y + ahead * math.sin(yaw), z))
         score = min(free, 0.25) + min(front, 0.3) + 0.2 * min(_reach(world, x, y, yaw), 1.5)
         if score > best_score:
-            best, best_score = look(x, y, z, yaw, tilt, roll), score
+            best, best_score = camera_pose(x, y, z, yaw, tilt, roll), score
         if score >= 0.75:
             break
     return best
 
 
 def _reach(world: World, x: float, y: float, yaw: float) -> float:
-    """Metres to the wall ahead; endless outdoors. A picture of bare wall teaches nothing."""
+    """Metres to the wall ahead; endless outdoors. A picture of a bare wall has no depth cues."""
     if world.kind in ("street", "road", "nature"):
         return math.inf
-    ways = (math.cos(yaw), math.sin(yaw))
+    directions = (math.cos(yaw), math.sin(yaw))
     lengths = []
-    for place, way, low, high in zip((x, y), ways, world.low, world.high, strict=True):
-        edge = high if way > 0 else low
-        lengths.append((edge - place) / way if abs(way) > 1e-6 else math.inf)
+    for place, step, low, high in zip((x, y), directions, world.low, world.high, strict=True):
+        edge = high if step > 0 else low
+        lengths.append((edge - place) / step if abs(step) > 1e-6 else math.inf)
     return min(lengths)
 
 
-def look(
+def camera_pose(
     x: float, y: float, z: float, yaw: float, tilt: float = 0.0, roll: float = 0.0
 ) -> npt.NDArray[np.float64]:
     """The pose of a camera at a place.
@@ -109,7 +109,7 @@ def look(
         z: Metres.
         yaw: Radians from the world's x axis, to the left.
         tilt: Radians upwards.
-        roll: Radians clockwise as the camera sees it.
+        roll: Radians clockwise in the image.
 
     Returns:
         4x4 float64, optical frame (x right, y down, z forward) -> world.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from depth_anything_ros.evaluation.metrics import fit_disparity
+from depth_anything_ros.evaluation.metrics import depth_errors, fit_disparity
 from depth_anything_ros.training.samples import Prepared, to_network
 
 _FARTHEST = 100.0
@@ -46,42 +46,34 @@ def validate(
         prediction = network(batch)[0].float().cpu().numpy()
         truth = image.target[known].astype(np.float64)
         if metric:
-            depth, known_depth = prediction[known].astype(np.float64), truth
+            depth, true_depth = prediction[known].astype(np.float64), truth
         else:
-            depth, known_depth = depth_of_disparity(prediction[known], truth), 1 / truth
+            true_depth = 1 / truth
+            depth = _aligned(prediction[known], true_depth)
             rows = np.arange(known.shape[0], dtype=np.float64)[:, None]
             ramp = np.broadcast_to(rows / known.shape[0], known.shape)[known]
-            _score(scores, "ramp_", depth_of_disparity(ramp, truth), known_depth)
-        _score(scores, "", depth, known_depth)
+            _add_score(scores, "ramp_", _aligned(ramp, true_depth), true_depth)
+        _add_score(scores, "", depth, true_depth)
     network.train(was_training)
     names = ("abs_rel", "delta1") if metric else ("abs_rel", "delta1", "ramp_abs_rel")
     return {name: float(np.mean(scores.get(name, [math.nan]))) for name in names}
 
 
-def depth_of_disparity(
-    disparity: npt.NDArray[np.floating], truth: npt.NDArray[np.float64]
+def _aligned(
+    disparity: npt.NDArray[np.floating], true_depth: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Depth after scale and shift were fitted in disparity by least squares.
-
-    Args:
-        disparity: N predicted disparities.
-        truth: N true disparities in 1/m.
-
-    Returns:
-        N metres, at most 100.
-    """
+    """Metres of N disparities after the papers' fit of scale and shift, at most `_FARTHEST`."""
     values = disparity.astype(np.float64)
-    scale, shift = fit_disparity(values, 1 / truth)
+    scale, shift = fit_disparity(values, true_depth)
     return 1 / np.maximum(scale * values + shift, 1 / _FARTHEST)
 
 
-def _score(
+def _add_score(
     scores: dict[str, list[float]],
     prefix: str,
     depth: npt.NDArray[np.float64],
-    truth: npt.NDArray[np.float64],
+    true_depth: npt.NDArray[np.float64],
 ) -> None:
-    error = float(np.mean(np.abs(depth - truth) / truth))
-    ratio = np.maximum(depth / truth, truth / depth)
-    scores.setdefault(f"{prefix}abs_rel", []).append(error)
-    scores.setdefault(f"{prefix}delta1", []).append(float(np.mean(ratio < 1.25)))
+    errors = depth_errors(depth, true_depth)
+    scores.setdefault(f"{prefix}abs_rel", []).append(errors.abs_rel)
+    scores.setdefault(f"{prefix}delta1", []).append(errors.delta1)

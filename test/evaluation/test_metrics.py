@@ -13,6 +13,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.evaluation.metrics import (
     aligned_depth,
     depth_errors,
+    fit_disparity,
     mean_errors,
     scored_pixels,
 )
@@ -155,3 +156,9 @@ def test_crops_and_caps() -> None:
     assert scored.tolist() == [[False, True, True, False, False, False]]
     with pytest.raises(SettingError, match="no range"):
         Protocol(min_depth=10, max_depth=1)
+
+
+def test_fit_is_exact_for_affine_disparity() -> None:
+    disparity = np.array([0.1, 0.2, 0.5, 1.0])
+    assert fit_disparity(disparity, 1 / (5 * disparity + 3)) == pytest.approx((5, 3))
+    assert fit_disparity(np.ones(3), np.array([1.0, 2.0, 4.0])) == pytest.approx((0, 7 / 12))

@@ -15,7 +15,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.synthetic import lidar
 from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.rendering.render import render, scan
-from depth_anything_ros.synthetic.views import look
+from depth_anything_ros.synthetic.views import camera_pose
 from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 NETWORK: dict[str, Any] = {
@@ -78,7 +78,7 @@ def write_drive(folder: Path, count: int = 32) -> list[npt.NDArray[np.float32]]:
     world = worlds.build(np.random.default_rng(6), atlas, "room")
     directions = lidar.beams(16, -25, 20, 360)
     # The LiDAR stands upright 8 cm above the camera.
-    mount = look(0, 0, -0.08, 0)
+    mount = camera_pose(0, 0, -0.08, 0)
     store = get_typestore(Stores.ROS2_HUMBLE)
     types = store.types
     truth: list[npt.NDArray[np.float32]] = []

@@ -13,16 +13,16 @@ from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.synthetic import lidar
 from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.rendering.render import render, scan
-from depth_anything_ros.synthetic.rendering.scene import Light, Look, Scene, stack
+from depth_anything_ros.synthetic.rendering.scene import Light, Material, Scene, stack
 from depth_anything_ros.synthetic.rendering.solids import Kind
 from depth_anything_ros.synthetic.rendering.terrain import fractal_heights, height_at
 from depth_anything_ros.synthetic.rendering.tracing import all_candidates, nearest
-from depth_anything_ros.synthetic.views import look, random_pose
+from depth_anything_ros.synthetic.views import camera_pose, random_pose
 from depth_anything_ros.synthetic.worlds import kinds as worlds
 
 Array = npt.NDArray[np.float64]
 CAMERA = Camera(200, 150, 130.0, 131.0, 98.3, 75.2)
-POSE = look(0.3, -0.2, 1.4, yaw=0.4, tilt=-0.15, roll=0.1)
+POSE = camera_pose(0.3, -0.2, 1.4, yaw=0.4, tilt=-0.15, roll=0.1)
 
 
 def rays(camera: Camera, pose: Array) -> tuple[Array, Array]:
@@ -39,7 +39,7 @@ def smallest(roots: list[Array]) -> Array:
 def test_depth_of_plane_is_closed_form() -> None:
     scene = Scene()
     normal = np.array([-0.8, 0.36, 0.48])
-    scene.plane((4.0, 1.0, 0.5), (-0.8, 0.36, 0.48), Look())
+    scene.plane((4.0, 1.0, 0.5), (-0.8, 0.36, 0.48), Material())
     _, depth = render(scene, CAMERA, POSE)
     origin, d = rays(CAMERA, POSE)
     t = (np.array([4.0, 1.0, 0.5]) - origin) @ normal / (d @ normal)
@@ -55,7 +55,7 @@ def test_depth_of_plane_is_closed_form() -> None:
 def test_depth_of_sphere_is_closed_form() -> None:
     scene = Scene()
     centre, radius = np.array([5.0, 2.0, 1.0]), 1.2
-    scene.at(5, 2, 1).ball((0, 0, 0), (radius,) * 3, Look())
+    scene.at(5, 2, 1).ball((0, 0, 0), (radius,) * 3, Material())
     _, depth = render(scene, CAMERA, POSE)
     origin, d = rays(CAMERA, POSE)
     a, b = (d * d).sum(-1), (d * (origin - centre)).sum(-1)
@@ -82,7 +82,7 @@ def test_depth_of_box_is_closed_form() -> None:
     scene = Scene()
     yaw, pitch, roll = 0.5, 0.3, -0.2
     half = (0.9, 0.4, 0.7)
-    scene.at(4.5, 1.5, 1.0).box((0, 0, 0), half, Look(), yaw=yaw, pitch=pitch, roll=roll)
+    scene.at(4.5, 1.5, 1.0).box((0, 0, 0), half, Material(), yaw=yaw, pitch=pitch, roll=roll)
     _, depth = render(scene, CAMERA, POSE)
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (math.cos, math.sin))
     rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
@@ -116,7 +116,7 @@ def test_depth_of_a_mesh_is_closed_form() -> None:
     vertices = np.array([[3.5, 0, 0.2], [5, 0, 0.2], [5, 2, 0.2], [3.5, 2, 0.2], [6, 2.6, 2.5]])
     faces = [(0, 1, 4), (1, 2, 4), (2, 3, 4), (3, 0, 4), (0, 3, 2), (0, 2, 1)]
     scene = Scene()
-    scene.mesh(vertices, faces, Look())
+    scene.mesh(vertices, faces, Material())
     assert len(scene) == 4 * 2 + 2  # the bottom's two are right-angled already
     _, depth = render(scene, CAMERA, POSE)
     origin, d = rays(CAMERA, POSE)
@@ -128,8 +128,8 @@ def test_depth_of_a_mesh_is_closed_form() -> None:
     assert error <= 1e-4
     assert (np.isfinite(depth) != np.isfinite(expected)).mean() < 1e-3
     placed = Scene()
-    placed.at(1.0, -0.5, 0.2, 0.3).mesh(vertices, faces, Look())
-    turned = look(*(1.0 + 0.3 * math.cos(0.3) + 0.2 * math.sin(0.3),
+    placed.at(1.0, -0.5, 0.2, 0.3).mesh(vertices, faces, Material())
+    turned = camera_pose(*(1.0 + 0.3 * math.cos(0.3) + 0.2 * math.sin(0.3),
                     -0.5 + 0.3 * math.sin(0.3) - 0.2 * math.cos(0.3), 1.6),
                   yaw=0.7, tilt=-0.15, roll=0.1)  # fmt: skip
     _, again = render(placed, CAMERA, turned)
@@ -139,7 +139,7 @@ def test_depth_of_a_mesh_is_closed_form() -> None:
 @pytest.mark.parametrize("kind", [Kind.CYLINDER, Kind.CONE])
 def test_depth_of_round_solids_is_closed_form(kind: Kind) -> None:
     scene = Scene()
-    scene.at(4.0, 1.2, 0.8).put(kind, (0, 0, 0), (0.7, 0.7, 0.8), Look(), pitch=0.4)
+    scene.at(4.0, 1.2, 0.8).put(kind, (0, 0, 0), (0.7, 0.7, 0.8), Material(), pitch=0.4)
     _, depth = render(scene, CAMERA, POSE)
     c, s = math.cos(0.4), math.sin(0.4)
     turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T / np.array([[0.7], [0.7], [0.8]])
@@ -169,8 +169,8 @@ def test_terrain_depth_lies_on_the_height_field() -> None:
     rng = np.random.default_rng(3)
     heights = fractal_heights(rng, 100.0, 2.0, 0.4)
     scene = Scene()
-    scene.terrain(heights, 100.0, Look())
-    pose = look(0, 0, height_at(heights, 100.0, 0, 0) + 1.5, 0.3)
+    scene.terrain(heights, 100.0, Material())
+    pose = camera_pose(0, 0, height_at(heights, 100.0, 0, 0) + 1.5, 0.3)
     _, depth = render(scene, CAMERA, pose)
     origin, d = rays(CAMERA, pose)
     near = depth < 30
@@ -255,9 +255,9 @@ def test_scan_measures_ranges_and_agrees_with_the_camera() -> None:
 
 def test_distorted_camera_sees_through_its_lens() -> None:
     scene = Scene()
-    scene.plane((3.0, 0, 0), (-1, 0, 0), Look())
+    scene.plane((3.0, 0, 0), (-1, 0, 0), Material())
     camera = Camera(160, 120, 90, 90, 79.5, 59.5, "plumb_bob", (-0.25, 0.05, 0.001, 0.0, 0.0))
-    _, depth = render(scene, camera, look(0, 0, 0, 0.3))
+    _, depth = render(scene, camera, camera_pose(0, 0, 0, 0.3))
     x, _ = ray_table(camera)
     forward = math.cos(0.3) + x * math.sin(0.3)
     assert np.abs(depth - 3.0 / forward).max() < 1e-4
@@ -265,22 +265,22 @@ def test_distorted_camera_sees_through_its_lens() -> None:
 
 def test_solids_seen_from_behind_or_inside_do_not_appear() -> None:
     scene = Scene()
-    scene.at(0, 0, 0).ball((-3, 0, 0), (1, 1, 1), Look())
-    scene.at(0, 0, 0).box((0, 0, 0), (2, 2, 2), Look())
-    scene.plane((5.0, 0, 0), (1.0, 0, 0), Look())
-    _, depth = render(scene, CAMERA, look(0, 0, 0, 0))
+    scene.at(0, 0, 0).ball((-3, 0, 0), (1, 1, 1), Material())
+    scene.at(0, 0, 0).box((0, 0, 0), (2, 2, 2), Material())
+    scene.plane((5.0, 0, 0), (1.0, 0, 0), Material())
+    _, depth = render(scene, CAMERA, camera_pose(0, 0, 0, 0))
     assert np.isinf(depth).all()
 
 
 def test_shadow_falls_where_the_lamp_is_hidden() -> None:
     atlas = textures.build(0)
-    plain = Look((0.5,) * 3, (0.5,) * 3, atlas.numbers("plain")[0])
+    plain = Material((0.5,) * 3, (0.5,) * 3, atlas.numbers("plain")[0])
     light = Light(sun=(0.0, 0.0, 1.0), radius=0.02, colour=(1.0,) * 3, above=(0.1,) * 3)
     bare, covered = Scene(light), Scene(light)
     for scene in (bare, covered):
         scene.plane((0, 0, 0), (0, 0, 1), plain)
     covered.at(4, 0, 2.5).box((0, 0, 0), (1, 1, 0.05), plain)
-    pose = look(0, 0, 1.5, 0, tilt=-0.4)
+    pose = camera_pose(0, 0, 1.5, 0, tilt=-0.4)
     first, _ = render(bare, CAMERA, pose, atlas)
     second, depth = render(covered, CAMERA, pose, atlas)
     origin, d = rays(CAMERA, pose)

@@ -30,7 +30,6 @@ from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
 from depth_anything_ros.training.recipe_file import read_recipe
 from depth_anything_ros.training.run_log import LOG
 from depth_anything_ros.training.trainer import CHECKPOINT, RESULT, Trainer
-from depth_anything_ros.training.validation import depth_of_disparity
 
 
 def curve(output: Path) -> list[dict[str, float]]:
@@ -368,11 +367,6 @@ def test_workers_prepare_the_same_batches(index: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "2"
-
-
-def test_alignment_is_exact_for_affine_disparity() -> None:
-    truth = np.array([0.1, 0.2, 0.5, 1.0])
-    assert np.allclose(depth_of_disparity(5 * truth + 3, truth), 1 / truth)
 
 
 def test_recipes_that_ship_can_be_read() -> None:

@@ -16,7 +16,7 @@ def develop(rng: np.random.Generator, colour: npt.NDArray[np.float32]) -> npt.ND
     """Turn linear light into the picture of a camera, each one another.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         colour: HxWx3 float32 linear RGB, 1 is white.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Lights at chance: indoors and under the sky."""
+"""Random lighting, indoors and outdoors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from depth_anything_ros.synthetic.rendering.looks import Looks
+from depth_anything_ros.synthetic.rendering.materials import MaterialSampler
 from depth_anything_ros.synthetic.rendering.scene import Light, Rgb
 
 
@@ -33,7 +33,7 @@ def indoor_light(rng: np.random.Generator, x: float, y: float, z: float) -> Ligh
     )
 
 
-def daylight(rng: np.random.Generator, looks: Looks) -> Light:
+def daylight(rng: np.random.Generator, materials: MaterialSampler) -> Light:
     """Sun from low to high, clear to overcast, now and then fog or dusk."""
     overcast = rng.uniform() < 0.35
     high = rng.uniform(0.1, 1.2)
@@ -66,7 +66,7 @@ def daylight(rng: np.random.Generator, looks: Looks) -> Light:
         zenith=_times(zenith, dusk),
         horizon=_times(horizon, dusk),
         clouds=float(rng.uniform(0, 0.9)),
-        cloud_texture=looks.texture("cloud"),
+        cloud_texture=materials.texture("cloud"),
         fog=fog,
         fog_colour=_times(horizon, 0.9 * dusk),
         occlusion=float(rng.uniform(0.6, 2.0)),

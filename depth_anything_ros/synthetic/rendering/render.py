@@ -29,23 +29,21 @@ _SCAN_GROUP = 128
 
 @dataclass(frozen=True)
 class Rendering:
-    """What cameras see of B scenes, before the camera's own artefacts.
+    """Images of B scenes, before camera artefacts.
 
     Attributes:
         colour: B x 3 x H x W linear RGB, 1 is white.
         depth: B x H x W metres along the optical Z axis, infinite for sky.
-        normal: B x 3 x H x W unit vectors in the optical frame, 0 for sky.
     """
 
     colour: Tensor
     depth: Tensor
-    normal: Tensor
 
 
 def trace_images(
     scenes: Scenes, rays: Tensor, world_camera: Tensor, atlas: Atlas | None
 ) -> Rendering:
-    """Look at scenes, one camera each, all of one image size.
+    """Render scenes, one camera each, all of one image size.
 
     Args:
         scenes: B scenes.
@@ -54,7 +52,7 @@ def trace_images(
         atlas: Textures; None leaves the colour black and saves its time.
 
     Returns:
-        Colour, depth and normals.
+        Colour and depth.
     """
     batch, _, height, width = rays.shape
     pad = (0, -width % TILE, 0, -height % TILE)
@@ -79,10 +77,9 @@ def trace_images(
         return _from_tiles(values.unflatten(-2, (batch, count)), height, width)
 
     if atlas is None:
-        nothing = torch.zeros(batch, 3, height, width, device=scenes.device)
-        return Rendering(nothing, image(t), nothing)
+        return Rendering(torch.zeros(batch, 3, height, width, device=scenes.device), image(t))
     footprint = (tiles[:, :, 0, 1] - tiles[:, :, 0, 0]).abs().flatten()[:, None]
-    seen = shading.look_at(scenes, atlas, scene_of, origin, direction, t, surface, footprint)
+    seen = shading.surfels_at(scenes, atlas, scene_of, origin, direction, t, surface, footprint)
     points = shading.coarse(seen, TILE)
     side = TILE // shading.COARSE
     shares = torch.stack(shading.visibility(scenes, scene_of, points, side))
@@ -94,20 +91,18 @@ def trace_images(
 
     shares = shading.blend(small(shares), small(points.face), image(seen.face))
     shares = F.pad(shares, pad, mode="replicate")
-    lamp, open_air = _to_tiles(shares.transpose(0, 1)).permute(2, 0, 1, 3).flatten(1, 2)
+    lamp, open_share = _to_tiles(shares.transpose(0, 1)).permute(2, 0, 1, 3).flatten(1, 2)
     length = (direction * direction).sum(1).sqrt()
     ray = (direction / length[:, None]).transpose(0, 1)
-    colour = shading.light_up(scenes, scene_of, seen, ray, lamp, open_air)
+    colour = shading.outgoing_light(scenes, scene_of, seen, ray, lamp, open_share)
     colour = shading.reflections(scenes, atlas, scene_of, seen, ray, colour)
     distance = torch.where(seen.hit, t * length, torch.zeros_like(t))
-    colour = shading.air(scenes, scene_of, distance, colour)
+    colour = shading.add_fog(scenes, scene_of, distance, colour)
     open_sky = ~seen.hit.all(1)
     if open_sky.any():
         beyond = shading.sky(scenes, atlas, scene_of[open_sky], direction[open_sky])
         colour[:, open_sky] = torch.where(seen.hit[open_sky], colour[:, open_sky], beyond)
-    back = world_camera[scene_of, :3, :3].transpose(1, 2)
-    normal = (back @ seen.normal.transpose(0, 1)).transpose(0, 1) * seen.hit
-    return Rendering(image(colour).transpose(0, 1), image(t), image(normal).transpose(0, 1))
+    return Rendering(image(colour).transpose(0, 1), image(t))
 
 
 def _to_tiles(values: Tensor) -> Tensor:

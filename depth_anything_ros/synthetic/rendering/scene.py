@@ -1,4 +1,4 @@
-"""A scene: surfaces with looks, light and air, in a world frame (x forward, y left, z up)."""
+"""A scene: surfaces with materials, light and air, in a world frame (x forward, y left, z up)."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a surface looks.
+class Material:
+    """Appearance of a surface.
 
     Attributes:
         dark: sRGB 0..1 where the texture is 0.
@@ -33,8 +33,8 @@ class Look:
         texture: Number of the texture in the atlas.
         scale: Metres per repetition of the texture.
         gloss: Strength of the highlight, 0 to 1.
-        mirror: Share of the mirrored surroundings, 0 (none) to 1 (a mirror).
-        glow: Light it sends out by itself, as a share of white.
+        mirror: Reflectance, 0 (none) to 1 (a mirror).
+        glow: Light it emits, as a share of white.
     """
 
     dark: Rgb = (0.45, 0.45, 0.45)
@@ -58,8 +58,8 @@ class Light:
         colour: Strength of the lamp.
         fill: Unit vector towards a second, shadowless lamp.
         fill_colour: Its strength.
-        above: Ambient light on surfaces that look up.
-        below: Ambient light on surfaces that look down.
+        above: Ambient light on surfaces that face up.
+        below: Ambient light on surfaces that face down.
         zenith: Sky overhead.
         horizon: Sky at the horizon.
         clouds: Cloud cover, 0 to 1.
@@ -103,7 +103,7 @@ LIGHT = {
         ("fog_colour", 29, 3), ("occlusion", 32, 1),
     )
 }  # fmt: skip
-"""Where each quantity of a light lies in its row."""
+"""Columns of each quantity of a light."""
 
 
 @dataclass
@@ -123,14 +123,14 @@ class Scene:
     _centres: list[Vector] = field(default_factory=list)
     _turns: list[Matrix] = field(default_factory=list)
     _halves: list[Vector] = field(default_factory=list)
-    _looks: list[list[float]] = field(default_factory=list)
+    _materials: list[list[float]] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Number of surfaces."""
         return len(self._kinds)
 
     def add(
-        self, kind: Kind, centre: Vector, half: Vector, look: Look, turn: Matrix = IDENTITY
+        self, kind: Kind, centre: Vector, half: Vector, material: Material, turn: Matrix = IDENTITY
     ) -> None:
         """Add one surface.
 
@@ -138,27 +138,27 @@ class Scene:
             kind: Its shape.
             centre: Metres in the world.
             half: Half sizes along its own axes in metres (1, 1, 1 for a plane).
-            look: How it looks.
+            material: Its appearance.
             turn: Rotation world -> its own frame, row by row.
         """
         self._kinds.append(int(kind))
         self._centres.append(centre)
         self._turns.append(turn)
         self._halves.append(half)
-        # The number of the surface shifts its texture, so that equal ones do not look equal.
+        # The number of the surface shifts its texture, so that equal surfaces differ.
         shift = 0.37 * len(self._kinds)
-        self._looks.append(
-            [*look.dark, *look.bright, look.texture, look.scale, look.gloss, look.mirror,
-             look.glow, shift % 1.0]
+        self._materials.append(
+            [*material.dark, *material.bright, material.texture, material.scale, material.gloss,
+             material.mirror, material.glow, shift % 1.0]
         )  # fmt: skip
 
-    def plane(self, point: Vector, normal: Vector, look: Look) -> None:
+    def plane(self, point: Vector, normal: Vector, material: Material) -> None:
         """Add an endless plane that is seen from the side its unit normal points to.
 
         Args:
             point: Any point on it, in metres.
             normal: Unit vector.
-            look: How it looks.
+            material: Its appearance.
         """
         x, y, z = normal
         # Walls keep their texture upright: the second axis of their frame is as high as can be.
@@ -171,10 +171,10 @@ class Scene:
             z * side[0] - x * side[2],
             x * side[1] - y * side[0],
         )
-        self.add(Kind.PLANE, point, (1.0, 1.0, 1.0), look, (side, up, normal))
+        self.add(Kind.PLANE, point, (1.0, 1.0, 1.0), material, (side, up, normal))
 
     def mesh(
-        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], look: Look
+        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], material: Material
     ) -> None:
         """Add a closed triangle mesh.
 
@@ -183,7 +183,7 @@ class Scene:
         Args:
             vertices: N x 3 metres in the world.
             faces: Three vertices each, anticlockwise as seen from outside; the inside is not seen.
-            look: How it looks.
+            material: Its appearance.
         """
         points = np.asarray(vertices, np.float64)
         for face in faces:
@@ -197,17 +197,17 @@ class Scene:
             along = (right - left) / np.linalg.norm(right - left)
             foot = left + along * ((apex - left) @ along)
             if abs((left - apex) @ (right - apex)) < 1e-9 * ((right - left) @ (right - left)):
-                self._right_triangle(apex, left, right, look)
+                self._right_triangle(apex, left, right, material)
             else:
-                self._right_triangle(foot, apex, left, look)
-                self._right_triangle(foot, right, apex, look)
+                self._right_triangle(foot, apex, left, material)
+                self._right_triangle(foot, right, apex, material)
 
     def _right_triangle(
         self,
         corner: npt.NDArray[np.float64],
         first: npt.NDArray[np.float64],
         second: npt.NDArray[np.float64],
-        look: Look,
+        material: Material,
     ) -> None:
         """Add a triangle with its right angle at `corner`, anticlockwise from outside."""
         legs = np.array([first - corner, second - corner])
@@ -217,18 +217,18 @@ class Scene:
         x, y = legs / sizes[:, None]
         turn = (_vector(x), _vector(y), _vector(np.cross(x, y)))
         half = (float(sizes[0]) / 2, float(sizes[1]) / 2, _THINNEST)
-        self.add(Kind.TRIANGLE, _vector((first + second) / 2), half, look, turn)
+        self.add(Kind.TRIANGLE, _vector((first + second) / 2), half, material, turn)
 
-    def terrain(self, heights: npt.NDArray[np.float32], extent: float, look: Look) -> None:
+    def terrain(self, heights: npt.NDArray[np.float32], extent: float, material: Material) -> None:
         """Lay a height field under the scene.
 
         Args:
             heights: GxG float32 metres; rows run along y, columns along x.
             extent: Side of the square it covers, centred on the origin, in metres.
-            look: How it looks.
+            material: Its appearance.
         """
         self.heights, self.extent = np.asarray(heights, np.float32), extent
-        self.add(Kind.TERRAIN, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), look)
+        self.add(Kind.TERRAIN, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), material)
 
     def at(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Place:
         """A place to build an object at.
@@ -307,7 +307,7 @@ class Place:
         kind: Kind,
         centre: Vector,
         half: Vector,
-        look: Look,
+        material: Material,
         yaw: float = 0.0,
         pitch: float = 0.0,
         roll: float = 0.0,
@@ -318,7 +318,7 @@ class Place:
             kind: Its shape.
             centre: Metres in this place.
             half: Half sizes in metres.
-            look: How it looks.
+            material: Its appearance.
             yaw: Turn about z in radians, applied last.
             pitch: Turn about y in radians.
             roll: Turn about x in radians, applied first.
@@ -332,46 +332,50 @@ class Place:
             (c * sp * sr - s * cr, s * sp * sr + c * cr, cp * sr),
             (c * sp * cr + s * sr, s * sp * cr - c * sr, cp * cr),
         )
-        self.scene.add(kind, (spot.x, spot.y, spot.z), half, look, turn)
+        self.scene.add(kind, (spot.x, spot.y, spot.z), half, material, turn)
 
-    def box(self, centre: Vector, half: Vector, look: Look, **turn: float) -> None:
+    def box(self, centre: Vector, half: Vector, material: Material, **turn: float) -> None:
         """Add a box; see `put`."""
-        self.put(Kind.BOX, centre, half, look, **turn)
+        self.put(Kind.BOX, centre, half, material, **turn)
 
-    def ball(self, centre: Vector, half: Vector, look: Look, **turn: float) -> None:
+    def ball(self, centre: Vector, half: Vector, material: Material, **turn: float) -> None:
         """Add an ellipsoid; see `put`."""
-        self.put(Kind.ELLIPSOID, centre, half, look, **turn)
+        self.put(Kind.ELLIPSOID, centre, half, material, **turn)
 
-    def rod(self, centre: Vector, radius: float, half: float, look: Look, **turn: float) -> None:
+    def rod(
+        self, centre: Vector, radius: float, half: float, material: Material, **turn: float
+    ) -> None:
         """Add a round cylinder along z; see `put`."""
-        self.put(Kind.CYLINDER, centre, (radius, radius, half), look, **turn)
+        self.put(Kind.CYLINDER, centre, (radius, radius, half), material, **turn)
 
-    def cone(self, centre: Vector, radius: float, half: float, look: Look, **turn: float) -> None:
+    def cone(
+        self, centre: Vector, radius: float, half: float, material: Material, **turn: float
+    ) -> None:
         """Add a round cone along z; see `put`."""
-        self.put(Kind.CONE, centre, (radius, radius, half), look, **turn)
+        self.put(Kind.CONE, centre, (radius, radius, half), material, **turn)
 
     def mesh(
-        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], look: Look
+        self, vertices: npt.ArrayLike, faces: Sequence[tuple[int, int, int]], material: Material
     ) -> None:
         """Add a closed triangle mesh; see `Scene.mesh`.
 
         Args:
             vertices: N x 3 metres in this place.
             faces: Three vertices each, anticlockwise as seen from outside.
-            look: How it looks.
+            material: Its appearance.
         """
         spots = [self.moved(*map(float, vertex)) for vertex in np.asarray(vertices)]
-        self.scene.mesh([(spot.x, spot.y, spot.z) for spot in spots], faces, look)
+        self.scene.mesh([(spot.x, spot.y, spot.z) for spot in spots], faces, material)
 
 
-LOOK = {
+MATERIAL = {
     name: slice(start, start + size)
     for name, start, size in (
         ("dark", 0, 3), ("bright", 3, 3), ("texture", 6, 1), ("scale", 7, 1), ("gloss", 8, 1),
         ("mirror", 9, 1), ("glow", 10, 1), ("shift", 11, 1),
     )
 }  # fmt: skip
-"""Where each quantity of a look lies in its row."""
+"""Columns of each quantity of a material."""
 
 
 @dataclass(frozen=True)
@@ -383,8 +387,8 @@ class Scenes:
         centre: B x S x 3 metres.
         turn: B x S x 3 x 3, world -> own frame.
         half: B x S x 3 metres.
-        look: B x S x 12, laid out as `LOOK` says.
-        light: B x 33, laid out as `LIGHT` says.
+        material: B x S x 12, laid out as in `MATERIAL`.
+        light: B x 33, laid out as in `LIGHT`.
         heights: Per scene its height field (G x G) or None.
         extent: Per scene the side of its height field in metres.
     """
@@ -393,7 +397,7 @@ class Scenes:
     centre: Tensor
     turn: Tensor
     half: Tensor
-    look: Tensor
+    material: Tensor
     light: Tensor
     heights: tuple[Tensor | None, ...]
     extent: tuple[float, ...]
@@ -431,7 +435,7 @@ def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Scenes
     centre = np.zeros((batch, count, 3), np.float32)
     turn = np.zeros((batch, count, 3, 3), np.float32)
     half = np.ones((batch, count, 3), np.float32)
-    look = np.zeros((batch, count, 12), np.float32)
+    material = np.zeros((batch, count, 12), np.float32)
     for row, scene in enumerate(scenes):
         n = len(scene)
         if n:
@@ -439,7 +443,7 @@ def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Scenes
             centre[row, :n] = scene._centres
             turn[row, :n] = scene._turns
             half[row, :n] = scene._halves
-            look[row, :n] = scene._looks
+            material[row, :n] = scene._materials
     light = np.array([scene.light.row() for scene in scenes], np.float32)
     fields = [
         None if scene.heights is None else torch.from_numpy(scene.heights).to(device)
@@ -454,7 +458,7 @@ def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Scenes
         centre=tensor(centre),
         turn=tensor(turn),
         half=tensor(half),
-        look=tensor(look),
+        material=tensor(material),
         light=tensor(light),
         heights=tuple(fields),
         extent=tuple(scene.extent for scene in scenes),

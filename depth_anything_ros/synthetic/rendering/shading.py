@@ -1,4 +1,4 @@
-"""Colour of what rays hit: texture, lamps with soft shadows, ambient occlusion, mirrors, air."""
+"""Colour of what rays hit: texture, lamps with soft shadows, ambient occlusion, mirrors, fog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from depth_anything_ros.synthetic.rendering import textures
-from depth_anything_ros.synthetic.rendering.scene import LOOK, Scenes
+from depth_anything_ros.synthetic.rendering.scene import MATERIAL, Scenes
 from depth_anything_ros.synthetic.rendering.solids import Kind, longest, unit_normal
 from depth_anything_ros.synthetic.rendering.terrain import normals_at
 from depth_anything_ros.synthetic.rendering.textures import Atlas
@@ -38,7 +38,7 @@ class Surfels:
 
     Attributes:
         hit: Whether there is one, G x P bool.
-        point: 3 x G x P metres; of no meaning where nothing is hit.
+        point: 3 x G x P metres; undefined where nothing is hit.
         normal: 3 x G x P unit vectors, towards the ray's origin.
         albedo: 3 x G x P linear RGB.
         gloss: G x P.
@@ -60,11 +60,11 @@ class Surfels:
 def _table(scenes: Scenes) -> Tensor:
     """Numbers per surface, column by column: (3 + 9 + 3 + 12) x (B * S)."""
     batch, count = scenes.kind.shape
-    rows = torch.cat([scenes.centre, scenes.turn.flatten(2), scenes.half, scenes.look], 2)
+    rows = torch.cat([scenes.centre, scenes.turn.flatten(2), scenes.half, scenes.material], 2)
     return rows.view(batch * count, -1).T.contiguous()
 
 
-def look_at(
+def surfels_at(
     scenes: Scenes,
     atlas: Atlas,
     scene_of: Tensor,
@@ -98,7 +98,7 @@ def look_at(
     point = (origin + depth[:, None] * direction).transpose(0, 1).contiguous()
     offset = point - values[:3]
     turn = values[3:12].unflatten(0, (3, 3))
-    half, look = values[12:15], values[15:]
+    half, material = values[12:15], values[15:]
     local = (turn * offset[None]).sum(1)
     bare = unit_normal(kind, local / half) / half
     normal = _unit((turn * bare[:, None]).sum(0), dim=0)
@@ -107,16 +107,16 @@ def look_at(
     axis = longest(bare.abs())
     u = torch.where(axis == 0, local[1], local[0])
     v = torch.where(axis == 2, local[1], local[2])
-    scale, shift = look[LOOK["scale"]][0], look[LOOK["shift"]][0]
+    scale, shift = material[MATERIAL["scale"]][0], material[MATERIAL["shift"]][0]
     ray = direction.transpose(0, 1)
     slant = (normal * _unit(ray, dim=0)).sum(0).abs().clamp_min(0.1)
     pixels = depth * footprint / (scale * slant.sqrt()) * textures.SIZE
-    texture = look[LOOK["texture"]][0]
+    texture = material[MATERIAL["texture"]][0]
     mix = textures.sample(
         atlas, texture, u / scale + shift, v / scale + shift, pixels.clamp_min(1e-6).log2()
     )
-    dark, bright = look[LOOK["dark"]], look[LOOK["bright"]]
-    # Colours are mixed as they are seen (sRGB); the square is close to its curve and cheap.
+    dark, bright = material[MATERIAL["dark"]], material[MATERIAL["bright"]]
+    # Colours are mixed in sRGB; squaring approximates its curve and is cheap.
     albedo = torch.lerp(dark, bright, mix) ** 2
     side = (normal * ray).sum(0) > 0
     return Surfels(
@@ -124,9 +124,9 @@ def look_at(
         point,
         torch.where(side, -normal, normal),
         albedo,
-        look[LOOK["gloss"]][0],
-        look[LOOK["mirror"]][0],
-        look[LOOK["glow"]][0],
+        material[MATERIAL["gloss"]][0],
+        material[MATERIAL["mirror"]][0],
+        material[MATERIAL["glow"]][0],
         torch.where(hit, row * 8 + torch.where(kind == Kind.BOX, axis, 3), -1),
     )
 
@@ -161,7 +161,7 @@ def coarse(surfels: Surfels, tile: int) -> Surfels:
 
 
 def sky(scenes: Scenes, atlas: Atlas, scene_of: Tensor, direction: Tensor) -> Tensor:
-    """Colour of rays that meet nothing.
+    """Colour of rays that hit nothing.
 
     Args:
         scenes: B scenes.
@@ -216,7 +216,7 @@ def pattern(groups: int, tile: int, device: torch.device) -> tuple[Tensor, Tenso
 def visibility(
     scenes: Scenes, scene_of: Tensor, surfels: Surfels, tile: int
 ) -> tuple[Tensor, Tensor]:
-    """How much of the main lamp and of the surroundings each point sees, one ray each.
+    """Shadow of the main lamp and ambient occlusion of each point, one ray each.
 
     Args:
         scenes: B scenes.
@@ -225,7 +225,8 @@ def visibility(
         tile: Side of a group in samples.
 
     Returns:
-        Share of the lamp (0 or 1) and of the surroundings (0 to 1), G x P each.
+        Unshadowed share of the lamp (0 or 1) and open share of the hemisphere (0 to 1), each
+        G x P.
     """
     first, second = pattern(len(scene_of), tile, scenes.device)
     point, normal = surfels.point.transpose(0, 1), surfels.normal.transpose(0, 1)
@@ -243,11 +244,11 @@ def visibility(
     around = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * normal
     reach = _per_group(scenes, "occlusion", scene_of)[:, 0]
     near = beam_candidates(scenes, middle, middle, radius + reach)
-    # Thin things hardly darken their surroundings; leaving them out saves half of the rays' work.
+    # Thin surfaces hardly occlude; leaving them out saves half of the intersections.
     broad = scenes.half.sort(2).values[:, :, 1] > THIN
     near = (near & broad[scene_of]) | (scenes.kind == Kind.PLANE)[scene_of]
     t = distances(scenes, scene_of, start, around, near)
-    open_air = (t / reach[:, None]).clamp(0, 1)
+    open_share = (t / reach[:, None]).clamp(0, 1)
 
     lamp = _per_group(scenes, "sun", scene_of)
     is_near = _per_group(scenes, "near", scene_of)[:, :, None] > 0
@@ -263,7 +264,7 @@ def visibility(
     shade = beam_candidates(scenes, middle, far_end, widest)
     t = distances(scenes, scene_of, start, towards, shade)
     blocked = torch.where(is_near[:, 0], t < 1, t.isfinite())
-    return (~blocked).float(), open_air
+    return (~blocked).float(), open_share
 
 
 def _unit(vectors: Tensor, dim: int) -> Tensor:
@@ -292,7 +293,7 @@ def _ball(point: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def blend(values: Tensor, sampled: Tensor, face: Tensor) -> Tensor:
-    """Average samples over PATTERN x PATTERN of one face and bring them to every pixel.
+    """Average samples over PATTERN x PATTERN of one face and interpolate them to every pixel.
 
     Args:
         values: C x B x h x w samples, one for every COARSE pixels along both axes.
@@ -317,7 +318,7 @@ def blend(values: Tensor, sampled: Tensor, face: Tensor) -> Tensor:
     rows = torch.arange(face.shape[1], device=face.device) // COARSE
     columns = torch.arange(face.shape[2], device=face.device) // COARSE
     result = smooth[..., rows, :][..., columns]
-    # A pixel whose sample lies on another face asks the samples around.
+    # A pixel whose sample lies on another face takes the mean of its neighbours' samples.
     b, v, u = (sampled[:, rows][..., columns] != face).nonzero(as_tuple=True)
     own = face[b, v, u]
     total, weight = result.new_zeros(len(values), len(b)), result.new_zeros(len(b))
@@ -332,23 +333,23 @@ def blend(values: Tensor, sampled: Tensor, face: Tensor) -> Tensor:
     return result
 
 
-def light_up(
+def outgoing_light(
     scenes: Scenes,
     scene_of: Tensor,
     surfels: Surfels,
     ray: Tensor,
     lamp: Tensor | float,
-    open_air: Tensor | float,
+    open_share: Tensor | float,
 ) -> Tensor:
-    """Light that points send towards the ray's origin.
+    """Light that points send back along the rays that hit them.
 
     Args:
         scenes: B scenes.
         scene_of: G int64.
         surfels: The points.
         ray: 3 x G x P unit vectors, the rays that hit them.
-        lamp: Share of the main lamp that is seen, G x P.
-        open_air: Share of the surroundings that is seen, G x P.
+        lamp: Unshadowed share of the main lamp, G x P.
+        open_share: Share of the hemisphere that is not occluded, G x P.
 
     Returns:
         3 x G x P linear RGB.
@@ -368,7 +369,7 @@ def light_up(
     fill = (normal * light("fill")).sum(0).clamp_min(0)
     up = 0.5 + 0.5 * normal[2]
     ambient = torch.lerp(light("below"), light("above"), up)
-    total = ambient * open_air + light("fill_colour") * (fill * (0.4 + 0.6 * open_air))
+    total = ambient * open_share + light("fill_colour") * (fill * (0.4 + 0.6 * open_share))
     colour = surfels.albedo * (total + light("colour") * (facing * strength))
     # Blinn and Phong's highlight.
     halfway = _unit(to_lamp - ray, dim=0)
@@ -393,13 +394,13 @@ def reflections(
     Returns:
         3 x G x P linear RGB.
     """
-    wanted = surfels.hit & (surfels.mirror > 0)
-    if not wanted.any():
+    mirrors = surfels.hit & (surfels.mirror > 0)
+    if not mirrors.any():
         return colour
     pixels = [
         mine.nonzero(as_tuple=True)
         for number in range(len(scenes.heights))
-        if (mine := wanted & (scene_of == number)[:, None]).any()
+        if (mine := mirrors & (scene_of == number)[:, None]).any()
     ]
     normal = [surfels.normal[:, rows, columns] for rows, columns in pixels]
     into = [ray[:, rows, columns] for rows, columns in pixels]
@@ -422,8 +423,8 @@ def reflections(
     candidates = cone_candidates(scenes, scene, middle, direction, radius[:, None])
     t, surface = nearest(scenes, scene, origin, direction, candidates, terrain=False)
     footprint = torch.full((1, 1), 4e-3, device=scenes.device)
-    seen = look_at(scenes, atlas, scene, origin, direction, t, surface, footprint)
-    shown = light_up(scenes, scene, seen, direction.transpose(0, 1), 0.7, 0.8)
+    seen = surfels_at(scenes, atlas, scene, origin, direction, t, surface, footprint)
+    shown = outgoing_light(scenes, scene, seen, direction.transpose(0, 1), 0.7, 0.8)
     shown = torch.where(seen.hit, shown, sky(scenes, atlas, scene, direction))
     result = colour.clone()
     start = 0
@@ -443,8 +444,8 @@ def _grouped(vectors: Tensor) -> Tensor:
     return torch.cat([vectors, fill], 1).unflatten(1, (-1, 64)).transpose(0, 1).contiguous()
 
 
-def air(scenes: Scenes, scene_of: Tensor, distance: Tensor, colour: Tensor) -> Tensor:
-    """Veil colours by the air between.
+def add_fog(scenes: Scenes, scene_of: Tensor, distance: Tensor, colour: Tensor) -> Tensor:
+    """Blend colours into fog with distance (Beer-Lambert).
 
     Args:
         scenes: B scenes.

@@ -20,7 +20,7 @@ def fractal_heights(
     """Make hills by adding octaves of smooth noise.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         extent: Side of the square in metres.
         relief: Height of the largest waves in metres.
         roughness: Factor from one octave to the next finer one.

@@ -65,7 +65,7 @@ class Atlas:
 
 
 def sample(atlas: Atlas, texture: Tensor, u: Tensor, v: Tensor, level: Tensor) -> Tensor:
-    """Look textures up, bilinear in the nearest level.
+    """Sample textures, bilinear in the nearest level.
 
     Args:
         atlas: The textures.
@@ -139,7 +139,7 @@ def _pack(texture: FloatTexture) -> npt.NDArray[np.int32]:
 
 
 def _crops(rng: np.random.Generator, folder: Path, count: int) -> list[FloatTexture]:
-    """Squares cut from photographs at chance."""
+    """Random square crops of photographs."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
     crops: list[FloatTexture] = []
     for number in rng.permutation(len(files) * count)[: 4 * count] if files else ():

@@ -1,4 +1,4 @@
-"""Worlds at chance: rooms, corridors, halls, streets, roads, nature."""
+"""Random worlds: rooms, corridors, halls, streets, roads, nature."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from depth_anything_ros.synthetic.rendering.looks import Looks
+from depth_anything_ros.synthetic.rendering.materials import MaterialSampler
 from depth_anything_ros.synthetic.rendering.textures import Atlas
 from depth_anything_ros.synthetic.worlds.landscape import nature
 from depth_anything_ros.synthetic.worlds.rooms import corridor, hall, room
 from depth_anything_ros.synthetic.worlds.streets import road, street
 from depth_anything_ros.synthetic.worlds.world import World
 
-_WORLDS: tuple[tuple[Callable[[np.random.Generator, Looks], World], float], ...] = (
+_WORLDS: tuple[tuple[Callable[[np.random.Generator, MaterialSampler], World], float], ...] = (
     (room, 0.40),
     (corridor, 0.07),
     (hall, 0.11),
@@ -29,7 +29,7 @@ def build(rng: np.random.Generator, atlas: Atlas, kind: str | None = None) -> Wo
     """Make a world.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         atlas: Textures to choose from.
         kind: One of `KINDS`; drawn when not given.
 
@@ -39,4 +39,4 @@ def build(rng: np.random.Generator, atlas: Atlas, kind: str | None = None) -> Wo
     makers = {make.__name__: make for make, _ in _WORLDS}
     if kind is None:
         kind = str(rng.choice(KINDS, p=[share for _, share in _WORLDS]))
-    return makers[kind](rng, Looks(rng, atlas))
+    return makers[kind](rng, MaterialSampler(rng, atlas))

@@ -8,28 +8,28 @@ from itertools import pairwise
 import numpy as np
 
 from depth_anything_ros.synthetic.rendering.lights import daylight
-from depth_anything_ros.synthetic.rendering.looks import Looks
-from depth_anything_ros.synthetic.rendering.scene import Look, Scene
+from depth_anything_ros.synthetic.rendering.materials import MaterialSampler
+from depth_anything_ros.synthetic.rendering.scene import Material, Scene
 from depth_anything_ros.synthetic.worlds import outdoors
 from depth_anything_ros.synthetic.worlds.buildings import building, gable_roof
 from depth_anything_ros.synthetic.worlds.furniture import Maker
 from depth_anything_ros.synthetic.worlds.world import World
 
 
-def street(rng: np.random.Generator, looks: Looks) -> World:
+def street(rng: np.random.Generator, materials: MaterialSampler) -> World:
     """A street along x: road, pavements, houses, cars, poles, trees, people."""
     scene = Scene()
     road, kerb = rng.uniform(2.5, 6.0), rng.uniform(1.2, 4.0)
-    scene.plane((0, 0, 0), (0, 0, 1), looks.of("road"))
-    pavement = looks.of("pavement")
-    white = _white(looks)
+    scene.plane((0, 0, 0), (0, 0, 1), materials.of("road"))
+    pavement = materials.of("pavement")
+    white = _white(materials)
     for px in np.arange(-15, 60, rng.uniform(4, 9)):
         scene.at(float(px), 0).box((0, 0, 0), (1.2, 0.07, 0.004), white)
     green = rng.uniform() < 0.3
     for side in (-1, 1):
-        ground = looks.of("earth", 0.27) if green and rng.uniform() < 0.6 else pavement
+        ground = materials.of("earth", 0.27) if green and rng.uniform() < 0.6 else pavement
         scene.at(10, side * (road + 20)).box((0, 0, 0), (90, 20, 0.12), ground)
-        _houses(scene, rng, looks, side, road + kerb, green)
+        _houses(scene, rng, materials, side, road + kerb, green)
         for px in np.arange(-8, 50, rng.uniform(4, 11)):
             if rng.uniform() < 0.7:
                 maker = outdoors.PAVEMENT[int(rng.integers(len(outdoors.PAVEMENT)))]
@@ -39,7 +39,7 @@ def street(rng: np.random.Generator, looks: Looks) -> World:
                     0.12,
                     rng.uniform(0, 6.3),
                 )
-                maker(place, rng, looks)
+                maker(place, rng, materials)
         parked = rng.uniform() < 0.6
         for px in np.arange(-9, 45, rng.uniform(5.2, 7)):
             if parked and rng.uniform() < 0.5:
@@ -51,29 +51,29 @@ def street(rng: np.random.Generator, looks: Looks) -> World:
                         rng.normal(0, 0.03) + math.pi * (rng.uniform() < 0.5),
                     ),
                     rng,
-                    looks,
+                    materials,
                 )
     for _ in range(int(rng.integers(0, 4))):
         lane = float(rng.choice([-1, 1]))
         at = scene.at(rng.uniform(5, 60), lane * road * 0.35, 0, 0.0 if lane < 0 else math.pi)
-        outdoors.car(at, rng, looks)
+        outdoors.car(at, rng, materials)
     if rng.uniform() < 0.3:
-        wire = looks.of("metal")
+        wire = materials.of("metal")
         for _ in range(int(rng.integers(1, 4))):
             scene.at(10, rng.uniform(-road, road), rng.uniform(5, 8)).rod(
                 (0, 0, 0), 0.02, 60, wire, pitch=math.pi / 2
             )
-    scene.light = daylight(rng, looks)
+    scene.light = daylight(rng, materials)
     return World(scene, "street", (-6, -road - kerb * 0.8), (6, road + kerb * 0.8), 6.0)
 
 
-def road(rng: np.random.Generator, looks: Looks) -> World:
+def road(rng: np.random.Generator, materials: MaterialSampler) -> World:
     """A wide road along x with lanes, traffic, verges and buildings that stand back from it."""
     scene = Scene()
     lane, lanes = rng.uniform(2.8, 3.7), int(rng.integers(1, 5))
     half, verge = lane * lanes, rng.uniform(1.0, 14.0)
-    scene.plane((0, 0, 0), (0, 0, 1), looks.of("road"))
-    white = _white(looks)
+    scene.plane((0, 0, 0), (0, 0, 1), materials.of("road"))
+    white = _white(materials)
     for number in range(-lanes, lanes + 1):
         if number in (0, -lanes, lanes):
             scene.at(20, number * lane).box((0, 0, 0), (100, 0.07, 0.004), white)
@@ -85,25 +85,30 @@ def road(rng: np.random.Generator, looks: Looks) -> World:
     blocks = [(float(start + cross), float(end - cross)) for start, end in pairwise(corners)]
     for side in (-1, 1):
         green = rng.uniform() < 0.5
-        ground = looks.of("earth", 0.27) if green else looks.of("pavement")
+        ground = materials.of("earth", 0.27) if green else materials.of("pavement")
         for start, end in blocks:
             scene.at((start + end) / 2, side * (half + 25)).box(
                 (0, 0, 0), ((end - start) / 2, 25, 0.1), ground
             )
-            _block(scene, rng, looks, (start, end), side, half + verge, green)
-            _roadside(scene, rng, looks, (start, end), side * half, side * verge)
-    _traffic(scene, rng, looks, lane, lanes)
+            _block(scene, rng, materials, (start, end), side, half + verge, green)
+            _roadside(scene, rng, materials, (start, end), side * half, side * verge)
+    _traffic(scene, rng, materials, lane, lanes)
     if rng.uniform() < 0.3:
         x = rng.uniform(8, 50)
         scene.at(x, 0).box(
-            (0, 0, rng.uniform(5.5, 7)), (rng.uniform(0.2, 5), half + 8, 0.6), looks.of("metal")
+            (0, 0, rng.uniform(5.5, 7)), (rng.uniform(0.2, 5), half + 8, 0.6), materials.of("metal")
         )
-    scene.light = daylight(rng, looks)
+    scene.light = daylight(rng, materials)
     return World(scene, "road", (-15, -half - min(verge, 4)), (15, half + min(verge, 4)), 6.0)
 
 
 def _houses(
-    scene: Scene, rng: np.random.Generator, looks: Looks, side: int, edge: float, green: bool
+    scene: Scene,
+    rng: np.random.Generator,
+    materials: MaterialSampler,
+    side: int,
+    edge: float,
+    green: bool,
 ) -> None:
     """A row of houses, with gaps, or trees where it is green."""
     x = -14.0
@@ -114,35 +119,35 @@ def _houses(
                 outdoors.tree(
                     scene.at(x + rng.uniform(0, 2 * long), side * (edge + rng.uniform(1, 7)), 0.1),
                     rng,
-                    looks,
+                    materials,
                 )
             x += 2 * long
             continue
         deep, high = rng.uniform(3, 8), rng.uniform(2, 11)
         at = scene.at(x + long, side * (edge + deep + rng.uniform(0, 1.5)))
-        at.box((0, 0, high), (long, deep, high), looks.of("facade"))
+        at.box((0, 0, high), (long, deep, high), materials.of("facade"))
         if rng.uniform() < 0.5:
-            at.box((0, 0, 2 * high + 0.15), (long + 0.25, deep + 0.25, 0.15), looks.of("paint"))
+            at.box((0, 0, 2 * high + 0.15), (long + 0.25, deep + 0.25, 0.15), materials.of("paint"))
         else:
-            gable_roof(at, long + 0.3, deep + 0.3, 2 * high, rng.uniform(0.4, 1.1), looks)
+            gable_roof(at, long + 0.3, deep + 0.3, 2 * high, rng.uniform(0.4, 1.1), materials)
         front = -side * deep
         for px in np.arange(-long + 1, long - 1, rng.uniform(2, 5)):
             what = rng.uniform()
             if what < 0.3:
-                at.box((px, front, 1.1), (0.5, 0.06, 1.1), looks.of("wood"))
+                at.box((px, front, 1.1), (0.5, 0.06, 1.1), materials.of("wood"))
             elif what < 0.5:
-                at.box((px, front, 1.5), (0.9, 0.05, 0.9), looks.glass())
+                at.box((px, front, 1.5), (0.9, 0.05, 0.9), materials.glass())
             elif what < 0.65:
                 z = rng.uniform(2.8, 6)
-                at.box((px, front - side * 0.5, z), (1.0, 0.5, 0.08), looks.of("paint"))
-                at.box((px, front - side, z + 0.5), (1.0, 0.03, 0.45), looks.of("metal"))
+                at.box((px, front - side * 0.5, z), (1.0, 0.5, 0.08), materials.of("paint"))
+                at.box((px, front - side, z + 0.5), (1.0, 0.03, 0.45), materials.of("metal"))
         x += 2 * long + (rng.uniform(1, 6) if rng.uniform() < 0.3 else 0)
 
 
 def _block(
     scene: Scene,
     rng: np.random.Generator,
-    looks: Looks,
+    materials: MaterialSampler,
     ends: tuple[float, float],
     side: int,
     edge: float,
@@ -155,14 +160,16 @@ def _block(
         if rng.uniform() < 0.75:
             deep, back = rng.uniform(3, 10), rng.uniform(0, 8)
             high = rng.uniform(1.5, 4) if low else float(np.exp(rng.uniform(0.7, 3)))
-            building(scene.at(x + long, side * (edge + back + deep)), rng, looks, long, deep, high)
+            building(
+                scene.at(x + long, side * (edge + back + deep)), rng, materials, long, deep, high
+            )
         x += 2 * long + (rng.uniform(1, 15) if rng.uniform() < 0.5 else 0)
 
 
 def _roadside(
     scene: Scene,
     rng: np.random.Generator,
-    looks: Looks,
+    materials: MaterialSampler,
     block: tuple[float, float],
     kerb: float,
     verge: float,
@@ -173,20 +180,22 @@ def _roadside(
     line = kerb + verge * rng.uniform(0.1, 0.5)
     if rng.uniform() < 0.7:
         for x in np.arange(start + 1, end, rng.uniform(8, 20)):
-            row(scene.at(float(x), line, 0.1, rng.uniform(0, 6.3)), rng, looks)
+            row(scene.at(float(x), line, 0.1, rng.uniform(0, 6.3)), rng, materials)
     for x in np.arange(start + 2, end, rng.uniform(9, 25)):
         maker = outdoors.PAVEMENT[int(rng.integers(len(outdoors.PAVEMENT)))]
         at = scene.at(float(x), kerb + verge * rng.uniform(0.1, 1), 0.1, rng.uniform(0, 6.3))
-        maker(at, rng, looks)
+        maker(at, rng, materials)
     if rng.uniform() < 0.2:
         high = rng.uniform(0.3, 1.2)
-        wall = looks.of(str(rng.choice(["wall", "leaves", "metal"])))
+        wall = materials.of(str(rng.choice(["wall", "leaves", "metal"])))
         scene.at((start + end) / 2, kerb + 0.9 * verge).box(
             (0, 0, high), ((end - start) / 2, 0.15, high), wall
         )
 
 
-def _traffic(scene: Scene, rng: np.random.Generator, looks: Looks, lane: float, lanes: int) -> None:
+def _traffic(
+    scene: Scene, rng: np.random.Generator, materials: MaterialSampler, lane: float, lanes: int
+) -> None:
     """Cars and lorries in the lanes and, now and then, parked in the outer ones."""
     crowd = rng.uniform(0.02, 0.3)
     parked = rng.uniform() < 0.5
@@ -199,13 +208,13 @@ def _traffic(scene: Scene, rng: np.random.Generator, looks: Looks, lane: float, 
                 y, yaw = (number + 0.5) * lane + rng.normal(0, 0.15), along + rng.normal(0, 0.02)
                 at = scene.at(x, y, 0, yaw)
                 if rng.uniform() < 0.12:
-                    outdoors.lorry(at, rng, looks)
+                    outdoors.lorry(at, rng, materials)
                     x += 6
                 else:
-                    outdoors.car(at, rng, looks, far=abs(x) > 35)
+                    outdoors.car(at, rng, materials, far=abs(x) > 35)
             x += rng.uniform(5.5, 7) if outer else rng.uniform(7, 14)
 
 
-def _white(looks: Looks) -> Look:
+def _white(materials: MaterialSampler) -> Material:
     """The paint of lines on a road."""
-    return Look((0.7, 0.7, 0.65), (0.95, 0.95, 0.9), looks.of("paint").texture, 1.0)
+    return Material((0.7, 0.7, 0.65), (0.95, 0.95, 0.9), materials.of("paint").texture, 1.0)

@@ -1,4 +1,4 @@
-"""Chance looks: which textures and colours things of one sort have."""
+"""Random materials: textures and colours by category of object."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import colorsys
 
 import numpy as np
 
-from depth_anything_ros.synthetic.rendering.scene import Look, Rgb
+from depth_anything_ros.synthetic.rendering.scene import Material, Rgb
 from depth_anything_ros.synthetic.rendering.textures import Atlas
 
-_SORTS: dict[str, tuple[tuple[str, ...], tuple[float, float], tuple[float, float]]] = {
-    # sort: textures, metres per repetition, saturation
+_CATEGORIES: dict[str, tuple[tuple[str, ...], tuple[float, float], tuple[float, float]]] = {
+    # category: textures, metres per repetition, saturation
     "wall": (("plain", "plain", "blotches", "stripes", "bricks", "tiles"), (0.8, 3.0), (0, 0.45)),
     "ceiling": (("plain", "plain", "tiles", "speckle"), (1.0, 3.0), (0.0, 0.15)),
     "floor": (("planks", "tiles", "fabric", "marble", "checks", "speckle"), (0.6, 3.0), (0, 0.5)),
@@ -36,11 +36,11 @@ _PHOTO_SHARE = 0.3
 """How many surfaces show a photograph, where photographs are in the atlas."""
 
 
-class Looks:
-    """Draws looks at chance.
+class MaterialSampler:
+    """Draws random materials.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         atlas: Where the textures are.
     """
 
@@ -60,24 +60,24 @@ class Looks:
         """
         return int(self._rng.choice(self._atlas.numbers(*names)))
 
-    def of(self, sort: str, hue: float | None = None, gloss: float = 0.0) -> Look:
-        """A look for a sort of thing.
+    def of(self, category: str, hue: float | None = None, gloss: float = 0.0) -> Material:
+        """A material of a category.
 
         Args:
-            sort: A key of `_SORTS` ("wall", "wood", "leaves", ...).
-            hue: Hue 0..1 the colours stay near to; at chance when not given.
+            category: A key of `_CATEGORIES` ("wall", "wood", "leaves", ...).
+            hue: Hue 0..1 the colours stay near to; random when not given.
             gloss: Largest strength of the highlight.
 
         Returns:
-            The look.
+            The material.
         """
         rng = self._rng
-        names, (low, high), saturation = _SORTS[sort]
+        names, (low, high), saturation = _CATEGORIES[category]
         scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))
         shine = float(rng.uniform(0, gloss))
         if self._photos and rng.uniform() < _PHOTO_SHARE:
             tint = tuple(float(c) for c in rng.uniform(0.6, 1.0, 3))
-            return Look(
+            return Material(
                 (0.0, 0.0, 0.0),
                 (tint[0], tint[1], tint[2]),
                 int(rng.choice(self._photos)),
@@ -89,7 +89,7 @@ class Looks:
         hue = float(rng.uniform()) if hue is None else hue + float(rng.normal(0, 0.04))
         strength = float(rng.uniform(*saturation))
         if name in _COLOURED:
-            return Look(
+            return Material(
                 (0.0, 0.0, 0.0), self.colour(hue, 0.3 * strength, 0.6, 1.0), number, scale, shine
             )
         bright = self.colour(hue, strength, 0.25, 1.0)
@@ -97,7 +97,7 @@ class Looks:
         dark = (bright[0] * shade, bright[1] * shade, bright[2] * shade)
         if rng.uniform() < 0.15:
             dark = self.colour(float(rng.uniform()), strength, 0.05, 0.9)
-        return Look(dark, bright, number, scale, shine)
+        return Material(dark, bright, number, scale, shine)
 
     def colour(self, hue: float, saturation: float, low: float, high: float) -> Rgb:
         """An sRGB colour whose value is drawn from an interval.
@@ -113,25 +113,27 @@ class Looks:
         """
         return colorsys.hsv_to_rgb(hue % 1, saturation, float(self._rng.uniform(low, high)))
 
-    def picture(self, width: float) -> Look:
-        """Something printed or photographed that is `width` metres wide.
+    def picture(self, width: float) -> Material:
+        """A print or photograph that is `width` metres wide.
 
         Args:
             width: Metres per repetition.
 
         Returns:
-            The look.
+            The material.
         """
         number = self.texture("poster", "photo") if self._photos else self.texture("poster")
-        return Look(
+        return Material(
             (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), number, width, float(self._rng.uniform(0, 0.4))
         )
 
-    def goods(self) -> Look:
+    def goods(self) -> Material:
         """The front of a full shelf."""
-        return Look((0, 0, 0), (1, 1, 1), self.texture("shelf"), float(self._rng.uniform(0.6, 1.6)))
+        return Material(
+            (0, 0, 0), (1, 1, 1), self.texture("shelf"), float(self._rng.uniform(0.6, 1.6))
+        )
 
-    def glass(self) -> Look:
+    def glass(self) -> Material:
         """Window glass: dark or bright behind, reflecting."""
         value = float(self._rng.uniform(0.1, 1.0))
         tint = (0.85 * value, 0.93 * value, value)
@@ -139,13 +141,13 @@ class Looks:
         dark = (0.4 * tint[0], 0.5 * tint[1], 0.5 * tint[2])
         glow = float(self._rng.choice([0.0, 0.6, 1.5]))
         mirror = float(self._rng.uniform(0.15, 0.5)) if self._rng.uniform() < 0.25 else 0.0
-        return Look(dark, tint, number, 2.5, 0.5, mirror, glow)
+        return Material(dark, tint, number, 2.5, 0.5, mirror, glow)
 
-    def mirror(self) -> Look:
+    def mirror(self) -> Material:
         """A mirror."""
-        return Look((0.5, 0.5, 0.5), (0.6, 0.6, 0.6), self.texture("plain"), 1.0, 0.3, 0.85)
+        return Material((0.5, 0.5, 0.5), (0.6, 0.6, 0.6), self.texture("plain"), 1.0, 0.3, 0.85)
 
-    def lamp(self) -> Look:
-        """Something that shines."""
+    def lamp(self) -> Material:
+        """A light source."""
         white = (1.0, 1.0, float(self._rng.uniform(0.7, 1.0)))
-        return Look(white, white, self.texture("plain"), 1.0, 0.0, 0.0, 1.0)
+        return Material(white, white, self.texture("plain"), 1.0, 0.0, 0.0, 1.0)
