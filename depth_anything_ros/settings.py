@@ -39,30 +39,15 @@ class ModelSettings:
     backend: str = "auto"
 
 
-SCALERS = (
-    "auto",
-    "none",
-    "network",
-    "fixed",
-    "sparse",
-    "ground_plane",
-    "focal",
-    "baseline",
-    "motion",
-    "slam",
-)
-"""Every way to metres by name."""
-
-
 @dataclass(frozen=True)
 class ScalerSettings:
     """Which way to metres, and its numbers.
 
     Attributes:
-        scaler: One of `SCALERS`; "auto" takes the best that can measure.
+        scaler: "auto" (the best that can measure), "none", or the name of a scale source.
         scale: For "fixed": factor on the network's values; 0 means not given.
         shift: For "fixed": added after the factor.
-        calibration: For "fixed": file that was saved before, in place of scale and shift.
+        scale_file: For "fixed": file that was saved before, in place of scale and shift.
         baseline: For "baseline": virtual baseline in metres; 0 means not given.
         fit_shift: Fit a shift beside the scale; None means for relative networks only.
         min_points: Fewest measured points that are trusted.
@@ -74,7 +59,7 @@ class ScalerSettings:
     scaler: str = "auto"
     scale: float = 0.0
     shift: float = 0.0
-    calibration: Path | None = None
+    scale_file: Path | None = None
     baseline: float = 0.0
     fit_shift: bool | None = None
     min_points: int = 6

@@ -12,8 +12,8 @@ from depth_anything_ros.frames import Frame, Prediction, Quality
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.sources.baseline import BaselineSource
 from depth_anything_ros.metric.sources.fixed import FixedScaler
-from depth_anything_ros.metric.sources.focal import BaselineSource
 from depth_anything_ros.metric.sources.ground import GroundPlaneSource
 from depth_anything_ros.metric.sources.motion import MotionSource
 from depth_anything_ros.metric.sources.slam import SlamSource

@@ -21,13 +21,10 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.fusion import refine
+from depth_anything_ros.metric.scale_file import load_scale, save_scale
 from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
-from depth_anything_ros.metric.sources.fixed import load_calibration, save_calibration
 from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
-
-AUTO_ORDER = ("sparse", "motion", "slam", "ground_plane", "focal", "baseline", "fixed")
-"""From the best source to the last resort; what `auto` gives a LiveScaler."""
 
 _SAMPLE = 16
 
@@ -112,7 +109,7 @@ class LiveScaler:
         self._tracker.freeze(on)
 
     def save(self, path: Path) -> None:
-        """Write the present scale as a calibration file.
+        """Write the present scale as a scale file.
 
         Args:
             path: The YAML file.
@@ -120,10 +117,10 @@ class LiveScaler:
         Raises:
             InputError: There is no scale yet, or the file cannot be written.
         """
-        save_calibration(self._tracker.calibration(), path)
+        save_scale(self._tracker.saved(), path)
 
     def load(self, path: Path) -> None:
-        """Take the scale of a calibration file and freeze it.
+        """Take the scale of a scale file and freeze it.
 
         Args:
             path: A file that `save` wrote.
@@ -131,7 +128,7 @@ class LiveScaler:
         Raises:
             InputError: The file cannot be used.
         """
-        self._tracker.load(load_calibration(path))
+        self._tracker.load(load_scale(path))
 
     def _refined(self, depth: FloatImage, points: SparsePoints) -> FloatImage:
         """Depth corrected by points; the correction comes in as gently as their scale does."""

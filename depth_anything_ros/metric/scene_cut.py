@@ -1,4 +1,4 @@
-"""ThrottledLog that a camera suddenly looks at something else."""
+"""Whether a camera suddenly looks at something else."""
 
 from __future__ import annotations
 

@@ -1,25 +1,70 @@
-"""Settings -> one camera's way to metres; the one place that knows every scale source."""
+"""Settings -> one camera's way to metres: a registered source, or the best of them (`auto`)."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.metric.fit import FitSettings
-from depth_anything_ros.metric.live import AUTO_ORDER, LiveScaler
+from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.source import ScaleSource
-from depth_anything_ros.metric.sources.fixed import FixedScaler, load_calibration
-from depth_anything_ros.metric.sources.focal import BaselineSource, FocalSource
-from depth_anything_ros.metric.sources.ground import GroundPlaneSource, GroundSettings
-from depth_anything_ros.metric.sources.motion import MotionSettings, MotionSource
+from depth_anything_ros.metric.source import SCALE_SOURCES, FrameInput, SourceRecord
 from depth_anything_ros.metric.sources.network import NetworkScaler
-from depth_anything_ros.metric.sources.slam import SlamSettings, SlamSource
-from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.metric.tracking import TrackingSettings
 from depth_anything_ros.network.catalogue import ModelInfo
-from depth_anything_ros.settings import SCALERS, ScalerSettings
+from depth_anything_ros.settings import ScalerSettings
+
+AUTO = "auto"
+"""The scaler that takes the first source that can measure."""
+
+NONE = "none"
+"""The scaler that leaves the network's values as they are."""
+
+
+def scaler_names() -> tuple[str, ...]:
+    """Every value of the setting `scaler`: auto, none and the registered sources."""
+    return (AUTO, NONE, *SCALE_SOURCES.names())
+
+
+def check_scaler_name(name: str) -> None:
+    """Refuse the name of no scaler.
+
+    Args:
+        name: The setting `scaler`.
+
+    Raises:
+        SettingError: No scaler has this name.
+    """
+    if name not in scaler_names():
+        raise SettingError(f"scaler is '{name}'; use one of {', '.join(scaler_names())}")
+
+
+def sources_of(name: str) -> tuple[SourceRecord, ...]:
+    """The sources that a scaler may ask, best first.
+
+    Args:
+        name: The setting `scaler`.
+
+    Returns:
+        All sources for auto, none for none, else the one of this name.
+
+    Raises:
+        SettingError: No scaler has this name.
+    """
+    check_scaler_name(name)
+    return tuple(record for record in SCALE_SOURCES if name in (AUTO, record.name))
+
+
+def inputs_of(name: str) -> frozenset[FrameInput]:
+    """What of a frame a scaler may use.
+
+    Args:
+        name: The setting `scaler`.
+
+    Returns:
+        The inputs of all its sources.
+
+    Raises:
+        SettingError: No scaler has this name.
+    """
+    return frozenset().union(*(record.inputs for record in sources_of(name)))
 
 
 def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
@@ -34,74 +79,19 @@ def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
 
     Raises:
         SettingError: The settings do not fit together or not to the network.
-        InputError: The calibration file cannot be used.
+        InputError: The scale file cannot be used.
     """
-    name = settings.scaler
-    if name == "none":
+    if settings.scaler == NONE:
         return NetworkScaler()
-    if name == "network":
-        if info.kind is PredictionKind.RELATIVE_DISPARITY:
-            raise SettingError(
-                f"scaler is 'network' but {info.name} gives relative depth, which has no "
-                "metres; use another scaler or a metric model"
-            )
-        return NetworkScaler()
-    if name == "fixed":
-        return _fixed_scaler(settings)
+    records = sources_of(settings.scaler)
+    if settings.scaler == AUTO:
+        records = tuple(each for each in records if each.why_not(settings, info) is None)
+    else:
+        reason = records[0].why_not(settings, info)
+        if reason is not None:
+            raise SettingError(reason)
+    sources = [record.make(settings, info) for record in records]
+    if settings.scaler != AUTO and isinstance(sources[0], MetricScaler):
+        return sources[0]  # its scale never changes, so there is nothing to follow
     tracking = TrackingSettings(max_age=settings.max_age)
-    sources = _auto_sources(settings, info) if name == "auto" else [_source(settings, info)]
     return LiveScaler(sources, tracking, settings.refinement, seed=settings.seed)
-
-
-def _auto_sources(settings: ScalerSettings, info: ModelInfo) -> list[ScaleSource]:
-    """Every source that the settings and the network allow, best first."""
-    metric = info.kind is PredictionKind.METRIC_DEPTH
-    possible = {
-        "focal": metric and info.train_focal is not None,
-        "baseline": not metric and settings.baseline > 0,
-        "fixed": settings.scale > 0 or settings.calibration is not None,
-    }
-    sources: list[ScaleSource] = [
-        _source(replace(settings, scaler=name), info)
-        for name in AUTO_ORDER
-        if possible.get(name, True)
-    ]
-    return [*sources, NetworkScaler()] if metric else sources
-
-
-def _source(settings: ScalerSettings, info: ModelInfo) -> ScaleSource:
-    """One source of scale by name."""
-    fit = FitSettings(settings.fit_shift, settings.min_points, seed=settings.seed)
-    name = settings.scaler
-    if name == "sparse":
-        return SparseSource(fit)
-    if name == "ground_plane":
-        return GroundPlaneSource(GroundSettings(fit=fit))
-    if name == "motion":
-        return MotionSource(MotionSettings(fit=fit))
-    if name == "slam":
-        return SlamSource(SlamSettings(fit=fit))
-    if name == "fixed":
-        return _fixed_scaler(settings)
-    if name == "focal":
-        if info.train_focal is None:
-            raise SettingError(
-                f"scaler is 'focal' but the focal length {info.name} was trained with is not "
-                "known; use a metric Depth Anything V2 model, or another scaler"
-            )
-        return FocalSource(info.train_focal)
-    if name == "baseline":
-        if not settings.baseline:
-            raise SettingError("scaler is 'baseline' but baseline is 0; give it in metres")
-        return BaselineSource(settings.baseline)
-    raise SettingError(f"scaler is '{name}'; use one of {', '.join(SCALERS)}")
-
-
-def _fixed_scaler(settings: ScalerSettings) -> FixedScaler:
-    if settings.calibration is not None:
-        return FixedScaler.from_calibration(load_calibration(settings.calibration))
-    if not settings.scale:
-        raise SettingError(
-            "scaler is 'fixed' but scale is 0; give scale (and shift), or a calibration file"
-        )
-    return FixedScaler(settings.scale, settings.shift)

@@ -1,11 +1,17 @@
-"""The protocol of everything that can measure a scale: what a LiveScaler follows over time."""
+"""What measures a scale: the protocol of the sources, and the registry that knows them by name."""
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from depth_anything_ros.frames import Frame, Prediction, SparsePoints
+from depth_anything_ros.metric.fit import FitSettings
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.registry import Registry
+from depth_anything_ros.settings import ScalerSettings
 
 
 @dataclass(frozen=True)
@@ -61,3 +67,50 @@ class ScaleSource(Protocol):
     def reset(self) -> None:
         """Forget everything (new scene, time jumped back)."""
         ...
+
+
+def fit_settings(settings: ScalerSettings) -> FitSettings:
+    """How a source fits the network's values to what it measures."""
+    return FitSettings(settings.fit_shift, settings.min_points, seed=settings.seed)
+
+
+class FrameInput(enum.Enum):
+    """What a source needs of a frame besides the image; each is a field of `Frame`."""
+
+    CAMERA = "camera"
+    POINTS = "points"
+    GROUND = "ground"
+    POSE = "pose"
+    SLAM = "slam"
+
+
+def always_possible(settings: ScalerSettings, info: ModelInfo) -> None:
+    """Nothing keeps a source from being used with these settings and this network."""
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A scale source as choices, documentation and `auto` know it.
+
+    Attributes:
+        name: The word that selects it (parameter `scaler`).
+        rank: Its place in the order of `auto`; the lowest that can measure is taken.
+        meaning: One line for users.
+        make: Sets one up for one camera.
+        inputs: What it needs of a frame; decides what the node subscribes to.
+        settings: Names of the fields of `ScalerSettings` that are about this source.
+        why_not: Says what keeps it from being used at all with some settings and a network, or
+            None; `auto` then passes over it.
+    """
+
+    name: str
+    rank: int
+    meaning: str
+    make: Callable[[ScalerSettings, ModelInfo], ScaleSource]
+    inputs: frozenset[FrameInput] = frozenset()
+    settings: tuple[str, ...] = ()
+    why_not: Callable[[ScalerSettings, ModelInfo], str | None] = always_possible
+
+
+SCALE_SOURCES: Registry[SourceRecord] = Registry("scaler", "depth_anything_ros.metric.sources")
+"""Every scale source, the best first; each is registered by a module of `metric/sources/`."""

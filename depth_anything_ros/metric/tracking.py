@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind, Quality, ScaleState
+from depth_anything_ros.metric.scale_file import SavedScale
 from depth_anything_ros.metric.source import Measurement
-from depth_anything_ros.metric.sources.fixed import Calibration
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ class ScaleTracker:
             self._line, self._handover = self._shown, None
         self._frozen = on
 
-    def calibration(self) -> Calibration:
+    def saved(self) -> SavedScale:
         """The present scale as something to save.
 
         Returns:
-            The calibration.
+            What a scale file keeps.
 
         Raises:
             InputError: There is no scale yet.
@@ -134,21 +134,19 @@ class ScaleTracker:
         if line is None:
             raise InputError("no scale has been measured yet; there is nothing to save")
         method = self._last.method if self._last else "fixed"
-        return Calibration(self._kind, math.exp(line.log_scale), line.shift, method)
+        return SavedScale(self._kind, math.exp(line.log_scale), line.shift, method)
 
-    def load(self, calibration: Calibration) -> None:
+    def load(self, saved: SavedScale) -> None:
         """Take a saved scale and freeze it; `freeze(False)` lets measurements move it.
 
         Args:
-            calibration: The saved scale and the kind of network it belongs to.
+            saved: The scale and the kind of network it belongs to.
         """
         self.reset()
-        self._line = _Line(math.log(calibration.scale), calibration.shift)
+        self._line = _Line(math.log(saved.scale), saved.shift)
         self._variance = self.settings.noise**2
-        self._kind = calibration.kind
-        self._last = Measurement(
-            calibration.method, "loaded from a file", calibration.scale, calibration.shift
-        )
+        self._kind = saved.kind
+        self._last = Measurement(saved.method, "loaded from a file", saved.scale, saved.shift)
         self._frozen = True
 
     def follow(

@@ -435,7 +435,7 @@ def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
         scaler=parameters.scaler,
         scale=parameters.scale,
         shift=parameters.shift,
-        calibration=None if given else Path(file).expanduser(),
+        scale_file=None if given else Path(file).expanduser(),
         baseline=parameters.baseline,
         fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
         min_points=parameters.min_points,

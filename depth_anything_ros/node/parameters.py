@@ -10,38 +10,87 @@ import dataclasses
 import json
 import math
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.settings import BACKENDS, PRECISIONS, SCALERS
+from depth_anything_ros.metric.selection import scaler_names
+from depth_anything_ros.metric.source import SCALE_SOURCES
+from depth_anything_ros.settings import BACKENDS, PRECISIONS
 
 _LARGEST = 1e9
 
 
+@dataclasses.dataclass(frozen=True)
+class ParameterText:
+    """What there is to know about one parameter.
+
+    Attributes:
+        describe: Gives its meaning; asked when it is needed, since it may list registered things.
+        choices: Gives the values it may have; none for any.
+        minimum: Smallest number, None without limits.
+        maximum: Largest number.
+        read_only: It cannot change while the node runs.
+        at_load: A change takes effect when a model is loaded.
+    """
+
+    describe: Callable[[], str]
+    choices: Callable[[], tuple[str, ...]] = tuple
+    minimum: float | None = None
+    maximum: float | None = None
+    read_only: bool = False
+    at_load: bool = False
+
+    @classmethod
+    def of(cls, field: dataclasses.Field[Any]) -> ParameterText:
+        """What a field of `NodeParameters` keeps about itself."""
+        text = field.metadata["text"]
+        assert isinstance(text, cls)
+        return text
+
+    def full(self) -> str:
+        """Meaning, choices, limits and when a change takes effect."""
+        text = self.describe()
+        if self.choices():
+            text += f" One of {', '.join(self.choices())}."
+        if self.minimum is not None and self.maximum is not None:
+            text += f" From {self.minimum:g} to {self.maximum:g}."
+        if self.read_only:
+            text += " Read-only."
+        if self.at_load:
+            text += " Takes effect at configure and ~/load_model."
+        return text
+
+
 def _parameter(
     default: Any,
-    description: str,
+    description: str | Callable[[], str],
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str, ...] | Callable[[], tuple[str, ...]] = (),
     read_only: bool = False,
     at_load: bool = False,
 ) -> Any:
-    return dataclasses.field(
-        default=default,
-        metadata={
-            "description": description,
-            "minimum": minimum,
-            "maximum": maximum,
-            "choices": choices,
-            "read_only": read_only,
-            "at_load": at_load,
-        },
+    text = ParameterText(
+        describe=description if callable(description) else lambda: description,
+        choices=choices if callable(choices) else lambda: choices,
+        minimum=minimum,
+        maximum=maximum,
+        read_only=read_only,
+        at_load=at_load,
+    )
+    return dataclasses.field(default=default, metadata={"text": text})
+
+
+def _scaler_description() -> str:
+    meanings = "; ".join(f"{each.name}: {each.meaning}" for each in SCALE_SOURCES)
+    return (
+        "How network depth becomes metres. auto: the first of these that can measure: "
+        f"{meanings}. none: not at all."
     )
 
 
@@ -92,10 +141,8 @@ class NodeParameters:
     )
     scaler: str = _parameter(
         "auto",
-        "How network depth becomes metres. auto: the best that can measure, in the order sparse, "
-        "motion, slam, ground_plane, focal, baseline, fixed, network. none: not at all. network: "
-        "a metric model as it is.",
-        choices=SCALERS,
+        _scaler_description,
+        choices=scaler_names,
     )
     scale: float = _parameter(
         0.0,
@@ -109,7 +156,7 @@ class NodeParameters:
     )
     scale_file: str = _parameter(
         "",
-        "Calibration file: ~/scale/save writes it, ~/scale/load and scaler fixed read it "
+        "Scale file: ~/scale/save writes it, ~/scale/load and scaler fixed read it "
         "(in place of scale and shift).",
     )
     baseline: float = _parameter(
@@ -464,7 +511,7 @@ def names_at_load(names: Iterable[str]) -> list[str]:
     Returns:
         Those of them, in order.
     """
-    later = {f.name for f in dataclasses.fields(NodeParameters) if f.metadata["at_load"]}
+    later = {f.name for f in dataclasses.fields(NodeParameters) if ParameterText.of(f).at_load}
     return [name for name in names if name in later]
 
 
@@ -481,17 +528,7 @@ def parameters_yaml() -> str:
         "  ros__parameters:",
     ]
     for field in dataclasses.fields(NodeParameters):
-        meta = field.metadata
-        text = meta["description"]
-        if meta["choices"]:
-            text += f" One of {', '.join(meta['choices'])}."
-        if meta["minimum"] is not None:
-            text += f" From {meta['minimum']:g} to {meta['maximum']:g}."
-        if meta["read_only"]:
-            text += " Read-only."
-        if meta["at_load"]:
-            text += " Takes effect at configure and ~/load_model."
-        lines += [f"    # {line}" for line in textwrap.wrap(text, 92)]
+        lines += [f"    # {line}" for line in textwrap.wrap(ParameterText.of(field).full(), 92)]
         lines.append(f"    {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
 
@@ -504,37 +541,38 @@ def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
     """
     if isinstance(field.default, tuple):
         return tuple(value)
-    if isinstance(value, bool) and "off" in field.metadata["choices"]:
+    if isinstance(value, bool) and "off" in ParameterText.of(field).choices():
         return "on" if value else "off"
     return value
 
 
 def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
-    choices = field.metadata["choices"]
+    text = ParameterText.of(field)
+    choices = text.choices()
     if choices and value not in choices:
         raise SettingError(f"{field.name} is '{value}'; use one of {', '.join(choices)}")
-    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
-    if minimum is not None and not minimum <= value <= maximum:
+    minimum, maximum = text.minimum, text.maximum
+    if minimum is not None and maximum is not None and not minimum <= value <= maximum:
         raise SettingError(f"{field.name} is {value:g}; use {minimum:g} to {maximum:g}")
 
 
 def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
-    meta = field.metadata
+    text = ParameterText.of(field)
     descriptor = ParameterDescriptor(
-        description=meta["description"],
-        read_only=meta["read_only"],
-        dynamic_typing="off" in meta["choices"],
+        description=text.describe(),
+        read_only=text.read_only,
+        dynamic_typing="off" in text.choices(),
     )
-    if meta["choices"]:
-        descriptor.additional_constraints = "one of " + ", ".join(meta["choices"])
-    if meta["minimum"] is not None:
+    if text.choices():
+        descriptor.additional_constraints = "one of " + ", ".join(text.choices())
+    if text.minimum is not None and text.maximum is not None:
         if isinstance(field.default, float):
             descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(meta["minimum"]), to_value=meta["maximum"])
+                FloatingPointRange(from_value=float(text.minimum), to_value=float(text.maximum))
             ]
         else:
             descriptor.integer_range = [
-                IntegerRange(from_value=int(meta["minimum"]), to_value=int(meta["maximum"]), step=1)
+                IntegerRange(from_value=int(text.minimum), to_value=int(text.maximum), step=1)
             ]
     return descriptor
 

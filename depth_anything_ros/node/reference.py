@@ -6,7 +6,7 @@ import dataclasses
 import json
 
 from depth_anything_ros.node.camera.outputs import OUTPUT_MEANINGS, OUTPUT_TYPES, Output
-from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.parameters import NodeParameters, ParameterText
 
 INPUTS: tuple[tuple[str, str, str], ...] = (
     (
@@ -75,10 +75,11 @@ def reference() -> str:
         lines.append("")
     lines += ["| parameter | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(NodeParameters):
-        meaning = field.metadata["description"].replace("|", "\\|")
-        if field.metadata["choices"]:
-            meaning += f" One of {', '.join(field.metadata['choices'])}."
-        if field.metadata["read_only"]:
+        text = ParameterText.of(field)
+        meaning = text.describe().replace("|", "\\|")
+        if text.choices():
+            meaning += f" One of {', '.join(text.choices())}."
+        if text.read_only:
             meaning += " Read-only."
         default = json.dumps(field.default).replace("1000000000.0", "1e9")
         lines.append(f"| `{field.name}` | `{default}` | {meaning} |")

@@ -16,7 +16,7 @@ from depth_anything_ros.formats.bags import Bag
 from depth_anything_ros.formats.recorded_points import chained, static_transforms
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
-from depth_anything_ros.metric.sources.fixed import load_calibration
+from depth_anything_ros.metric.scale_file import load_scale
 
 pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
 
@@ -36,7 +36,7 @@ def test_a_recording_gives_a_scale_that_run_and_node_load(
     assert result.code == 0, result.err
     print(result.out)
     assert "from 2 of 2 frames" in result.out
-    found = load_calibration(file)
+    found = load_scale(file)
     assert (found.kind, found.shift, found.method) == (PredictionKind.METRIC_DEPTH, 0.0, "sparse")
 
     # The middle of what each image's own LiDAR says of the network, frame by frame.
@@ -64,7 +64,7 @@ def test_fit_shift_and_every_arrive(
     result = run_cli("calibrate", recording, "-o", file, *options)
     assert result.code == 0, result.err
     assert "from 1 of 1 frames" in result.out
-    assert load_calibration(file).shift != 0
+    assert load_scale(file).shift != 0
 
 
 def test_the_ground_of_a_recording_becomes_parameters_of_the_node(

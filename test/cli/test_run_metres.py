@@ -11,15 +11,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import typer
 from real_frames import kitti_scan
 
-from depth_anything_ros.cli.support.scale_options import ScalerChoice
+from depth_anything_ros.cli.support.scale_options import scaler_name
 from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
-from depth_anything_ros.metric.sources.fixed import Calibration, save_calibration
-from depth_anything_ros.settings import SCALERS
+from depth_anything_ros.metric.scale_file import SavedScale, save_scale
+from depth_anything_ros.metric.selection import scaler_names
 
 RunCli = Callable[..., Any]
 Array = npt.NDArray[Any]
@@ -53,8 +54,12 @@ def exact_points(disparity: Array, scale: float, shift: float) -> dict[str, Arra
     return {"u": u, "v": v, "z": 1 / (scale * disparity[v, u].astype(float) + shift)}
 
 
-def test_every_way_is_one_of_the_library() -> None:
-    assert {way.value for way in ScalerChoice} == set(SCALERS) - {"motion", "slam"}
+def test_every_scaler_but_those_that_need_poses_can_be_chosen() -> None:
+    for name in set(scaler_names()) - {"motion", "slam"}:
+        assert scaler_name(name) == name
+    for name in ("motion", "slam", "magic"):
+        with pytest.raises(typer.BadParameter, match="is not one of auto, none, sparse"):
+            scaler_name(name)
 
 
 def test_points_make_metres_of_relative_depth(
@@ -192,9 +197,7 @@ def test_given_numbers_are_applied(
     run_cli: RunCli, relative_model: Path, photo: Path, disparity: Array, tmp_path: Path
 ) -> None:
     common = ("-m", relative_model, *SMALL, "-o", tmp_path)
-    save_calibration(
-        Calibration(PredictionKind.RELATIVE_DISPARITY, 0.5, 0.1), tmp_path / "scale.yaml"
-    )
+    save_scale(SavedScale(PredictionKind.RELATIVE_DISPARITY, 0.5, 0.1), tmp_path / "scale.yaml")
     assert run_cli("run", photo, *common, "--scale-file", tmp_path / "scale.yaml").code == 0
     state = state_of(tmp_path / "photo.v1.json")
     assert (state["method"], state["scale"], state["shift"]) == ("fixed", 0.5, 0.1)
@@ -325,7 +328,7 @@ def test_bad_usage_ends_with_code_2(
     [
         (["--points", "gone.npz"], "gone.npz cannot be read as points"),
         (["--points", "gone.ply"], "gone.ply is no points file"),
-        (["--scale-file", "gone.yaml"], "cannot read the calibration gone.yaml"),
+        (["--scale-file", "gone.yaml"], "cannot read the scale file gone.yaml"),
         (["--scaler", "network"], "scaler is 'network' but small gives relative depth"),
         (["--scale", "0"], "scale is 0"),
         (["--scale", "1", "--max-age", "0", "--scaler", "auto"], "max_age is 0"),

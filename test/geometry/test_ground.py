@@ -5,7 +5,7 @@ import pytest
 
 from depth_anything_ros.frames import Plane
 from depth_anything_ros.geometry.ground import up_of_attitude
-from depth_anything_ros.metric.calibration import stand_over
+from depth_anything_ros.metric.camera_mount import mount_over
 
 
 def test_up_of_simple_attitudes() -> None:
@@ -20,5 +20,5 @@ def test_up_of_simple_attitudes() -> None:
 )
 def test_a_calibrated_attitude_is_the_one_given(pitch: float, roll: float) -> None:
     x, y, z = up_of_attitude(pitch, roll)
-    stand = stand_over(Plane((float(x), float(y), float(z)), 1.5))
+    stand = mount_over(Plane((float(x), float(y), float(z)), 1.5))
     assert (stand.height, stand.pitch_deg, stand.roll_deg) == pytest.approx((1.5, pitch, roll))

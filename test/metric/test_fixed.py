@@ -1,21 +1,15 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from metric_scenes import METRIC, RELATIVE, frame, metric, relative, wavy_depth
 
-from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, Quality
 from depth_anything_ros.metric.apply import FARTHEST_M, to_metres
+from depth_anything_ros.metric.scale_file import SavedScale
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.sources.fixed import (
-    Calibration,
-    FixedScaler,
-    load_calibration,
-    save_calibration,
-)
+from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.network import NetworkScaler
 
 DEPTH = wavy_depth()
@@ -47,33 +41,14 @@ def test_an_infinite_disparity_is_not_a_depth_of_zero() -> None:
     assert np.isnan(to_metres(Prediction(values, RELATIVE, (1, 1)), 1.0, 0.0)).all()
 
 
-def test_a_calibration_file_brings_back_the_same_numbers(tmp_path: Path) -> None:
-    saved = Calibration(RELATIVE, 0.1 + 0.2, -1 / 3, "sparse")
-    save_calibration(saved, tmp_path / "new" / "scale.yaml")
-    assert load_calibration(tmp_path / "new" / "scale.yaml") == saved
-
-
-def test_a_calibration_of_another_kind_gives_no_metres() -> None:
-    scaler = FixedScaler.from_calibration(Calibration(METRIC, 1.2))
+def test_a_saved_scale_of_another_kind_gives_no_metres() -> None:
+    scaler = FixedScaler.from_saved(SavedScale(METRIC, 1.2))
     scaled = scaler.scale(relative(DEPTH, 0.05, 0.08), frame(DEPTH))
     assert scaled.depth_m is None and scaled.state.quality is Quality.INVALID
     assert "for metric_depth, the network gives relative_disparity" in scaled.state.reason
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "scale: 1", "kind: metres\nscale: 1", "kind: metric_depth\nscale: -1", "[1, 2", "7"],
-)
-def test_a_file_that_is_no_calibration_is_named(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "scale.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=r"scale\.yaml is not a calibration"):
-        load_calibration(path)
-
-
-def test_a_missing_file_and_unusable_numbers_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot read the calibration"):
-        load_calibration(tmp_path / "none.yaml")
+def test_unusable_numbers_are_named() -> None:
     with pytest.raises(SettingError, match="scale is 0; it must be a positive number"):
         FixedScaler(0.0)
     with pytest.raises(SettingError, match="shift is nan"):

@@ -9,12 +9,9 @@ from depth_anything_ros.frames import Frame, Prediction, Quality
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.live import LiveScaler
-from depth_anything_ros.metric.sources.focal import (
-    HYPERSIM_FOCAL,
-    VIRTUAL_KITTI_FOCAL,
-    BaselineSource,
-    FocalSource,
-)
+from depth_anything_ros.metric.sources.baseline import BaselineSource
+from depth_anything_ros.metric.sources.focal import FocalSource
+from depth_anything_ros.network.catalogue import HYPERSIM_FOCAL, VKITTI_FOCAL
 
 VALUES = np.linspace(1, 9, 480 * 640, dtype=np.float32).reshape(480, 640)
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)
@@ -23,7 +20,7 @@ FRAME = Frame(np.zeros((480, 640, 3), np.uint8), stamp=1, camera=CAMERA)
 
 def test_training_focal_lengths_are_those_of_the_data_sets() -> None:
     assert pytest.approx(598.1, abs=0.05) == HYPERSIM_FOCAL
-    assert pytest.approx(1001.5, abs=0.05) == VIRTUAL_KITTI_FOCAL
+    assert pytest.approx(1001.5, abs=0.05) == VKITTI_FOCAL
 
 
 def test_metres_grow_with_the_focal_length_at_the_networks_input() -> None:

@@ -129,9 +129,9 @@ def test_frozen_means_frozen_until_let_go_or_reset() -> None:
 def test_a_loaded_scale_is_used_as_it_is_and_only_for_its_kind() -> None:
     tracker = ScaleTracker()
     with pytest.raises(InputError, match="nothing to save"):
-        tracker.calibration()
+        tracker.saved()
     follow(tracker, 0, measured(0.05, 0.01))
-    saved = tracker.calibration()
+    saved = tracker.saved()
     assert (saved.kind, saved.shift, saved.method) == (RELATIVE, 0.01, "sparse")
     assert saved.scale == pytest.approx(0.05)
     fresh = ScaleTracker()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.node.parameters import NodeParameters, parameters_yaml
+from depth_anything_ros.node.parameters import NodeParameters, ParameterText, parameters_yaml
 
 CONFIG = Path(__file__).parents[2] / "config" / "depth_anything.yaml"
 
@@ -28,7 +28,7 @@ def test_the_parameter_file_is_the_code_s() -> None:
 
 def test_every_parameter_is_described() -> None:
     for field in dataclasses.fields(NodeParameters):
-        assert field.metadata["description"].endswith("."), field.name
+        assert ParameterText.of(field).describe().endswith("."), field.name
 
 
 def test_changes_are_checked_together() -> None:

@@ -14,7 +14,7 @@ from depth_anything_ros.cli.support.scale_options import (
     FitShiftOption,
     MinPointsOption,
     Refinement,
-    ScalerChoice,
+    scaler_name,
 )
 
 _CAMERA = "Camera"
@@ -81,9 +81,12 @@ def run(
         ),
     ] = None,
     scaler: Annotated[
-        ScalerChoice | None,
+        str | None,
         typer.Option(
-            help="The way to metres; auto takes the best that the options allow. By default "
+            parser=scaler_name,
+            metavar="NAME",
+            help="The way to metres: auto (the best that the options allow), none, sparse, "
+            "ground_plane, focal, baseline, fixed, network or another scale source. By default "
             "fixed where only --scale or --scale-file is given, else auto.",
             rich_help_panel=METRES,
         ),
@@ -194,21 +197,17 @@ def run(
     numbers = _numbers(intrinsics) if intrinsics is not None else None
     given_scale = scale is not None or scale_file is not None
     measured = not (points is None and camera_height is None and baseline is None)
-    way = scaler or (ScalerChoice.FIXED if given_scale and not measured else ScalerChoice.AUTO)
+    way = scaler or ("fixed" if given_scale and not measured else "auto")
     lacking = {
-        ScalerChoice.SPARSE: points is None and "--points",
-        ScalerChoice.GROUND_PLANE: camera_height is None and "--camera-height",
-        ScalerChoice.BASELINE: baseline is None and "--baseline",
-        ScalerChoice.FIXED: not given_scale and "--scale or --scale-file",
+        "sparse": points is None and "--points",
+        "ground_plane": camera_height is None and "--camera-height",
+        "baseline": baseline is None and "--baseline",
+        "fixed": not given_scale and "--scale or --scale-file",
     }.get(way)
-    if (
-        not lacking
-        and not given
-        and way in (ScalerChoice.GROUND_PLANE, ScalerChoice.BASELINE, ScalerChoice.FOCAL)
-    ):
+    if not lacking and not given and way in ("ground_plane", "baseline", "focal"):
         lacking = "--intrinsics, --hfov or --camera"
     if lacking:
-        raise typer.BadParameter(f"{way.value} needs {lacking}", param_hint="--scaler")
+        raise typer.BadParameter(f"{way} needs {lacking}", param_hint="--scaler")
 
     # The libraries behind these take a second to load: too long for --help and typing errors.
     from depth_anything_ros.cli.support.measured import MeasuredOptions
@@ -230,10 +229,10 @@ def run(
         recursive,
         ModelSettings(model, device, precision, input_size or 0, backend=backend),
         ScalerSettings(
-            scaler=way.value,
+            scaler=way,
             scale=scale or 0.0,
             shift=shift,
-            calibration=scale_file,
+            scale_file=scale_file,
             baseline=baseline or 0.0,
             fit_shift=fit_shift.flag,
             min_points=min_points,

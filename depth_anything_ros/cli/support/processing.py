@@ -184,7 +184,7 @@ def _asks_for_metres(scaler: ScalerSettings, measured: MeasuredOptions) -> bool:
     """Whether the user gave anything that makes metres of relative depth."""
     if scaler.scaler != "auto":
         return scaler.scaler != "none"
-    return measured.any or scaler.scale > 0 or scaler.calibration is not None or scaler.baseline > 0
+    return measured.any or scaler.scale > 0 or scaler.scale_file is not None or scaler.baseline > 0
 
 
 class _Job:

@@ -28,15 +28,11 @@ from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.inference.selection import LoadedModel
 from depth_anything_ros.metric.apply import to_metres
-from depth_anything_ros.metric.calibration import (
-    CameraStand,
-    ground_of_points,
-    pooled_scale,
-    stand_over,
-)
+from depth_anything_ros.metric.camera_mount import CameraMount, find_ground, mount_over
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, values_at
+from depth_anything_ros.metric.pooled_scale import pooled_scale
+from depth_anything_ros.metric.scale_file import save_scale
 from depth_anything_ros.metric.source import Measurement
-from depth_anything_ros.metric.sources.fixed import save_calibration
 from depth_anything_ros.metric.sources.sparse import measure_points
 
 GROUND_RANGE_M = 25.0
@@ -169,7 +165,7 @@ def calibrate_scale(
         recording: Images with points in them.
         loaded: The network.
         fit: How scale and shift are fitted in each frame.
-        output: The calibration file, for scaler fixed.
+        output: The scale file, for scaler fixed.
 
     Raises:
         InputError: The recording cannot be read or gives no scale, or the file cannot be written.
@@ -187,15 +183,15 @@ def calibrate_scale(
 
     measured, frames = _each(recording.views(), measure, "scale")
     low, high = np.median([np.percentile(part, (10, 90)) for part in values], axis=0)
-    calibration = pooled_scale(measured, (float(low), float(high)), kind)
-    save_calibration(calibration, output)
+    pooled = pooled_scale(measured, (float(low), float(high)), kind)
+    save_scale(pooled, output)
 
     seen = np.concatenate(values).astype(np.float32)[None]
-    depth = to_metres(Prediction(seen, kind, (1, 1)), calibration.scale, calibration.shift)[0]
+    depth = to_metres(Prediction(seen, kind, (1, 1)), pooled.scale, pooled.shift)[0]
     truth = np.concatenate([each.points.z for each in measured if each.points is not None])
     off = float(np.nanmedian(np.abs(depth / truth - 1)))
     _say(
-        f"{output}: scale {calibration.scale:.6g}, shift {calibration.shift:.6g} for "
+        f"{output}: scale {pooled.scale:.6g}, shift {pooled.shift:.6g} for "
         f"{loaded.info.name} from {len(measured)} of {frames} frames; half of their points are "
         f"within {off:.1%}. Node parameters: scaler fixed, scale_file {output}"
     )
@@ -212,12 +208,12 @@ def calibrate_ground(recording: Recording, output: Path) -> None:
         InputError: The recording cannot be read or shows no ground, or the file cannot be written.
     """
 
-    def stand(points: Matrix) -> CameraStand:
+    def mount(points: Matrix) -> CameraMount:
         ahead = (points[:, 2] > 0) & (points[:, 2] < GROUND_RANGE_M)
-        return stand_over(ground_of_points(points[ahead]))
+        return mount_over(find_ground(points[ahead]))
 
-    stands, frames = _each(recording.scans(), stand, "ground")
-    numbers = [(each.height, each.pitch_deg, each.roll_deg) for each in stands]
+    mounts, frames = _each(recording.scans(), mount, "ground")
+    numbers = [(each.height, each.pitch_deg, each.roll_deg) for each in mounts]
     height, pitch, roll = (float(value) for value in np.median(numbers, axis=0))
     height_span, pitch_span, roll_span = np.ptp(numbers, axis=0)
     parameters = {
@@ -229,7 +225,7 @@ def calibrate_ground(recording: Recording, output: Path) -> None:
     _write_parameters(parameters, output)
     _say(
         f"{output}: height {height:.3f} m, pitch {pitch:.2f} and roll {roll:.2f} degrees from "
-        f"{len(stands)} of {frames} clouds, among which they differ by up to {height_span:.3f} m, "
+        f"{len(mounts)} of {frames} clouds, among which they differ by up to {height_span:.3f} m, "
         f"{pitch_span:.2f} and {roll_span:.2f} degrees. The node takes it as --params-file"
     )
 

@@ -8,17 +8,26 @@ from typing import Annotated
 import typer
 
 
-class ScalerChoice(enum.Enum):
-    """The ways to metres that files allow; motion and slam need poses, which only the node has."""
+def scaler_name(text: str) -> str:
+    """Take the name of a scaler that files allow: those that need poses are left to the node.
 
-    AUTO = "auto"
-    NONE = "none"
-    NETWORK = "network"
-    FIXED = "fixed"
-    SPARSE = "sparse"
-    GROUND_PLANE = "ground_plane"
-    FOCAL = "focal"
-    BASELINE = "baseline"
+    Args:
+        text: What the user gave.
+
+    Returns:
+        The same.
+
+    Raises:
+        typer.BadParameter: No such scaler has this name; the text lists those that have.
+    """
+    from depth_anything_ros.metric.selection import AUTO, NONE
+    from depth_anything_ros.metric.source import SCALE_SOURCES, FrameInput
+
+    poses = {FrameInput.POSE, FrameInput.SLAM}
+    names = [AUTO, NONE, *(each.name for each in SCALE_SOURCES if not each.inputs & poses)]
+    if text not in names:
+        raise typer.BadParameter(f"'{text}' is not one of {', '.join(names)}")
+    return text
 
 
 class Refinement(enum.Enum):

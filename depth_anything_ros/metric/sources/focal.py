@@ -1,4 +1,4 @@
-"""Scale from the focal length alone: metric checkpoints and the stereo formula."""
+"""Scale of a metric network from the focal length alone."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
-
-HYPERSIM_FOCAL = 886.81 * 518 / 768
-"""Focal length in pixels at the network's input of the Hypersim checkpoints: 886.81 px in images of
-768 rows (Roberts et al. 2021: 60 degrees over 1024 columns), resized to 518 rows."""
-
-VIRTUAL_KITTI_FOCAL = 725.0087 * 518 / 375
-"""The same of the Virtual KITTI 2 checkpoints: 725.0087 px in images of 375 rows."""
+from depth_anything_ros.metric.source import (
+    SCALE_SOURCES,
+    FrameInput,
+    Measurement,
+    SourceRecord,
+)
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 
 def network_focal(prediction: Prediction, frame: Frame) -> float:
@@ -70,35 +70,27 @@ class FocalSource:
         """Nothing is remembered."""
 
 
-class BaselineSource:
-    """The stereo formula for a relative network: `Z = f * B / (d * pixel_size)`.
+def _make(settings: ScalerSettings, info: ModelInfo) -> FocalSource:
+    assert info.train_focal is not None
+    return FocalSource(info.train_focal)
 
-    With f in metres as f_net * pixel_size the pixel size cancels: `1/Z = d / (f_net * B)`.
 
-    Args:
-        baseline: B, the calibrated virtual baseline in metres.
+def _why_not(settings: ScalerSettings, info: ModelInfo) -> str | None:
+    if info.kind is PredictionKind.METRIC_DEPTH and info.train_focal is not None:
+        return None
+    return (
+        f"scaler is 'focal' but the focal length {info.name} was trained with is not known; use "
+        "a metric Depth Anything V2 model, or another scaler"
+    )
 
-    Raises:
-        SettingError: The baseline is not positive.
-    """
 
-    name = "baseline"
-
-    def __init__(self, baseline: float) -> None:
-        if not (math.isfinite(baseline) and baseline > 0):
-            raise SettingError(f"baseline is {baseline:g}; it must be above 0 m")
-        self._baseline = baseline
-
-    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
-        """Apply the formula; see `ScaleSource.measure`."""
-        if prediction.kind is not PredictionKind.RELATIVE_DISPARITY:
-            raise UnmeasurableError("a virtual baseline is for relative networks only")
-        focal = network_focal(prediction, frame)
-        return Measurement(
-            method=self.name,
-            reason=f"virtual baseline {self._baseline:g} m at focal length {focal:.1f} px",
-            scale=1 / (focal * self._baseline),
-        )
-
-    def reset(self) -> None:
-        """Nothing is remembered."""
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="focal",
+        rank=50,
+        meaning="a metric model's metres, corrected for this camera's focal length",
+        make=_make,
+        inputs=frozenset({FrameInput.CAMERA}),
+        why_not=_why_not,
+    )
+)

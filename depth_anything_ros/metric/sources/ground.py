@@ -9,7 +9,15 @@ import numpy as np
 from depth_anything_ros.frames import FloatArray, Frame, Plane, Prediction, PredictionKind
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_line
-from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.source import (
+    SCALE_SOURCES,
+    FrameInput,
+    Measurement,
+    SourceRecord,
+    fit_settings,
+)
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 _STREAM = 3  # apart from other users of the same seed
 _GRID = 64
@@ -156,3 +164,19 @@ def _most_ground(
     below = ratio < 1 - 2 * settings.tolerance if relative else ratio > 1 + 2 * settings.tolerance
     best = int(np.argmax(on.sum(axis=1) - below.sum(axis=1)))
     return float(scale[best]), float(shift[best])
+
+
+def _make(settings: ScalerSettings, info: ModelInfo) -> GroundPlaneSource:
+    return GroundPlaneSource(GroundSettings(fit=fit_settings(settings)))
+
+
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="ground_plane",
+        rank=40,
+        meaning="the ground, seen from a camera whose height and attitude are known",
+        make=_make,
+        inputs=frozenset({FrameInput.CAMERA, FrameInput.GROUND}),
+        settings=("fit_shift", "min_points"),
+    )
+)

@@ -18,8 +18,16 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, Frame, Prediction, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, distort, project, rays_of_pixels
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.source import (
+    SCALE_SOURCES,
+    FrameInput,
+    Measurement,
+    SourceRecord,
+    fit_settings,
+)
 from depth_anything_ros.metric.sources.sparse import measure_points
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 GreyImage = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -298,3 +306,19 @@ def _triangulate(
             & (np.hypot(u - pixels[:, 0], v - pixels[:, 1]) <= settings.max_error_px)
         )
     return np.column_stack([pixels[keep], z_b[keep]]), angle[np.isfinite(angle)]
+
+
+def _make(settings: ScalerSettings, info: ModelInfo) -> MotionSource:
+    return MotionSource(MotionSettings(fit=fit_settings(settings)))
+
+
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="motion",
+        rank=20,
+        meaning="the camera's own motion, known in metres from odometry",
+        make=_make,
+        inputs=frozenset({FrameInput.CAMERA, FrameInput.POSE}),
+        settings=("fit_shift", "min_points", "refinement"),
+    )
+)

@@ -12,7 +12,9 @@ from depth_anything_ros.frames import (
 )
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.source import SCALE_SOURCES, Measurement, SourceRecord
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 
 class NetworkScaler:
@@ -42,3 +44,27 @@ class NetworkScaler:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+
+def _make(settings: ScalerSettings, info: ModelInfo) -> NetworkScaler:
+    return NetworkScaler()
+
+
+def _why_not(settings: ScalerSettings, info: ModelInfo) -> str | None:
+    if info.kind is PredictionKind.METRIC_DEPTH:
+        return None
+    return (
+        f"scaler is 'network' but {info.name} gives relative depth, which has no metres; use "
+        "another scaler or a metric model"
+    )
+
+
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="network",
+        rank=80,
+        meaning="a metric model as it is",
+        make=_make,
+        why_not=_why_not,
+    )
+)

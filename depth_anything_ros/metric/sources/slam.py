@@ -10,8 +10,16 @@ import numpy as np
 from depth_anything_ros.frames import FloatArray, Frame, Prediction, SparsePoints
 from depth_anything_ros.geometry.camera import project
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.source import (
+    SCALE_SOURCES,
+    FrameInput,
+    Measurement,
+    SourceRecord,
+    fit_settings,
+)
 from depth_anything_ros.metric.sources.sparse import measure_points
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 _STREAM = 4  # apart from other users of the same seed
 _TRIPLES = 64  # with 40 % of the pairs wrong, some 14 are right
@@ -181,3 +189,19 @@ class SlamSource:
                 f"at least {settings.min_inlier_share:.0%} must"
             )
         return similarity
+
+
+def _make(settings: ScalerSettings, info: ModelInfo) -> SlamSource:
+    return SlamSource(SlamSettings(fit=fit_settings(settings)))
+
+
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="slam",
+        rank=30,
+        meaning="the map of a monocular SLAM system, brought to metres by odometry",
+        make=_make,
+        inputs=frozenset({FrameInput.CAMERA, FrameInput.POSE, FrameInput.SLAM}),
+        settings=("fit_shift", "min_points", "refinement"),
+    )
+)

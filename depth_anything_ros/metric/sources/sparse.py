@@ -7,8 +7,16 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import Frame, Prediction, SparsePoints
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
-from depth_anything_ros.metric.source import Measurement
+from depth_anything_ros.metric.source import (
+    SCALE_SOURCES,
+    FrameInput,
+    Measurement,
+    SourceRecord,
+    fit_settings,
+)
 from depth_anything_ros.metric.visibility import visible
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
 
 class SparseSource:
@@ -78,3 +86,19 @@ def subset(points: SparsePoints, keep: npt.NDArray[np.bool_]) -> SparsePoints:
         The points to keep, in order.
     """
     return SparsePoints(points.u[keep], points.v[keep], points.z[keep], points.source)
+
+
+def _make(settings: ScalerSettings, info: ModelInfo) -> SparseSource:
+    return SparseSource(fit_settings(settings))
+
+
+SCALE_SOURCES.register(
+    SourceRecord(
+        name="sparse",
+        rank=10,
+        meaning="measured points: LiDAR, laser scan, range, depth camera",
+        make=_make,
+        inputs=frozenset({FrameInput.CAMERA, FrameInput.POINTS}),
+        settings=("fit_shift", "min_points", "refinement"),
+    )
+)

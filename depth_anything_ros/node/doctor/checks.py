@@ -16,6 +16,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import PredictionKind, Quality
+from depth_anything_ros.metric.selection import AUTO, inputs_of
+from depth_anything_ros.metric.source import FrameInput
 from depth_anything_ros.node.doctor.findings import Finding, Level, problem, warning
 from depth_anything_ros.node.doctor.graph import (
     IMAGE_TYPES,
@@ -370,8 +372,9 @@ def _positions(graph: GraphView, view: DepthNodeView, image: Link) -> Iterator[F
         for link in view.inputs
         if link.heard and (link.kind in POINT_TYPES or _is_sensor(link.topic, view))
     }
-    scaler = view.parameters["scaler"]
-    if scaler == "ground_plane" and not view.parameters.get("camera_height"):
+    scaler = str(view.parameters["scaler"])
+    grounded = scaler != AUTO and FrameInput.GROUND in inputs_of(scaler)
+    if grounded and not view.parameters.get("camera_height"):
         needed[str(view.parameters.get("base_frame"))] = "the height of the camera"
     if view.parameters.get("fixed_frame"):
         needed[str(view.parameters["fixed_frame"])] = "the motion of the camera"
@@ -417,7 +420,7 @@ def _metres(graph: GraphView, view: DepthNodeView) -> Iterator[Finding]:
     sources += f"; there is {', '.join(near_names(silent[0], there))}" if silent and there else ""
     for figures in view.figures:
         # Before the first answer, only a scaler that never measures is known to fail.
-        measures = scaler not in ("none", "network")
+        measures = bool(inputs_of(str(scaler)))
         quality = figures.get("scale_quality", "" if measures else Quality.INVALID.value)
         relative = figures.get("kind") == PredictionKind.RELATIVE_DISPARITY.value
         if relative and quality == Quality.INVALID.value:

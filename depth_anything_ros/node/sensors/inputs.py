@@ -18,6 +18,8 @@ from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.frames import Frame, Plane, SlamView, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.ground import up_of_attitude
+from depth_anything_ros.metric.selection import AUTO, inputs_of
+from depth_anything_ros.metric.source import FrameInput
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
 from depth_anything_ros.node.runtime.throttled_log import ThrottledLog
@@ -78,25 +80,25 @@ class SensorInputs:
         self._parameters = parameters
         self._transforms = transforms
         read_extrinsics(parameters.sensor_extrinsics)  # refuse now what cannot be read
-        wanted = parameters.scaler
+        wanted = inputs_of(parameters.scaler)
         self._sensors: list[PointSensor] = []
         self._odometry: OdometryInput | None = None
         self._slam: SlamInput | None = None
         self._imu: _Gravity | None = None
-        if wanted in ("auto", "sparse"):
+        if FrameInput.POINTS in wanted:
             self._sensors = _sensors(node, parameters, on_points)
-        if wanted in ("auto", "motion", "slam"):
+        if FrameInput.POSE in wanted:
             self._odometry = OdometryInput(node, parameters.odometry_topic)
-        if wanted in ("auto", "slam"):
+        if FrameInput.SLAM in wanted:
             self._slam = SlamInput(
                 node,
                 parameters.slam_pose_topic,
                 parameters.slam_pose_type,
                 parameters.slam_points_topic,
             )
-        if wanted in ("auto", "ground_plane") and parameters.imu_topic:
+        if FrameInput.GROUND in wanted and parameters.imu_topic:
             self._imu = _Gravity(node, parameters.imu_topic)
-        self._ground_wanted = wanted in ("auto", "ground_plane")
+        self._ground_wanted = FrameInput.GROUND in wanted
 
     def match(self) -> None:
         """Look again at what the publishers offer."""
@@ -189,7 +191,7 @@ class SensorInputs:
                 return self._transforms.lookup(fixed, frame.frame_id, frame.stamp, timeout)
             return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame, name))
         except TransformError as error:
-            if self._parameters.scaler != "auto":  # auto goes without, and says so if it must
+            if self._parameters.scaler != AUTO:  # auto goes without, and says so if it must
                 log.warn(f"odometry is not used: {error}")
             return None
 
@@ -218,7 +220,7 @@ class SensorInputs:
             return Plane((float(up[0]), float(up[1]), float(up[2])), given.camera_height)
         if not self._transforms.available:
             return None
-        asked = given.scaler == "ground_plane"  # auto must not wait for a frame nobody has
+        asked = given.scaler != AUTO  # auto must not wait for a frame nobody has
         try:
             camera_to_base = self._transforms.lookup(
                 given.base_frame, frame.frame_id, frame.stamp, given.tf_timeout if asked else 0.0

@@ -7,8 +7,9 @@ import pytest
 from metric_scenes import RELATIVE, Array
 
 from depth_anything_ros.frames import Plane
-from depth_anything_ros.metric.calibration import ground_of_points, pooled_scale, stand_over
+from depth_anything_ros.metric.camera_mount import find_ground, mount_over
 from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.pooled_scale import pooled_scale
 from depth_anything_ros.metric.source import Measurement
 
 
@@ -49,14 +50,14 @@ def test_height_and_attitude_are_found_among_walls_and_noise(pitch: float, roll:
     wall = np.stack(
         [rng.uniform(-4, 4, 2000), rng.uniform(-3, 0.5, 2000), np.full(2000, 9.0)], axis=1
     )
-    found = stand_over(ground_of_points(np.concatenate([ground, wall])))
+    found = mount_over(find_ground(np.concatenate([ground, wall])))
     assert found.height == pytest.approx(1.3, rel=1e-2)
     assert (found.pitch_deg, found.roll_deg) == (
         pytest.approx(pitch, abs=0.3),
         pytest.approx(roll, abs=0.3),
     )
     noisy = ground + 0.01 * rng.standard_normal(ground.shape)
-    found = stand_over(ground_of_points(np.concatenate([noisy, wall])))
+    found = mount_over(find_ground(np.concatenate([noisy, wall])))
     assert found.height == pytest.approx(1.3, rel=0.02)
 
 
@@ -64,9 +65,9 @@ def test_without_ground_there_is_no_plane() -> None:
     rng = np.random.default_rng(0)
     wall = np.stack([rng.uniform(-4, 4, 500), rng.uniform(-3, 3, 500), np.full(500, 9.0)], axis=1)
     with pytest.raises(UnmeasurableError, match="level"):
-        ground_of_points(wall)
+        find_ground(wall)
     with pytest.raises(UnmeasurableError, match="too few"):
-        ground_of_points(wall[:5])
+        find_ground(wall[:5])
 
 
 @pytest.mark.data
@@ -76,7 +77,7 @@ def test_the_kitti_car_carries_its_camera_at_one_metre_and_65(data_dir: Path) ->
 
     for name in ("000001", "000002"):
         _, scan = kitti_scan(data_dir / "kitti", name)
-        stand = stand_over(ground_of_points(scan[(scan[:, 2] > 3) & (scan[:, 2] < 25)]))
+        stand = mount_over(find_ground(scan[(scan[:, 2] > 3) & (scan[:, 2] < 25)]))
         print(f"kitti {name}: {stand.height:.3f} m, pitch {stand.pitch_deg:+.2f} degrees")
         assert stand.height == pytest.approx(1.65, abs=0.1)
         assert abs(stand.pitch_deg) < 2 and abs(stand.roll_deg) < 3

@@ -1,21 +1,14 @@
-"""Constants worth keeping, estimated from a whole recording: scale and shift, height and attitude.
-
-What one frame measures is noisy; the median over many frames is not, and a few wrong frames do not
-move it.
-"""
+"""How a camera is mounted over the ground, from the points that a LiDAR measures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from depth_anything_ros.frames import FloatArray, Plane, PredictionKind
+from depth_anything_ros.frames import FloatArray, Plane
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.source import Measurement
-from depth_anything_ros.metric.sources.fixed import Calibration
 
 _STREAM = 5  # apart from other users of the same seed
 _TRIPLES = 300
@@ -25,42 +18,9 @@ _MIN_POINTS = 30
 _MIN_SHARE = 0.05
 
 
-def pooled_scale(
-    measured: Sequence[Measurement], values: tuple[float, float], kind: PredictionKind
-) -> Calibration:
-    """The scale and shift that lie in the middle of those of many frames.
-
-    Scale and shift trade off, so their medians need not fit together; the medians of what the
-    frames make of two network values do.
-
-    Args:
-        measured: One measurement per frame.
-        values: A low and a high value of the network, typical of the recording.
-        kind: Kind of the network.
-
-    Returns:
-        The calibration.
-
-    Raises:
-        UnmeasurableError: There is no measurement, or the frames contradict each other.
-    """
-    if not measured:
-        raise UnmeasurableError("no frame of the recording gave a scale")
-    low, high = values
-    scales = np.array([each.scale for each in measured])
-    shifts = np.array([each.shift for each in measured])
-    if not shifts.any():
-        return Calibration(kind, float(np.median(scales)), 0.0, measured[0].method)
-    at_low, at_high = np.median(scales * low + shifts), np.median(scales * high + shifts)
-    scale = float((at_high - at_low) / (high - low)) if high > low else 0.0
-    if not scale > 0:
-        raise UnmeasurableError("the frames of the recording contradict each other")
-    return Calibration(kind, scale, float(at_low - scale * low), measured[0].method)
-
-
 @dataclass(frozen=True)
-class CameraStand:
-    """How a camera stands over level ground.
+class CameraMount:
+    """How a camera is mounted over level ground.
 
     Attributes:
         height: Metres above the ground.
@@ -73,7 +33,7 @@ class CameraStand:
     roll_deg: float
 
 
-def stand_over(ground: Plane) -> CameraStand:
+def mount_over(ground: Plane) -> CameraMount:
     """Height and attitude of a camera from the ground plane in its optical frame.
 
     The up direction of a camera pitched down by p and then rolled clockwise by r is
@@ -83,17 +43,17 @@ def stand_over(ground: Plane) -> CameraStand:
         ground: The plane, its normal pointing up.
 
     Returns:
-        How the camera stands.
+        How the camera is mounted.
     """
     x, y, z = ground.normal
-    return CameraStand(
+    return CameraMount(
         height=ground.offset,
         pitch_deg=math.degrees(math.asin(min(max(-z, -1.0), 1.0))),
         roll_deg=math.degrees(math.atan2(-x, -y)),
     )
 
 
-def ground_of_points(points: FloatArray, max_tilt_deg: float = 35.0, seed: int = 0) -> Plane:
+def find_ground(points: FloatArray, max_tilt_deg: float = 35.0, seed: int = 0) -> Plane:
     """The ground plane among metric points of the optical frame (LiDAR, depth camera).
 
     Random triples of points span candidate planes; the one wins that holds most points and has
