@@ -1,1 +1,1 @@
-"""How fast and how good the parts are on this machine."""
+"""Benchmarks of the network, the scaling, clouds and the node on this machine."""

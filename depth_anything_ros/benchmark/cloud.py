@@ -1,4 +1,4 @@
-"""What a point cloud costs, beside the straightforward way to make one."""
+"""Cost of building a point cloud, compared with a straightforward implementation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ STRAIGHTFORWARD = "straightforward"
 
 
 def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
-    """Every way to a cloud of one image, by name, ready to be measured.
+    """Variants of building the cloud of one image, ready to be measured.
 
     Args:
         height: Rows of the depth image.
         width: Columns of the depth image.
 
     Returns:
-        Contenders for `benchmark.interleaved`, the reference among them.
+        Contenders for `timing.interleaved`, the reference among them.
     """
     rng = np.random.default_rng(0)
     depth = rng.uniform(0.5, 20.0, (height, width)).astype(np.float32)
@@ -37,13 +37,13 @@ def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
         distortion_model="plumb_bob",
         distortion=(-0.1, 0.01, 1e-3, -1e-3, 0.0),
     )
-    kept: dict[tuple[int, ...], FloatImage] = {}
+    buffers: dict[tuple[int, ...], FloatImage] = {}
 
     def memory(shape: tuple[int, ...]) -> FloatImage:
-        """As the node gives it: that of its message, kept from frame to frame."""
-        if shape not in kept:
-            kept[shape] = np.empty(shape, np.float32)
-        return kept[shape]
+        """A buffer that is reused from frame to frame, as in the node."""
+        if shape not in buffers:
+            buffers[shape] = np.empty(shape, np.float32)
+        return buffers[shape]
 
     build = functools.partial(build_cloud, depth, memory=memory)
     jobs: dict[str, Callable[[], object]] = {

@@ -1,7 +1,7 @@
-"""How near a network comes to what a processor can compute, as a share of a matrix product's rate.
+"""Arithmetic throughput of a network as a share of that of a large matrix product.
 
-A large matrix product is the fastest that a library gets out of a processor; a network that reaches
-most of its rate has little left to gain. Preprocessing and copies are left out here.
+A large matrix product is an upper bound of what a library reaches on a processor. Preprocessing and
+copies are not included.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ PRODUCT = "matrix product"
 _SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # of the matrices: large enough for full speed
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PRECISIONS = tuple(_DTYPES)
-"""Arithmetic that can be measured."""
+"""Precisions that can be measured."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """Something that is measured and how much it computes.
+class Workload:
+    """A measured computation and its number of operations.
 
     Attributes:
-        run: Runs it once and waits until it is done.
+        run: Runs it once and waits for its end.
         gflop: Multiplications and additions of it, in 10^9.
     """
 
@@ -52,7 +52,7 @@ def forward_gflop(network: DepthAnything, batch: int, height: int, width: int) -
         width: Columns of the input.
 
     Returns:
-        As PyTorch's own counter gives it, with attention counted as the two products it is.
+        Count of PyTorch's FLOP counter, with attention counted as its two products.
     """
     sketch = DepthAnything(network.config).to("meta").eval().requires_grad_(False)
     image = torch.empty(batch, 3, height, width, device="meta")
@@ -62,13 +62,13 @@ def forward_gflop(network: DepthAnything, batch: int, height: int, width: int) -
     return counter.get_total_flops() / 1e9
 
 
-def works(
+def workloads(
     encoders: list[str],
     precision: str,
     batches: list[int],
     size: tuple[int, int],
     device: torch.device,
-) -> Iterator[tuple[str, Work]]:
+) -> Iterator[tuple[str, Workload]]:
     """The matrix product, then networks of random weights.
 
     Args:
@@ -79,7 +79,7 @@ def works(
         device: Where they run; on CUDA networks run as recorded graphs.
 
     Yields:
-        Name and work of each.
+        Name and workload of each.
 
     Raises:
         SettingError: An encoder is not known.
@@ -90,7 +90,7 @@ def works(
     with torch.inference_mode():
         yield (
             PRODUCT,
-            Work(_timed(lambda: torch.mm(left, right, out=product), device), 2 * side**3 / 1e9),
+            Workload(_timed(lambda: torch.mm(left, right, out=product), device), 2 * side**3 / 1e9),
         )
         for encoder in encoders:
             network = DepthAnything(DepthAnythingConfig.official(encoder)).eval()
@@ -102,7 +102,7 @@ def works(
                 image = image.contiguous(memory_format=torch.channels_last)
                 name = f"{encoder}, {batch} image{'s' if batch > 1 else ''}"
                 run = _forward(network, image, device)
-                yield name, Work(_timed(run, device), forward_gflop(network, batch, *size))
+                yield name, Workload(_timed(run, device), forward_gflop(network, batch, *size))
 
 
 def _forward(
@@ -118,7 +118,7 @@ def _forward(
 
 
 def _timed(job: Callable[[], object], device: torch.device) -> Contender:
-    """Kernels on a GPU are only started by a call; what is measured is until they are done."""
+    """Measures until the GPU is done: a call only starts its kernels."""
 
     def run() -> None:
         with torch.inference_mode():

@@ -1,7 +1,7 @@
-"""A short drive through a textured box with exact depth, to measure the scaling methods on.
+"""A short drive through a textured box with exact depth, on which scale sources are measured.
 
-Simple on purpose: what counts is that every method finds what it needs (points, ground, corners
-that move, a SLAM map), at any image size and number of points, within seconds.
+It offers every source its input (points, ground, moving corners, a SLAM map) at any image size and
+number of points, and is computed within seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEIGHT = 1.2
 """Metres of the camera above the ground."""
 
 SCALE, SHIFT = 0.4, 0.02
-"""1/Z = SCALE * disparity + SHIFT, as far as the network is right."""
+"""1/Z = SCALE * disparity + SHIFT, without the network's error."""
 
 PERIOD_NS = 100_000_000
 """Nanoseconds between two images."""
@@ -41,7 +41,7 @@ _MAP_POINTS = 2000
 
 
 def drive(height: int, width: int, points: int, images: int = 12) -> list[tuple[Prediction, Frame]]:
-    """What a robot sees that drives forwards and backwards again; the lap can be repeated.
+    """Predictions and frames of a robot that drives forwards and back; the lap can be repeated.
 
     Args:
         height: Rows of the images.
@@ -84,7 +84,7 @@ def drive(height: int, width: int, points: int, images: int = 12) -> list[tuple[
 
 
 def _look(camera: Camera, pose: FloatArray, texture: RgbImage) -> tuple[FloatArray, RgbImage]:
-    """Depth and picture of the box; the camera is not turned, so rays are the world's, too."""
+    """Depth and picture of the box; the camera is not rotated, so rays are those of the world."""
     x, y = np.broadcast_arrays(*(part.astype(np.float64) for part in ray_table(camera)))
     rays = np.stack([x, y, np.ones_like(x)], axis=-1)
     depth = np.full(x.shape, np.inf)
@@ -120,7 +120,7 @@ def _scan(depth: FloatArray, points: int, rng: np.random.Generator) -> SparsePoi
 
 
 def _map_points(camera: Camera, depth: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Points of the world as a SLAM map has them, in metres."""
+    """Points of a SLAM map, in metres."""
     v, u = np.divmod(rng.choice(depth.size, _MAP_POINTS), camera.width)
     z = depth[v, u]
     return np.stack([(u - camera.cx) / camera.fx * z, (v - camera.cy) / camera.fy * z, z], axis=-1)

@@ -1,4 +1,4 @@
-"""How the cost of an image grows: with the network's input, the image, the cameras, the points."""
+"""Cost of an image as a function of input size, image size, number of cameras and of points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.settings import ModelSettings
 
 IMAGE = (480, 640)
-"""Rows and columns where the image itself does not grow."""
+"""Rows and columns of the image on the other curves."""
 
 INPUT_SIZES = (140, 196, 252, 350, 448, 518)
 """Shorter sides of the network's input in pixels, multiples of 14."""
@@ -32,12 +32,12 @@ POINTS = (100, 1_000, 10_000, 100_000)
 
 @dataclass(frozen=True)
 class Growth:
-    """One curve.
+    """One curve of cost.
 
     Attributes:
         title: What is measured.
-        axis: What grows.
-        contenders: The label of each place on the axis and what is run there.
+        axis: The varied quantity.
+        contenders: What is run at each value of the axis, by label.
     """
 
     title: str
@@ -85,7 +85,7 @@ def growths(model: str, threads: int) -> list[Growth]:
 
 
 def chart(growth: Growth, timings: dict[str, Timing]) -> str:
-    """A curve as a Mermaid chart, which code hosts draw inside Markdown.
+    """A curve as a Mermaid chart, for Markdown.
 
     Args:
         growth: What was measured.

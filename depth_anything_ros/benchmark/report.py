@@ -21,7 +21,7 @@ class Section:
     """One benchmark of the report.
 
     Attributes:
-        name: How it is chosen.
+        name: Its name in `--only`.
         title: Its heading.
         arguments: What comes after `depth_anything bench`.
     """
@@ -54,7 +54,7 @@ def report(sections: Sequence[Section], against: Sequence[str] = ()) -> Iterator
         against: Values of `--against` for the section "network".
 
     Yields:
-        Markdown: a heading, then each section when it is done; one that fails says why.
+        Markdown: a heading, then each section when it is done; one that fails gives the error.
     """
     yield f"# Performance of {platform.node()}\n"
     for section in sections:

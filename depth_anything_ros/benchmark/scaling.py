@@ -1,4 +1,4 @@
-"""What every way to metres costs per image, beside one forward of the network."""
+"""Cost per image of every scale source, compared with one forward pass of the network."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ METHODS: dict[str, Callable[[], MetricScaler]] = {
     "baseline": lambda: LiveScaler([BaselineSource(0.1)], refinement="none"),
     "fixed": lambda: FixedScaler(SCALE, SHIFT),
 }
-"""Every way to metres for a relative network: new scalers by name."""
+"""Scalers for a relative network by name."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What the cost may depend on.
+    """What the cost depends on.
 
     Attributes:
         height: Rows of the images.
@@ -54,7 +54,7 @@ def scaling_contenders(size: Size, methods: Sequence[str] = tuple(METHODS)) -> d
         methods: Names in `METHODS`.
 
     Returns:
-        Contenders for `benchmark.interleaved`.
+        Contenders for `timing.interleaved`.
 
     Raises:
         SettingError: A method is not known.
@@ -67,18 +67,18 @@ def scaling_contenders(size: Size, methods: Sequence[str] = tuple(METHODS)) -> d
 
 
 class _Driver:
-    """One method on its way through lap after lap."""
+    """One method, measured on repeated laps of the drive."""
 
     def __init__(self, method: str, lap: Sequence[tuple[Prediction, Frame]]) -> None:
         self._method = method
         self._scaler = METHODS[method]()
         self._lap = lap
         self._image = 0
-        for _ in lap:  # motion and SLAM must have moved before they know a scale
+        for _ in lap:  # motion and SLAM need motion before they give a scale
             self._next()
 
     def measure(self) -> Cost:
-        """What the next image costs that gets fresh metres."""
+        """Cost of the next image with a fresh scale."""
         for _ in self._lap:
             cost = self._next()
             if self._state.quality is Quality.GOOD:
@@ -89,7 +89,7 @@ class _Driver:
 
     def _next(self) -> Cost:
         prediction, frame = self._lap[self._image % len(self._lap)]
-        frame = replace(frame, stamp=self._image * PERIOD_NS)  # time never jumps back
+        frame = replace(frame, stamp=self._image * PERIOD_NS)  # stamps must increase
         self._image += 1
 
         def scale() -> None:
@@ -106,7 +106,7 @@ def network_contender(estimator: DepthEstimator, size: Size) -> Contender:
         size: Of the image.
 
     Returns:
-        A contender for `benchmark.interleaved`.
+        A contender for `timing.interleaved`.
     """
     ((_, frame),) = drive(size.height, size.width, points=0, images=1)
     return stopwatch(lambda: estimator.estimate([frame.rgb]))

@@ -1,4 +1,4 @@
-"""What the node calculates around the network, as one writes it down first: the reference.
+"""Straightforward NumPy implementations of the steps around the network, as a reference.
 
 Preprocessing is what the official code does (util/transform.py and dpt.py of Depth Anything V2).
 """
@@ -15,7 +15,7 @@ from depth_anything_ros.inference.preprocess import MEAN, STD
 
 
 def straightforward_input(bgr: npt.NDArray[np.uint8], size: tuple[int, int]) -> FloatImage:
-    """A picture as the network wants it, by way of float64.
+    """Preprocessing in float64.
 
     Args:
         bgr: HxWx3 uint8, OpenCV's order of colours.
@@ -47,7 +47,7 @@ def straightforward_metres(disparity: FloatImage, scale: float, shift: float) ->
 def straightforward_cloud(
     depth_m: FloatImage, camera: Camera, rgb: RgbImage
 ) -> npt.NDArray[np.void]:
-    """An organised xyzrgb cloud as one writes it down first; the reference to compare with.
+    """An organised xyzrgb cloud, computed with a mesh grid per frame.
 
     Args:
         depth_m: HxW float32 metres.

@@ -1,4 +1,4 @@
-"""Durations that can be compared: interleaved, warm, medians, with the machine beside them."""
+"""Comparable timings: interleaved, warmed up, medians, with a description of the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from depth_anything_ros.inference.build_cache import versions
 from depth_anything_ros.inference.cpu import cpu_flags, cpu_info
 
 WARM_UP = 2
-"""Rounds that are not counted: caches fill, libraries choose their kernels."""
+"""Rounds that are not counted, in which caches fill and libraries choose kernels."""
 
 _LIBRARIES = (
     "depth_anything_ros",
@@ -37,11 +37,11 @@ _INSTRUCTIONS = (
 
 
 class Cost(NamedTuple):
-    """What one run took.
+    """Cost of one run.
 
     Attributes:
-        seconds: By the clock on the wall.
-        cpu_seconds: Of all threads of the process together, waiting in a loop included.
+        seconds: Wall-clock time.
+        cpu_seconds: CPU time of all threads of the process.
     """
 
     seconds: float
@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Timing:
-    """What one contender took.
+    """Costs of one contender.
 
     Attributes:
         costs: Of the counted rounds, in order.
@@ -65,16 +65,16 @@ class Timing:
 
     @property
     def best_ms(self) -> float:
-        """Shortest duration in milliseconds: nearest to that of a machine of one's own."""
+        """Shortest duration in milliseconds: least disturbed by other processes."""
         return 1e3 * min(cost.seconds for cost in self.costs)
 
     @property
     def cpu_ms(self) -> float:
-        """Median CPU time in milliseconds: what others on the machine cannot use."""
+        """Median CPU time in milliseconds."""
         return 1e3 * statistics.median(cost.cpu_seconds for cost in self.costs)
 
     def as_dict(self) -> dict[str, float | int]:
-        """Plain values, as they stand in JSON."""
+        """Plain values, for JSON."""
         return {
             "median_ms": round(self.median_ms, 3),
             "best_ms": round(self.best_ms, 3),
@@ -83,8 +83,8 @@ class Timing:
         }
 
 
-def together(timings: Sequence[Timing]) -> Timing:
-    """What contenders took that do one thing together, a part each.
+def total(timings: Sequence[Timing]) -> Timing:
+    """Sum of timings of contenders that are parts of one task.
 
     Args:
         timings: Of the same rounds.
@@ -101,7 +101,7 @@ def together(timings: Sequence[Timing]) -> Timing:
 
 
 Contender = Callable[[], Cost]
-"""Runs once and says what it took."""
+"""Runs once and returns its cost."""
 
 
 def stopwatch(job: Callable[[], object]) -> Contender:
@@ -111,7 +111,7 @@ def stopwatch(job: Callable[[], object]) -> Contender:
         job: What to measure.
 
     Returns:
-        Runs it and says what it took.
+        A function that runs it once and returns its cost.
     """
 
     def timed() -> Cost:
@@ -125,15 +125,15 @@ def stopwatch(job: Callable[[], object]) -> Contender:
 def interleaved(
     contenders: Mapping[str, Contender], rounds: int, pause: float = 0.0
 ) -> Iterator[dict[str, Timing]]:
-    """Let contenders take turns, so that whatever slows the machine down slows all of them.
+    """Run contenders in turn, so that disturbances of the machine affect all of them.
 
     Args:
         contenders: By name.
         rounds: Counted rounds; `WARM_UP` more come before.
-        pause: Seconds of rest before each turn, for idle threads of the one before to sleep.
+        pause: Seconds of rest before each turn, in which idle threads fall asleep.
 
     Yields:
-        After every round, warm-up included, what is known so far; the last one is the result.
+        After every round, warm-up included, the timings so far; the last one is the result.
 
     Raises:
         SettingError: `rounds` is not positive.
@@ -151,10 +151,10 @@ def interleaved(
 
 
 def machine() -> dict[str, object]:
-    """What a reader must know of the machine to judge its figures.
+    """Description of the machine, for the reader of its figures.
 
     Returns:
-        Processor, its vector instructions, cores, memory, how busy it was, and versions.
+        Processor, its vector instructions, cores, memory, load, and versions.
     """
     report: dict[str, object] = {
         "processor": cpu_info().get("model name") or platform.processor() or platform.machine(),
@@ -167,7 +167,7 @@ def machine() -> dict[str, object]:
         "versions": versions(_LIBRARIES),
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-    torch = sys.modules.get("torch")  # not worth two seconds of import where nothing needs it
+    torch = sys.modules.get("torch")  # importing it takes two seconds
     if torch is not None and torch.cuda.is_available():
         report["gpu"] = torch.cuda.get_device_name()
     return report
@@ -181,7 +181,7 @@ def usable_cores() -> int:
 
 
 def peak_memory_mb() -> float:
-    """Most memory this process ever held, in MB (10^6 bytes); NaN where nothing tells."""
+    """Peak memory of this process in MB (10^6 bytes); NaN where it is not available."""
     # Not getrusage: there a child starts with what its parent held.
     status = Path("/proc/self/status")
     if not status.is_file():

@@ -14,9 +14,10 @@ import torch
 from small_network import make_small_network
 from typer.testing import CliRunner
 
-from depth_anything_ros.benchmark import network as benchmark_network
 from depth_anything_ros.benchmark.compute import forward_gflop
 from depth_anything_ros.benchmark.drive import HEIGHT, PERIOD_NS, SCALE, SHIFT, drive
+from depth_anything_ros.benchmark.implementations import Implementation, NetworkSettings
+from depth_anything_ros.benchmark.network_process import network_processes
 from depth_anything_ros.benchmark.report import Section
 from depth_anything_ros.benchmark.report import report as run_report
 from depth_anything_ros.benchmark.scaling import METHODS, Size, scaling_contenders
@@ -230,13 +231,13 @@ def test_bench_network_measures_batches(tmp_path: Path, small_network_file: Path
     report = json.loads((tmp_path / "network.json").read_text())
     assert [row["batch"] for row in report["rows"]] == [1, 3]
     assert report["peak_gpu_memory_mb"] == {}
-    settings = benchmark_network.NetworkSettings(small_network_file, "cpu", 1)
-    contenders = [benchmark_network.Contender("torch")]
+    settings = NetworkSettings(small_network_file, "cpu", 1)
+    implementations = [Implementation("torch")]
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    with benchmark_network.workers(contenders, settings) as ((worker,), _):
-        one = worker.see(image)
-        np.testing.assert_allclose(worker.see(image, 3), one, atol=1e-4)
-        assert worker.run().seconds > 0
+    with network_processes(implementations, settings) as ((process,), _):
+        one = process.set_images(image)
+        np.testing.assert_allclose(process.set_images(image, 3), one, atol=1e-4)
+        assert process.run().seconds > 0
 
 
 def test_gflop_equals_a_count_by_hand() -> None:
@@ -304,9 +305,9 @@ def test_bench_report_runs_benchmarks_and_says_what_failed(tmp_path: Path) -> No
     assert "## The network" not in page.read_text()
 
 
-def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
-    settings = benchmark_network.NetworkSettings(tmp_path / "gone.pth", "cpu", 1)
-    with benchmark_network.workers([benchmark_network.Contender("torch")], settings) as answer:
+def test_a_process_that_dies_is_reported(tmp_path: Path) -> None:
+    settings = NetworkSettings(tmp_path / "gone.pth", "cpu", 1)
+    with network_processes([Implementation("torch")], settings) as answer:
         ready, missing = answer
     assert ready == []
     assert "gone.pth' does not exist" in missing["torch fp32"]

@@ -16,12 +16,11 @@ from rich.progress import Progress
 from rich.table import Table
 
 from depth_anything_ros.cli.support.terminal import STDERR, STDOUT, warn
-from depth_anything_ros.errors import DepthAnythingError, require
+from depth_anything_ros.errors import DepthAnythingError, SettingError, require
 
 if TYPE_CHECKING:
-    from depth_anything_ros.benchmark.network import Contender
-    from depth_anything_ros.benchmark.timing import Contender as Run
-    from depth_anything_ros.benchmark.timing import Timing
+    from depth_anything_ros.benchmark.implementations import Implementation
+    from depth_anything_ros.benchmark.timing import Contender, Timing
 
 app = typer.Typer(help="Measure speed: contenders take turns, medians count.", no_args_is_help=True)
 
@@ -83,15 +82,14 @@ def network(
     """
     shapes = [_size(text) for text in sizes or _SIZES]
 
-    from depth_anything_ros.benchmark.network import (
-        NetworkSettings,
-        workers,
-        write_random_network,
-    )
+    from depth_anything_ros.benchmark.implementations import NetworkSettings
+    from depth_anything_ros.benchmark.network import PAUSE_S, compare
+    from depth_anything_ros.benchmark.network_process import network_processes
+    from depth_anything_ros.benchmark.random_network import write_random_network
     from depth_anything_ros.benchmark.timing import usable_cores
     from depth_anything_ros.network.checkpoints import resolve
 
-    contenders = _contenders(backends, against, device)
+    implementations = _implementations(backends, against, device)
     with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
         if model is None:
             path = Path(scratch) / f"random_{encoder}.safetensors"
@@ -101,18 +99,20 @@ def network(
         # Exports of random weights are of no use to anybody later.
         cache = Path(scratch) if model is None else None
         settings = NetworkSettings(path, device, threads or usable_cores(), cache)
-        with workers(contenders, settings) as (ready, missing):
+        with network_processes(implementations, settings) as (ready, missing):
             rows = [
                 row
                 for shape in shapes
                 for batch in batches or [1]
-                for row in _compare(ready, shape, batch, rounds)
+                for row in compare(
+                    ready, shape, batch, lambda runs: _measure(runs, rounds, PAUSE_S)
+                )
             ]
-            memory = {worker.name: round(worker.peak_memory_mb()) for worker in ready}
+            memory = {process.name: round(process.peak_memory_mb()) for process in ready}
             gpu_memory = {
-                worker.name: round(megabytes)
-                for worker in ready
-                if (megabytes := worker.peak_gpu_memory_mb()) is not None
+                process.name: round(megabytes)
+                for process in ready
+                if (megabytes := process.peak_gpu_memory_mb()) is not None
             }
     for name, reason in missing.items():
         warn(f"{name} does not take part: {reason}")
@@ -122,14 +122,14 @@ def network(
         *(["GPU MB"] if gpu_memory else []),
     )
     for row in rows:
-        difference = row["difference"]
+        timing = row.timing
         table.add_row(
-            row["contender"],
-            (f"{row['batch']} x " if row["batch"] > 1 else "") + row["image"],
-            *(f"{row[name]:.1f}" for name in ("median_ms", "best_ms", "cpu_ms")),
-            *(f"{row['speed']:.2f}", "-" if difference is None else f"{difference:.1e}"),
-            str(memory[row["contender"]]),
-            *([str(gpu_memory.get(row["contender"], "-"))] if gpu_memory else []),
+            row.contender,
+            (f"{row.batch} x " if row.batch > 1 else "") + row.image,
+            *(f"{ms:.1f}" for ms in (timing.median_ms, timing.best_ms, timing.cpu_ms)),
+            *(f"{row.speed:.2f}", "-" if row.difference is None else f"{row.difference:.1e}"),
+            str(memory[row.contender]),
+            *([str(gpu_memory.get(row.contender, "-"))] if gpu_memory else []),
         )
     STDOUT.print(table)
     _finish(
@@ -138,7 +138,7 @@ def network(
             "benchmark": "network",
             "network": model or f"{encoder}, random weights",
             "threads": settings.threads,
-            "rows": rows,
+            "rows": [row.as_dict() for row in rows],
             "peak_memory_mb": memory,
             "peak_gpu_memory_mb": gpu_memory,
             "missing": missing,
@@ -214,7 +214,7 @@ def compute(
 
     import torch
 
-    from depth_anything_ros.benchmark.compute import PRECISIONS, PRODUCT, works
+    from depth_anything_ros.benchmark.compute import PRECISIONS, PRODUCT, workloads
     from depth_anything_ros.benchmark.timing import usable_cores
     from depth_anything_ros.inference.backends.torch import choose_device
     from depth_anything_ros.inference.cpu import computes_bf16
@@ -225,7 +225,9 @@ def compute(
         raise typer.BadParameter(f"'{precision}' is not one of {', '.join(PRECISIONS)}")
     torch.set_num_threads(threads or usable_cores())
     jobs = dict(
-        works(encoders or ["vits", "vitl"], precision, batches or [1, 8], (height, width), place)
+        workloads(
+            encoders or ["vits", "vitl"], precision, batches or [1, 8], (height, width), place
+        )
     )
     timings = _measure({name: work.run for name, work in jobs.items()}, rounds)
     rates = {name: jobs[name].gflop / timing.median_ms for name, timing in timings.items()}
@@ -489,7 +491,7 @@ def stages(
 
     from depth_anything_ros.benchmark.node.runner import domain, listening
     from depth_anything_ros.benchmark.node.stages import DEPTH_STAGES, STAGES, publishing
-    from depth_anything_ros.benchmark.timing import together
+    from depth_anything_ros.benchmark.timing import total
 
     table = _table("stage", "image", "median ms", "straightforward ms", "times faster")
     rows: list[dict[str, Any]] = []
@@ -499,7 +501,7 @@ def stages(
             parts = {name: (name,) for name in STAGES} | {"depth": DEPTH_STAGES, "all": STAGES}
             for name, stages in parts.items():
                 ours, theirs = (
-                    together([timings[key] for s in stages if (key := f"{way}, {s}") in timings])
+                    total([timings[key] for s in stages if (key := f"{way}, {s}") in timings])
                     for way in _WAYS
                 )
                 row: dict[str, Any] = {
@@ -518,7 +520,7 @@ def stages(
     _finish(json_file, {"benchmark": "stages", "rows": rows})
 
 
-def _stage_contenders(height: int, width: int, publish: Any) -> dict[str, Run]:
+def _stage_contenders(height: int, width: int, publish: Any) -> dict[str, Contender]:
     """Both ways in turn, stage after stage; between them the consumer has time to catch up."""
     from depth_anything_ros.benchmark.node.stages import (
         Calculations,
@@ -543,7 +545,7 @@ def _stage_contenders(height: int, width: int, publish: Any) -> dict[str, Run]:
         ),
         strict=True,
     )
-    contenders: dict[str, Run] = {}
+    contenders: dict[str, Contender] = {}
     for way, stages in jobs:
         contenders |= {f"{way}, {name}": stopwatch(job) for name, job in stages.items()}
         contenders[f"{way}, rest"] = stopwatch(functools.partial(time.sleep, _REST_S))
@@ -567,80 +569,24 @@ def _words(figures: dict[str, Any], model: str | None) -> list[str]:
     ]
 
 
-def _compare(
-    ready: list[Any], shape: tuple[int, int], batch: int, rounds: int
-) -> list[dict[str, Any]]:
-    """Figures of every contender at one image size and batch."""
-    import cv2
-    import numpy as np
-
-    noise = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    image = cv2.resize(noise, shape[::-1], interpolation=cv2.INTER_CUBIC)
-    seen = {worker.name: worker.see(image, batch) for worker in ready}
-    timings = _measure({worker.name: worker.run for worker in ready}, rounds, pause=0.05)
-    first = ready[0].name
-    reference = seen[first]
-    return [
-        {
-            "contender": name,
-            "image": "x".join(map(str, shape)),
-            "batch": batch,
-            **timing.as_dict(),
-            "speed": timings[first].median_ms / timing.median_ms,
-            # Hugging Face's network has weights of its own.
-            "difference": None
-            if name.startswith("transformers")
-            else float(np.abs(seen[name] - reference).max() / reference.std()),
-        }
-        for name, timing in timings.items()
-    ]
-
-
-def _contenders(
+def _implementations(
     backends: list[str] | None, against: list[str] | None, device: str
-) -> list[Contender]:
-    """Who takes part, the reference first."""
-    from depth_anything_ros.benchmark.network import OFFICIAL, TRANSFORMERS, Contender
-    from depth_anything_ros.inference.backends.torch import choose_device
+) -> list[Implementation]:
+    """What is compared, the reference first."""
+    from depth_anything_ros.benchmark.network import backend_implementations, rival
 
-    on_cpu = {
-        "torch": ("fp32", "bf16"),
-        "onnxruntime": ("fp32",),
-        "openvino": ("fp32", "bf16"),
-    }
-    on_gpu = {
-        "torch": ("fp32", "fp16", "bf16"),
-        "onnxruntime": ("fp32",),
-        "tensorrt": ("fp32", "fp16"),
-    }
-    precisions = on_gpu if choose_device(device).type == "cuda" else on_cpu
-    found = []
-    for text in against or []:
-        name, _, path = text.partition("=")
-        kind, _, precision = text.partition(":")
-        if name == OFFICIAL and path:
-            found.append(Contender(OFFICIAL, "fp32", Path(path).expanduser().resolve()))
-        elif kind == TRANSFORMERS and precision in ("", "fp32", "fp16", "bf16"):
-            found.append(Contender(TRANSFORMERS, precision or "fp32"))
-        else:
-            raise typer.BadParameter(
-                f"'{text}' is neither official=PATH nor transformers[:PRECISION]",
-                param_hint="--against",
-            )
-    for text in backends or precisions:
-        name, _, precision = text.partition(":")
-        known = {**on_cpu, **on_gpu, **precisions}
-        if name not in known:
-            raise typer.BadParameter(
-                f"'{name}' is not one of {', '.join(known)}", param_hint="--backend"
-            )
-        chosen = (precision,) if precision else known[name]
-        found += [Contender(name, each) for each in chosen]
-    return found
+    try:
+        rivals = [rival(text) for text in against or []]
+    except SettingError as error:
+        raise typer.BadParameter(str(error), param_hint="--against") from error
+    try:
+        return rivals + backend_implementations(backends, device)
+    except SettingError as error:
+        raise typer.BadParameter(str(error), param_hint="--backend") from error
 
 
 def _random_estimator(encoder: str, device: str, threads: int) -> Any:
-    from depth_anything_ros.benchmark.network import write_random_network
+    from depth_anything_ros.benchmark.random_network import write_random_network
     from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.settings import ModelSettings
 
@@ -651,7 +597,9 @@ def _random_estimator(encoder: str, device: str, threads: int) -> Any:
         return make_estimator(settings).estimator
 
 
-def _measure(contenders: Mapping[str, Run], rounds: int, pause: float = 0.0) -> dict[str, Timing]:
+def _measure(
+    contenders: Mapping[str, Contender], rounds: int, pause: float = 0.0
+) -> dict[str, Timing]:
     from depth_anything_ros.benchmark.timing import WARM_UP, interleaved
 
     timings: dict[str, Timing] = {}
