@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from depth_anything_ros.benchmark.drive import drive
-from depth_anything_ros.benchmark.scaling import Size, scaling_contenders
+from depth_anything_ros.benchmark.scaling import LOCAL_REFINEMENT, Size, scaling_contenders
 from depth_anything_ros.benchmark.timing import Contender, Timing, stopwatch
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.selection import make_estimator
@@ -74,7 +74,7 @@ def growths(model: str, threads: int) -> list[Growth]:
     points: dict[str, Contender] = {}
     for count in POINTS:
         (points[str(count)],) = scaling_contenders(
-            Size(*IMAGE, count), ["sparse, local refinement"]
+            Size(*IMAGE, count), ["sparse" + LOCAL_REFINEMENT]
         ).values()
     return [
         Growth("network, 640x480", "shorter side of its input in pixels", sized),

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from depth_anything_ros.benchmark.drive import PERIOD_NS, SCALE, SHIFT, drive
 from depth_anything_ros.benchmark.timing import Contender, Cost, stopwatch
 from depth_anything_ros.errors import DepthAnythingError, SettingError
-from depth_anything_ros.frames import Frame, Prediction, Quality
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.sources.baseline import BaselineSource
-from depth_anything_ros.metric.sources.fixed import FixedScaler
-from depth_anything_ros.metric.sources.ground import GroundPlaneSource
-from depth_anything_ros.metric.sources.motion import MotionSource
-from depth_anything_ros.metric.sources.slam import SlamSource
-from depth_anything_ros.metric.sources.sparse import SparseSource
+from depth_anything_ros.metric.selection import make_scaler
+from depth_anything_ros.metric.source import SCALE_SOURCES
+from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.settings import ScalerSettings
 
-METHODS: dict[str, Callable[[], MetricScaler]] = {
-    "sparse, local refinement": lambda: LiveScaler([SparseSource()]),
-    "sparse": lambda: LiveScaler([SparseSource()], refinement="none"),
-    "ground_plane": lambda: LiveScaler([GroundPlaneSource()], refinement="none"),
-    "motion": lambda: LiveScaler([MotionSource()], refinement="none"),
-    "slam": lambda: LiveScaler([SlamSource()], refinement="none"),
-    "baseline": lambda: LiveScaler([BaselineSource(0.1)], refinement="none"),
-    "fixed": lambda: FixedScaler(SCALE, SHIFT),
-}
-"""Scalers for a relative network by name."""
+LOCAL_REFINEMENT = ", local refinement"
+"""Ending of the name of a method whose depth follows the measured points locally."""
+
+_NETWORK = ModelInfo("drive", "vits", "v2", PredictionKind.RELATIVE_DISPARITY)
+_SETTINGS = ScalerSettings(scale=SCALE, shift=SHIFT, baseline=0.1, refinement="none")
+
+
+def methods() -> dict[str, ScalerSettings]:
+    """Settings of every scale source that takes a relative network, by name of the method."""
+    found = {}
+    for record in SCALE_SOURCES:
+        settings = replace(_SETTINGS, scaler=record.name)
+        if record.why_not(settings, _NETWORK) is not None:
+            continue
+        found[record.name] = settings
+        if "refinement" in record.settings:
+            found[record.name + LOCAL_REFINEMENT] = replace(settings, refinement="local")
+    return found
+
+
+def method_scaler(method: str) -> MetricScaler:
+    """A new scaler of a method.
+
+    Args:
+        method: A key of `methods`.
+
+    Returns:
+        The scaler.
+
+    Raises:
+        SettingError: The method is not known.
+    """
+    known = methods()
+    if method not in known:
+        raise SettingError(f"method is '{method}'; use one of {', '.join(known)}")
+    return make_scaler(known[method], _NETWORK)
 
 
 @dataclass(frozen=True)
@@ -46,12 +69,12 @@ class Size:
     points: int = 20_000
 
 
-def scaling_contenders(size: Size, methods: Sequence[str] = tuple(METHODS)) -> dict[str, Contender]:
+def scaling_contenders(size: Size, names: Sequence[str]) -> dict[str, Contender]:
     """The methods on the same drive, each from prediction and frame to metres.
 
     Args:
         size: Of images and scans.
-        methods: Names in `METHODS`.
+        names: Keys of `methods`.
 
     Returns:
         Contenders for `timing.interleaved`.
@@ -59,19 +82,19 @@ def scaling_contenders(size: Size, methods: Sequence[str] = tuple(METHODS)) -> d
     Raises:
         SettingError: A method is not known.
     """
-    for method in methods:
-        if method not in METHODS:
-            raise SettingError(f"method is '{method}'; use one of {', '.join(METHODS)}")
+    scalers = {name: method_scaler(name) for name in names}
     lap = drive(size.height, size.width, size.points)
-    return {method: _Driver(method, lap).measure for method in methods}
+    return {name: _Driver(name, scaler, lap).measure for name, scaler in scalers.items()}
 
 
 class _Driver:
     """One method, measured on repeated laps of the drive."""
 
-    def __init__(self, method: str, lap: Sequence[tuple[Prediction, Frame]]) -> None:
+    def __init__(
+        self, method: str, scaler: MetricScaler, lap: Sequence[tuple[Prediction, Frame]]
+    ) -> None:
         self._method = method
-        self._scaler = METHODS[method]()
+        self._scaler = scaler
         self._lap = lap
         self._image = 0
         for _ in lap:  # motion and SLAM need motion before they give a scale

@@ -268,7 +268,7 @@ def compute(
 def scaling(
     size: Annotated[str, typer.Option(metavar="HxW", help="Size of the images.")] = "480x640",
     points: Annotated[int, typer.Option(min=0, help="LiDAR points per image.")] = 20_000,
-    methods: Annotated[
+    names: Annotated[
         list[str] | None, typer.Option("--method", help="May be repeated. [default: all]")
     ] = None,
     encoder: Annotated[
@@ -283,15 +283,15 @@ def scaling(
     height, width = _size(size)
 
     from depth_anything_ros.benchmark.scaling import (
-        METHODS,
         Size,
+        methods,
         network_contender,
         scaling_contenders,
     )
     from depth_anything_ros.benchmark.timing import usable_cores
 
     shape = Size(height, width, points)
-    contenders = scaling_contenders(shape, methods or list(METHODS))
+    contenders = scaling_contenders(shape, names or list(methods()))
     forward = f"one forward of {encoder}"
     if encoder != "none":
         estimator = _random_estimator(encoder, device, threads or usable_cores())
