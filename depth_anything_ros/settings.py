@@ -8,12 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKENDS = ("auto", "torch", "onnxruntime", "openvino", "tensorrt")
-"""Every library that runs networks, by name."""
-
-PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
-"""Every arithmetic of networks, by name."""
-
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -23,12 +17,14 @@ class ModelSettings:
         model: Catalogue name, path to a .pth, .safetensors or .onnx file, "embedded", or "auto":
             the official Small network where it can be had, else the embedded one.
         device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
-        precision: One of `PRECISIONS`; "int8" needs an export made with calibration pictures.
+        precision: "auto", "fp32", "fp16", "bf16" or "int8", which needs an export made with
+            pictures.
         input_size: Pixels of the image's shorter side as the network sees it; 0 takes the
             model's own (518 for the official ones).
         num_threads: CPU threads; 0 takes all cores but one.
-        backend: One of `BACKENDS`. Where it or `precision` is "auto", the fastest installed way is
-            taken whose depth stays within 1 % of float32 with the very weights.
+        backend: "auto" or the name of a registered backend. Where it or `precision` is "auto", the
+            fastest installed one is taken whose depth stays within 1 % of float32 with the very
+            weights.
     """
 
     model: str = "auto"

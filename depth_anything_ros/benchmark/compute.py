@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from depth_anything_ros.benchmark.timing import Contender, stopwatch
-from depth_anything_ros.inference.cuda_graph import recorded
+from depth_anything_ros.inference.backends.torch.cuda_graph import recorded
 from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnything,
     DepthAnythingConfig,

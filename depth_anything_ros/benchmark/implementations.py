@@ -111,8 +111,8 @@ def load(implementation: Implementation, settings: NetworkSettings) -> Infer:
 
 def _quantise(model: Path) -> None:
     """Quantise without the accuracy limit: random weights are only timed."""
-    from depth_anything_ros.inference.gate import check_pictures
-    from depth_anything_ros.inference.int8 import quantise, quantised_graph
+    from depth_anything_ros.inference.accuracy_gate import check_pictures
+    from depth_anything_ros.inference.backends.openvino.int8 import quantise, quantised_graph
     from depth_anything_ros.network.checkpoints import resolve
 
     file = resolve(model)
@@ -221,9 +221,10 @@ def _transformers(implementation: Implementation, settings: NetworkSettings) -> 
 
 
 def _weights(settings: NetworkSettings) -> DepthAnything:
-    from depth_anything_ros.network.checkpoints import load_network
+    from depth_anything_ros.network.checkpoints import load_as
+    from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
-    network, info = load_network(settings.model)
+    network, info = load_as(DepthAnything, settings.model)
     if info.version != "v2" or network.config.max_depth is not None:
         raise CheckpointError(
             f"'{settings.model}' is {info.version} {info.kind.value}; others are compared on "
@@ -233,6 +234,6 @@ def _weights(settings: NetworkSettings) -> DepthAnything:
 
 
 def _device(settings: NetworkSettings) -> str:
-    from depth_anything_ros.inference.backends.torch import choose_device
+    from depth_anything_ros.inference.backends.torch.devices import choose_device
 
     return str(choose_device(settings.device))

@@ -21,17 +21,6 @@ from depth_anything_ros.errors import SettingError
 PAUSE_S = 0.05
 """Rest before each turn, in which idle threads of the process before fall asleep."""
 
-_ON_CPU = {
-    "torch": ("fp32", "bf16"),
-    "onnxruntime": ("fp32",),
-    "openvino": ("fp32", "bf16"),
-}
-_ON_GPU = {
-    "torch": ("fp32", "fp16", "bf16"),
-    "onnxruntime": ("fp32",),
-    "tensorrt": ("fp32", "fp16"),
-}
-
 Measure = Callable[[Mapping[str, Contender]], dict[str, Timing]]
 """Lets contenders take turns and gives their timings."""
 
@@ -143,16 +132,17 @@ def backend_implementations(names: Sequence[str] | None, device: str) -> list[Im
     Raises:
         SettingError: A backend is not known.
     """
-    from depth_anything_ros.inference.backends.torch import choose_device
+    from depth_anything_ros.inference.backend import BACKENDS
+    from depth_anything_ros.inference.backends.torch.devices import choose_device
 
-    precisions = _ON_GPU if choose_device(device).type == "cuda" else _ON_CPU
-    known = {**_ON_CPU, **_ON_GPU, **precisions}
+    kind = choose_device(device).type
     found = []
-    for text in names or precisions:
+    for text in names or [each.name for each in BACKENDS if kind in each.devices]:
         name, _, precision = text.partition(":")
-        if name not in known:
-            raise SettingError(f"'{name}' is not one of {', '.join(known)}")
-        found += [
-            Implementation(name, each) for each in ((precision,) if precision else known[name])
-        ]
+        if name not in BACKENDS.names():
+            raise SettingError(f"'{name}' is not one of {', '.join(BACKENDS.names())}")
+        backend = BACKENDS.get(name)
+        known = backend.precisions.get(kind, backend.all_precisions)
+        measured = [each for each in known if each not in backend.quantised]
+        found += [Implementation(name, each) for each in ([precision] if precision else measured)]
     return found

@@ -19,8 +19,7 @@ from depth_anything_ros.benchmark.implementations import Implementation, Network
 from depth_anything_ros.benchmark.timing import Cost, peak_memory_mb, stopwatch
 from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.frames import FloatImage, RgbImage
-
-_EXPORTED = ("onnxruntime", "openvino")
+from depth_anything_ros.inference.backend import BACKENDS
 
 
 class NetworkProcess:
@@ -124,7 +123,8 @@ def network_processes(
 def _start(implementation: Implementation, settings: NetworkSettings) -> NetworkProcess | str:
     """The process of an implementation, or why it cannot run."""
     try:
-        if implementation.backend in _EXPORTED:
+        backends = {each.name: each for each in BACKENDS}
+        if implementation.backend in backends and backends[implementation.backend].runs_graphs:
             # What a first start exports is cached; its memory is not that of later starts.
             NetworkProcess(implementation, settings).close()
         return NetworkProcess(implementation, settings)

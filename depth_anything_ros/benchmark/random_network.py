@@ -20,12 +20,12 @@ def write_random_network(encoder: str, path: Path) -> None:
     """
     import torch
 
-    from depth_anything_ros.network.catalogue import APACHE
     from depth_anything_ros.network.checkpoints import save_network
     from depth_anything_ros.network.families.depth_anything.network import (
         DepthAnything,
         DepthAnythingConfig,
     )
+    from depth_anything_ros.network.model_info import APACHE
 
     torch.manual_seed(0)
     network = DepthAnything(DepthAnythingConfig.official(encoder)).eval().requires_grad_(False)

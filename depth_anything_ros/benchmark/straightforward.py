@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.inference.preprocess import MEAN, STD
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 
 def straightforward_input(bgr: npt.NDArray[np.uint8], size: tuple[int, int]) -> FloatImage:

@@ -10,27 +10,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from depth_anything_ros.errors import SettingError, require
 from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
-from depth_anything_ros.network.catalogue import INPUT_SIZE, UNKNOWN_LICENCE
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
-from depth_anything_ros.network.families.depth_anything.vit import PATCH
+from depth_anything_ros.network.depth_network import DepthNetwork
+from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
 
 OPSET = 18
 """ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""
 
 
 def export_onnx(
-    network: DepthAnything,
+    network: DepthNetwork,
     path: str | Path,
     input_size: int = INPUT_SIZE,
     licence: str = UNKNOWN_LICENCE,
 ) -> OnnxSpec:
     """Write a network as ONNX, with its spec inside and as YAML beside it.
 
-    Batch, height and width stay free (multiples of 14). The position table is interpolated inside
-    the graph by the official rule, so every size is right, not only the one traced.
+    Batch, height and width stay free (multiples of the patch). The position table is interpolated
+    inside the graph by the official rule, so every size is right, not only the one traced.
 
     Args:
         network: A float32 network on the CPU.
@@ -48,34 +48,36 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise SettingError(f"'{path}' must end in .onnx")
-    weight = network.pretrained.pos_embed
+    weight = next(network.parameters())
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         raise SettingError(
             f"the network is {weight.dtype} on {weight.device}; export needs float32 on the CPU"
         )
     require("onnxscript", "onnx")
     onnx = require("onnx", "onnx")
+    multiple = network.preprocessing.multiple_of
     spec = OnnxSpec(
-        kind=network.config.kind,
+        kind=network.kind,
         input_size=input_size,
-        multiple_of=PATCH,
-        max_depth=network.config.max_depth,
+        multiple_of=multiple,
+        max_depth=network.max_depth,
         input_name="image",
         output_name="depth",
         licence=licence,
     )
     rows, cols = torch.export.Dim("rows", min=2, max=300), torch.export.Dim("cols", min=2, max=300)
-    shapes = {"image": {0: torch.export.Dim("batch", max=64), 2: PATCH * rows, 3: PATCH * cols}}
+    batch = torch.export.Dim("batch", max=64)
+    shapes = {"image": {0: batch, 2: multiple * rows, 3: multiple * cols}}
     # Odd, unequal sizes, so that nothing in the graph can mistake one for another or for 37.
-    example = torch.zeros(2, 3, 5 * PATCH, 7 * PATCH)
+    example = torch.zeros(2, 3, 5 * multiple, 7 * multiple)
     with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
-            network.eval(),
+            _NamedOutputs(network).eval(),
             (example,),
             dynamo=True,
             opset_version=OPSET,
             input_names=["image"],
-            output_names=["depth"],
+            output_names=list(network.outputs),
             dynamic_shapes=shapes,
             verbose=False,
         )
@@ -85,6 +87,17 @@ def export_onnx(
     path.write_bytes(model.SerializeToString())
     write_yaml(spec, path.with_suffix(".yaml"))
     return spec
+
+
+class _NamedOutputs(nn.Module):
+    """A network whose forward gives every output, as a graph must."""
+
+    def __init__(self, network: DepthNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network.named_outputs(image).values())
 
 
 @contextlib.contextmanager

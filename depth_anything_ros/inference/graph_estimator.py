@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
+from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.onnx_spec import OnnxSpec
 from depth_anything_ros.inference.preprocess import (
     Normaliser,
@@ -18,6 +20,8 @@ from depth_anything_ros.inference.preprocess import (
     network_size,
     resize_aligned,
 )
+from depth_anything_ros.network.checkpoints import ModelFile, log_licence
+from depth_anything_ros.network.model_info import ModelInfo
 
 _FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 _KEPT_SIZES = 4
@@ -35,7 +39,14 @@ class GraphEstimator(abc.ABC):
 
     Attributes:
         spec: How the network is fed and read.
+        backend: Name of the library that runs it.
+        device: Where it runs.
+        precision: Arithmetic it runs in.
     """
+
+    backend: str
+    device: str
+    precision: str
 
     def __init__(self, spec: OnnxSpec, fixed_batch: int | None) -> None:
         self.spec = spec
@@ -135,6 +146,28 @@ class GraphEstimator(abc.ABC):
         if self.spec.max_depth is not None and self.kind is PredictionKind.METRIC_DEPTH:
             np.minimum(out, self.spec.max_depth, out=out)
         return out
+
+
+def loaded_graph(file: ModelFile, estimator: GraphEstimator) -> LoadedModel:
+    """An estimator of a graph with what is known about the model; the licence is logged.
+
+    Args:
+        file: The model, a graph or the weights that were exported.
+        estimator: Runs its graph.
+    """
+    # An official network that was exported keeps what the catalogue knows of it.
+    known = file.info or ModelInfo(
+        name=file.name, encoder="custom", version="custom", kind=estimator.kind
+    )
+    info = replace(
+        known,
+        kind=estimator.kind,
+        max_depth=estimator.spec.max_depth,
+        licence=estimator.spec.licence,
+        size_mb=file.path.stat().st_size / 1e6,
+    )
+    log_licence(info)
+    return LoadedModel(estimator, info)
 
 
 class _Buffers:

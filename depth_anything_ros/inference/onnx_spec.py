@@ -12,8 +12,8 @@ from typing import Any
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.inference.preprocess import MEAN, STD
-from depth_anything_ros.network.catalogue import INPUT_SIZE, UNKNOWN_LICENCE
+from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 METADATA_KEY = "depth_anything_ros"
 """The entry of an ONNX file's metadata_props that holds the spec as JSON."""

@@ -12,17 +12,12 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import FloatImage, RgbImage
-from depth_anything_ros.network.catalogue import INPUT_SIZE
+from depth_anything_ros.network.model_info import INPUT_SIZE
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-MEAN = (0.485, 0.456, 0.406)
-"""Mean of ImageNet's red, green and blue in 0..1 (official run.py)."""
-
-STD = (0.229, 0.224, 0.225)
-"""Standard deviation of ImageNet's red, green and blue in 0..1 (official run.py)."""
 
 MAX_ASPECT = 32
 """Longest over shortest side beyond which an image is refused: the input would fill the memory."""

@@ -1,64 +1,35 @@
-"""Settings -> a network ready to run; the one place that knows every backend."""
+"""Settings -> a network ready to run: the backend and precision named, else the fastest right one.
+
+Every name and order comes from the records of the backends.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.network.catalogue import EMBEDDED, ModelInfo
-from depth_anything_ros.settings import BACKENDS, PRECISIONS, ModelSettings
+from depth_anything_ros.inference.backend import (
+    AUTO,
+    BACKENDS,
+    Backend,
+    LoadedModel,
+    Runtime,
+    backend_choices,
+    precision_choices,
+)
+from depth_anything_ros.network.catalogue import EMBEDDED
+from depth_anything_ros.settings import ModelSettings
 
 if TYPE_CHECKING:
-    from depth_anything_ros.inference.gate import Runtime
-    from depth_anything_ros.inference.graph_estimator import GraphEstimator
     from depth_anything_ros.network.checkpoints import ModelFile
 
-_CPU_WAYS = (
-    ("openvino", "bf16"),
-    ("openvino", "fp32"),
-    ("torch", "bf16"),
-    ("onnxruntime", "fp32"),
-    ("torch", "fp32"),
-)
-_CUDA_WAYS = (
-    ("tensorrt", "fp16"),
-    ("torch", "fp16"),
-    ("torch", "bf16"),
-    ("tensorrt", "fp32"),
-    ("torch", "fp32"),
-)
-_GRAPH_WAYS = (("openvino", "fp32"), ("onnxruntime", "fp32"))
-_GRAPH_CUDA_WAYS = (("tensorrt", "fp16"), ("tensorrt", "fp32"), ("onnxruntime", "fp32"))
-"""What "auto" tries, the fastest first, with the reference of the others last."""
+_DEVICES = ("cuda", "mps", "cpu")
+"""Kinds of device, in the order in which device auto looks for them."""
 
-_RUN_WITH = (
-    *("depth_anything_ros", "torch", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
-    *("openvino", "tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
-)
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A network ready to run and what is known about it."""
-
-    estimator: DepthEstimator
-    info: ModelInfo
-
-    def description(self) -> dict[str, str]:
-        """What a person wants to know about it, by name."""
-        return {
-            "model": self.info.name,
-            "kind": self.estimator.kind.value,
-            "licence": self.info.licence,
-            "backend": self.estimator.backend,
-            "device": self.estimator.device,
-            "precision": self.estimator.precision,
-        }
+_COMPARED_WITH = ("depth_anything_ros", "onnx", "onnxscript")  # beside the backends' own libraries
 
 
 def make_estimator(settings: ModelSettings) -> LoadedModel:
@@ -75,177 +46,154 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
         SettingError: The backend, device or precision cannot be had here.
         MissingExtraError: The library for this kind of file is not installed.
     """
-    # Late: torch alone takes seconds to import, and an ONNX model needs none of it.
+    # Late: nothing of it is needed to list what can be chosen.
     from depth_anything_ros.network.checkpoints import resolve
 
-    for name, names in (("backend", BACKENDS), ("precision", PRECISIONS)):
-        if getattr(settings, name) not in names:
+    for name, choices in (("backend", backend_choices()), ("precision", precision_choices())):
+        if getattr(settings, name) not in choices:
             raise SettingError(
-                f"{name} is '{getattr(settings, name)}'; use one of {', '.join(names)}"
+                f"{name} is '{getattr(settings, name)}'; use one of {', '.join(choices)}"
             )
     file = resolve(settings.model)
-    if settings.backend == "torch" and file.is_onnx:
-        raise SettingError(
-            f"backend is 'torch' but '{file.path}' is an ONNX graph; use onnxruntime, openvino, "
-            "tensorrt or auto"
-        )
     threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
     settings = replace(settings, num_threads=threads)
-    way = _choose(file, settings)
-    return _load(file, replace(settings, backend=way.backend, precision=way.precision))
+    if settings.backend != AUTO:
+        _check(BACKENDS.get(settings.backend), file, settings)
+    runtime = _choose(file, settings)
+    return _load(file, settings, runtime)
+
+
+def auto_order(device: str, graph: bool) -> list[Runtime]:
+    """What `auto` tries on a kind of device, the fastest first, the reference of the others last.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        graph: Whether the model is a graph, else weights.
+    """
+    places = [
+        (place.place, backend.rank, Runtime(backend.name, place.precision))
+        for backend in BACKENDS
+        for place in backend.auto
+        if (place.device, place.graph) == (device, graph)
+    ]
+    return [runtime for *_, runtime in sorted(places, key=lambda entry: entry[:2])]
+
+
+def _check(backend: Backend, file: ModelFile, settings: ModelSettings) -> None:
+    """Refuse a backend for what it cannot do anywhere, with those that can."""
+    if file.is_onnx and not backend.runs_graphs:
+        others = [each.name for each in BACKENDS if each.runs_graphs]
+        raise SettingError(
+            f"backend is '{backend.name}' but '{file.path}' is an ONNX graph; use "
+            f"{', '.join(others)} or auto"
+        )
+    if settings.precision not in (AUTO, *backend.all_precisions):
+        others = [each.name for each in BACKENDS if settings.precision in each.all_precisions]
+        raise SettingError(
+            f"precision is '{settings.precision}' but backend {backend.name} runs "
+            f"{', '.join(backend.all_precisions)} only; use precision auto, or backend "
+            f"{' or '.join(others)}"
+        )
+    device = _kind(settings.device)
+    if device in _DEVICES and device not in backend.devices:
+        others = [each.name for each in BACKENDS if device in each.devices]
+        raise SettingError(
+            f"device is '{settings.device}' but backend {backend.name} runs on "
+            f"{', '.join(backend.devices)} only; use device auto or {backend.devices[0]}, or "
+            f"backend {' or '.join(others)}"
+        )
 
 
 def _choose(file: ModelFile, settings: ModelSettings) -> Runtime:
     """The backend and precision to take: as given, else the fastest that is right."""
+    from depth_anything_ros.inference.accuracy_gate import CHECK_SIZE, first_that_agrees
     from depth_anything_ros.inference.build_cache import file_hash, versions
     from depth_anything_ros.inference.cpu import cpu_flags
-    from depth_anything_ros.inference.gate import CHECK_SIZE, Runtime, first_that_agrees
 
-    if "auto" not in (settings.backend, settings.precision):
+    if AUTO not in (settings.backend, settings.precision):
         return Runtime(settings.backend, settings.precision)
-    if file.name == EMBEDDED and settings.backend == "auto" and settings.precision == "auto":
+    device = _device(file, settings)
+    order = _usable(device, auto_order(device, file.is_onnx))
+    if file.name == EMBEDDED and settings.backend == settings.precision == AUTO and order:
         # A forward of it is some milliseconds; an export is twenty seconds at the first start.
-        return Runtime("torch", "fp32")
-    device, known = _ways(file, settings)
+        return order[-1]
     fitting = [
-        Runtime(backend, precision)
-        for backend, precision in known
-        if settings.backend in ("auto", backend) and settings.precision in ("auto", precision)
-        if _installed(backend)
+        runtime
+        for runtime in order
+        if settings.backend in (AUTO, runtime.backend)
+        and settings.precision in (AUTO, runtime.precision)
+        and device in BACKENDS.get(runtime.backend).available()
     ]
     if not fitting:  # what is asked for says itself why it cannot be
-        usual = "onnxruntime" if file.is_onnx else "torch"
-        usual = "openvino" if settings.precision == "int8" else usual
-        return Runtime(
-            usual if settings.backend == "auto" else settings.backend,
-            "fp32" if settings.precision == "auto" else settings.precision,
-        )
+        return _asked_for(file, settings, device)
     if len(fitting) == 1:
         return fitting[0]
     # A graph may have no other size than its own.
     small = replace(settings, input_size=0 if file.is_onnx else CHECK_SIZE)
+    libraries = (name for backend in BACKENDS for name in backend.distributions)
     return first_that_agrees(
         fitting,
-        Runtime(*known[-1]),
-        lambda way: (
-            _load(file, replace(small, backend=way.backend, precision=way.precision)).estimator
-        ),
+        order[-1],
+        lambda runtime: _load(file, small, runtime).estimator,
         file.name,
         {
             "weights": file_hash(file.path),
-            "device": device,
+            "device": BACKENDS.get(order[-1].backend).device_name(settings.device)
+            if device != "cpu"
+            else device,
             "processor": " ".join(sorted(cpu_flags())),
-            **versions(_RUN_WITH),
+            **versions((*_COMPARED_WITH, *libraries)),
         },
     )
 
 
-def _ways(file: ModelFile, settings: ModelSettings) -> tuple[str, Sequence[tuple[str, str]]]:
-    """The device in words, and what "auto" tries there."""
-    from depth_anything_ros.inference.cpu import computes_bf16, may_have_gpu
-
-    device = settings.device
-    if settings.backend in ("onnxruntime", "openvino") and device not in ("auto", "cpu"):
-        return device, ()
-    here = "cpu" if device == "auto" and not may_have_gpu() else device
-    if file.is_onnx:
-        if here != "cpu" and _onnx_runtime_has("CUDAExecutionProvider"):
-            return here, _GRAPH_CUDA_WAYS
-        return here, _GRAPH_WAYS if device in ("auto", "cpu") else _GRAPH_WAYS[-1:]
-    if here != "cpu":
-        import torch
-
-        from depth_anything_ros.inference.backends.torch import choose_device
-
-        chosen = choose_device(here)
-        if chosen.type == "cuda":
-            return torch.cuda.get_device_name(chosen), _CUDA_WAYS
-        if chosen.type != "cpu":
-            return chosen.type, _CUDA_WAYS[-1:]
-    return "cpu", [way for way in _CPU_WAYS if way[1] != "bf16" or computes_bf16()]
+def _kind(device: str) -> str:
+    """The kind of a device by its name ("cuda:1" is "cuda")."""
+    return device.partition(":")[0]
 
 
-def _installed(backend: str) -> bool:
-    if importlib.util.find_spec(backend) is None:
-        return False
-    # ONNX Runtime names providers it was built with, whether or not their libraries are here.
-    return backend != "tensorrt" or _onnx_runtime_has("TensorrtExecutionProvider")
+def _device(file: ModelFile, settings: ModelSettings) -> str:
+    """The kind of device to run on: as named, else the first that the reference can use."""
+    if settings.device != AUTO:
+        return _kind(settings.device)
+    possible = _DEVICES if settings.backend == AUTO else BACKENDS.get(settings.backend).devices
+    for device in _DEVICES:
+        order = auto_order(device, file.is_onnx)
+        if order and device in possible and device in BACKENDS.get(order[-1].backend).available():
+            return device
+    return "cpu"
 
 
-def _onnx_runtime_has(provider: str) -> bool:
-    if importlib.util.find_spec("onnxruntime") is None:
-        return False
-    import onnxruntime  # type: ignore[import-untyped]
+def _usable(device: str, order: Sequence[Runtime]) -> list[Runtime]:
+    """Without what this processor would only emulate, slower than float32."""
+    from depth_anything_ros.inference.cpu import computes_bf16
 
-    return provider in onnxruntime.get_available_providers()
-
-
-def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
-    """A network that runs the way the settings name."""
-    if settings.backend != "torch":
-        return _graph_model(file, settings.backend, settings, settings.num_threads)
-    import torch
-
-    from depth_anything_ros.inference.backends.torch import TorchEstimator
-    from depth_anything_ros.network.checkpoints import load_network
-
-    torch.set_num_threads(settings.num_threads)
-    network, info = load_network(file)
-    estimator = TorchEstimator(
-        network, settings.device, settings.precision, settings.input_size or info.input_size
-    )
-    return LoadedModel(estimator, info)
+    bf16 = device != "cpu" or computes_bf16()
+    return [runtime for runtime in order if bf16 or runtime.precision != "bf16"]
 
 
-def _graph_model(
-    file: ModelFile, backend: str, settings: ModelSettings, threads: int
-) -> LoadedModel:
-    """A model on a backend that runs graphs: the file itself, or the export of its weights."""
-    from depth_anything_ros.inference.exported import graph_of
-    from depth_anything_ros.network.checkpoints import log_licence
-
-    if backend == "onnxruntime" and settings.precision != "fp32":
+def _asked_for(file: ModelFile, settings: ModelSettings, device: str) -> Runtime:
+    """What comes nearest to settings that `auto` has nothing for."""
+    precision = "fp32" if settings.precision == AUTO else settings.precision
+    if settings.backend != AUTO:
+        return Runtime(settings.backend, precision)
+    able = [
+        backend
+        for backend in BACKENDS
+        if precision in backend.all_precisions and (backend.runs_graphs or not file.is_onnx)
+    ]
+    on_device = [backend for backend in able if device in backend.devices]
+    if not able:
         raise SettingError(
-            f"precision is '{settings.precision}' but ONNX Runtime runs a graph in the precision "
-            "it was exported in, fp32; use precision auto, or backend openvino or torch"
+            f"precision is '{precision}' but no backend runs '{file.path}' in it; use precision "
+            "auto"
         )
-    if backend == "openvino" and settings.device not in ("auto", "cpu"):
-        raise SettingError(
-            f"device is '{settings.device}' but OpenVINO is used on the CPU only; use device auto "
-            "or cpu, or backend torch"
-        )
-    size = settings.input_size or None
-    graph: GraphEstimator
-    if backend == "openvino":
-        from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator
+    return Runtime((on_device or able)[0].name, precision)
 
-        if settings.precision == "int8":
-            from depth_anything_ros.inference.int8 import quantised_graph
 
-            path = quantised_graph(file)
-        else:
-            path = graph_of(file, backend, half=settings.precision == "bf16")
-        graph = OpenVinoEstimator(path, None, settings.precision, size, threads)
-    elif backend == "tensorrt":
-        from depth_anything_ros.inference.backends.tensorrt import TensorRtEstimator, runtime
-
-        runtime(settings.device)  # an export would be for nothing where it is not here
-        path = graph_of(file, "onnxruntime")
-        graph = TensorRtEstimator(path, None, settings.device, settings.precision, size)
-    else:
-        from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
-
-        graph = OnnxEstimator(graph_of(file, backend), None, settings.device, size, threads)
-    # An official network that was exported keeps what the catalogue knows of it.
-    known = file.info or ModelInfo(
-        name=file.name, encoder="custom", version="custom", kind=graph.kind
-    )
-    info = replace(
-        known,
-        kind=graph.kind,
-        max_depth=graph.spec.max_depth,
-        licence=graph.spec.licence,
-        size_mb=file.path.stat().st_size / 1e6,
-    )
-    log_licence(info)
-    return LoadedModel(graph, info)
+def _load(file: ModelFile, settings: ModelSettings, runtime: Runtime) -> LoadedModel:
+    """A network that runs in this way."""
+    backend = BACKENDS.get(runtime.backend)
+    settings = replace(settings, backend=runtime.backend, precision=runtime.precision)
+    _check(backend, file, settings)
+    return backend.load(file, settings)

@@ -8,7 +8,7 @@ from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.source import SCALE_SOURCES, FrameInput, SourceRecord
 from depth_anything_ros.metric.sources.network import NetworkScaler
 from depth_anything_ros.metric.tracking import TrackingSettings
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 AUTO = "auto"

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from depth_anything_ros.frames import Frame, Prediction, SparsePoints
 from depth_anything_ros.metric.fit import FitSettings
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.registry import Registry
 from depth_anything_ros.settings import ScalerSettings
 

@@ -25,8 +25,8 @@ from std_srvs.srv import SetBool, Trigger
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.errors import DepthAnythingError, SettingError
 from depth_anything_ros.frames import DepthFrame, PredictionKind
+from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.selection import LoadedModel
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.node.camera.channel import CameraChannel, PendingFrame, value_for_camera

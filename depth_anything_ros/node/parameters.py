@@ -17,9 +17,9 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.inference.backend import backend_choices, precision_choices
 from depth_anything_ros.metric.selection import scaler_names
 from depth_anything_ros.metric.source import SCALE_SOURCES
-from depth_anything_ros.settings import BACKENDS, PRECISIONS
 
 _LARGEST = 1e9
 
@@ -115,14 +115,14 @@ class NodeParameters:
         "auto",
         "Library that runs the network; auto takes the fastest installed one whose depth stays "
         "within 1 % of float32 with these very weights.",
-        choices=BACKENDS,
+        choices=backend_choices,
         at_load=True,
     )
     precision: str = _parameter(
         "auto",
         "Arithmetic of the network; auto takes the fastest that stays within 1 % of float32, but "
         "never int8.",
-        choices=PRECISIONS,
+        choices=precision_choices,
         at_load=True,
     )
     input_size: int = _parameter(

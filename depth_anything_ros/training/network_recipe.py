@@ -66,9 +66,9 @@ class NetworkRecipe:
         """
         max_depth = self.max_depth or None
         if self.checkpoint:
-            from depth_anything_ros.network.checkpoints import load_network
+            from depth_anything_ros.network.checkpoints import load_as
 
-            loaded, _ = load_network(self.checkpoint)
+            loaded, _ = load_as(DepthAnything, self.checkpoint)
             config = dataclasses.replace(loaded.config, max_depth=max_depth)
             network = DepthAnything(config)
             network.load_state_dict(loaded.state_dict())

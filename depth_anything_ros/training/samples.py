@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import read_image
-from depth_anything_ros.inference.preprocess import MEAN, STD
 from depth_anything_ros.network.families.depth_anything.vit import PATCH
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 FloatImage = npt.NDArray[np.float32]
 

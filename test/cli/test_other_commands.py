@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from depth_anything_ros.network.catalogue import CATALOGUE
+from depth_anything_ros.network.catalogue import catalogue
 
 RunCli = Callable[..., Any]
 
@@ -55,7 +55,7 @@ def test_models_are_listed_with_size_kind_and_licence(run_cli: RunCli) -> None:
     result = run_cli("models")
     assert result.code == 0
     lines = {line.split()[0]: line for line in result.out.splitlines()}
-    for name, info in CATALOGUE.items():
+    for name, info in catalogue().items():
         assert f"{info.size_mb:.0f} MB" in lines[name]
         assert info.licence in lines[name]
         assert ("metres" in lines[name]) == (info.max_depth is not None)

@@ -16,7 +16,8 @@ from real_frames import FastDepth
 from depth_anything_ros.evaluation.metrics import aligned_depth, depth_errors
 from depth_anything_ros.evaluation.protocol import Alignment, Protocol
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind
-from depth_anything_ros.inference.selection import LoadedModel, make_estimator
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE
 from depth_anything_ros.settings import ModelSettings
 from depth_anything_ros.synthetic.generator import Generator

@@ -20,9 +20,9 @@ import torch
 from tiny_networks import write_red_network
 
 from depth_anything_ros.frames import FloatImage, PredictionKind
+from depth_anything_ros.inference.accuracy_gate import LIMIT, check_pictures, difference
 from depth_anything_ros.inference.cpu import computes_bf16, may_have_gpu
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.gate import LIMIT, check_pictures, difference
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything

@@ -22,11 +22,14 @@ from depth_anything_ros.cli.main import app
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.frames import FloatImage, RgbImage
-from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator, last_convolutions
+from depth_anything_ros.inference.accuracy_gate import difference
+from depth_anything_ros.inference.backends.openvino.estimator import (
+    OpenVinoEstimator,
+    last_convolutions,
+)
+from depth_anything_ros.inference.backends.openvino.graphs import openvino_graph
+from depth_anything_ros.inference.backends.openvino.int8 import LIMIT, quantise, quantised_graph
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.exported import graph_of
-from depth_anything_ros.inference.gate import difference
-from depth_anything_ros.inference.int8 import LIMIT, quantise, quantised_graph
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import ModelFile, resolve, save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
@@ -73,7 +76,7 @@ def test_a_quantised_network_is_kept_and_runs(model: ModelFile, pictures: list[R
     chosen = make_estimator(ModelSettings(str(model.path), precision="int8", num_threads=1))
     assert (chosen.estimator.backend, chosen.estimator.precision) == ("openvino", "int8")
     assert (chosen.info.licence, chosen.info.max_depth) == ("MIT", 20.0)
-    exact = OpenVinoEstimator(graph_of(model, "openvino"))
+    exact = OpenVinoEstimator(openvino_graph(model))
     held_out = pictures[::4]
     again = difference(values(chosen.estimator, held_out), values(exact, held_out), exact.kind)
     print(f"\nint8 differs by {100 * figure:.2f} %")
@@ -86,7 +89,7 @@ def test_a_quantised_network_is_kept_and_runs(model: ModelFile, pictures: list[R
     (last,) = last_convolutions(graph)
     node = next(node for node in graph.get_ops() if node.get_friendly_name() == last)
     assert node.input_value(0).get_node().get_type_name() != "FakeQuantize"
-    whole = graph_of(model, "openvino").with_suffix(".bin").stat().st_size
+    whole = openvino_graph(model).with_suffix(".bin").stat().st_size
     assert path.with_suffix(".bin").stat().st_size < 0.5 * whole
 
 
@@ -111,7 +114,7 @@ def test_what_differs_too_much_is_refused_and_what_was_there_stays(
     with pytest.raises(InputError, match=r"7 picture\(s\) are too few"):
         quantise(model, pictures[:7])
     with pytest.raises(SettingError, match="is not quantised; use fp32 or bf16"):
-        OpenVinoEstimator(graph_of(model, "openvino"), precision="int8")
+        OpenVinoEstimator(openvino_graph(model), precision="int8")
 
 
 @pytest.mark.data

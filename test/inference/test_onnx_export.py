@@ -16,7 +16,7 @@ import torch
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
-from depth_anything_ros.inference.backends.torch import TorchEstimator
+from depth_anything_ros.inference.backends.torch.estimator import TorchEstimator
 from depth_anything_ros.inference.export import export_onnx
 from depth_anything_ros.inference.onnx_spec import spec_of
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything

@@ -18,11 +18,12 @@ pytest.importorskip("torch")
 
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.frames import PredictionKind, RgbImage
-from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.backends.openvino.estimator import OpenVinoEstimator
 from depth_anything_ros.inference.cpu import computes_bf16
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.onnx_spec import FAST_DEPTH
-from depth_anything_ros.inference.selection import LoadedModel, make_estimator
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 from depth_anything_ros.settings import ModelSettings
@@ -148,9 +149,15 @@ def test_settings_that_cannot_be(weights: Path, tmp_path: Path) -> None:
     model = str(weights)
     for settings, words in (
         (ModelSettings(model, backend="tensorflow"), "backend is 'tensorflow'; use one of auto"),
-        (ModelSettings(model, "cuda", backend="openvino"), "OpenVINO is used on the CPU only"),
-        (ModelSettings(model, precision="fp16", backend="openvino"), "precision is 'fp16'; Open"),
-        (ModelSettings(model, precision="bf16", backend="onnxruntime"), "but ONNX Runtime runs"),
+        (ModelSettings(model, "cuda", backend="openvino"), "backend openvino runs on cpu only"),
+        (
+            ModelSettings(model, precision="fp16", backend="openvino"),
+            "'fp16' but backend openvino runs",
+        ),
+        (
+            ModelSettings(model, precision="bf16", backend="onnxruntime"),
+            "onnxruntime runs fp32 only",
+        ),
     ):
         with pytest.raises(SettingError, match=words):
             make_estimator(settings)

@@ -12,8 +12,6 @@ import pytest
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.preprocess import (
-    MEAN,
-    STD,
     DeviceNormaliser,
     Normaliser,
     check_image,
@@ -21,6 +19,7 @@ from depth_anything_ros.inference.preprocess import (
     network_size,
     resize_aligned,
 )
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 SHAPES = [(480, 640), (481, 639), (1242, 375), (200, 800), (518, 518), (31, 57), (720, 1281)]
 

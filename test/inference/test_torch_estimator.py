@@ -14,16 +14,15 @@ import torch.nn.functional as F
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.inference.backends.torch import (
-    TorchEstimator,
-    choose_device,
-    choose_precision,
-)
-from depth_anything_ros.inference.cuda_graph import Job
+from depth_anything_ros.inference.backends.torch.cuda_graph import Job
+from depth_anything_ros.inference.backends.torch.devices import choose_device, choose_precision
+from depth_anything_ros.inference.backends.torch.estimator import TorchEstimator
+from depth_anything_ros.inference.backends.torch.forward_pass import DevicePass
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.preprocess import MEAN, STD, network_size
-from depth_anything_ros.inference.torch_pass import DevicePass
+from depth_anything_ros.inference.preprocess import network_size
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.depth_anything.vit import VisionTransformer
+from depth_anything_ros.network.preprocessing import MEAN, STD
 
 Make = Callable[..., DepthAnything]
 
@@ -31,6 +30,11 @@ Make = Callable[..., DepthAnything]
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     small = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def vit(estimator: TorchEstimator) -> VisionTransformer:
+    assert isinstance(estimator.network, DepthAnything)
+    return estimator.network.pretrained
 
 
 def by_hand(network: DepthAnything, image: np.ndarray, input_size: int) -> np.ndarray:
@@ -79,12 +83,12 @@ def test_same_size_again_uses_what_is_there_and_gives_fresh_arrays(small_network
     estimator = TorchEstimator(small_network(), "cpu", input_size=112)
     estimator.warm_up(80, 100)
     (kept,) = estimator._passes.values()
-    tables = list(estimator.network.pretrained._tables.values())
+    tables = list(vit(estimator)._tables.values())
     (first,) = estimator.estimate([photo(80, 100, 1)])
     before = first.values.copy()
     (second,) = estimator.estimate([photo(80, 100, 2)])
     assert list(estimator._passes.values()) == [kept]
-    again = estimator.network.pretrained._tables.values()
+    again = vit(estimator)._tables.values()
     assert all(one is other for one, other in zip(tables, again, strict=True))
     np.testing.assert_array_equal(first.values, before)
     assert not np.shares_memory(first.values, second.values)
@@ -97,14 +101,14 @@ def test_many_sizes_keep_few_buffers(small_network: Make) -> None:
     for width in range(30, 60, 2):
         estimator.warm_up(30, width)
     assert len(estimator._passes) <= 8
-    assert len(estimator.network.pretrained._tables) <= 8
+    assert len(vit(estimator)._tables) <= 8
 
 
 def test_changed_weights_change_the_cached_positions(small_network: Make) -> None:
     estimator = TorchEstimator(small_network(), "cpu", input_size=112)
     before = estimator.estimate([photo(80, 100)])[0].values
     with torch.no_grad():
-        estimator.network.pretrained.pos_embed.mul_(-1)
+        vit(estimator).pos_embed.mul_(-1)
     after = estimator.estimate([photo(80, 100)])[0].values
     assert np.abs(after - before).max() > 0.01
 

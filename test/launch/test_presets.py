@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from depth_anything_ros.network.catalogue import CATALOGUE
+from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.node.camera.outputs import Output
 from depth_anything_ros.node.parameters import NodeParameters
 
@@ -34,8 +34,8 @@ def test_presets_fit_the_node(name: str) -> None:
         assert type(value) is (list if isinstance(default, tuple) else type(default)), parameter
     chosen = defaults.changed(values)
     assert chosen != defaults
-    assert chosen.model in CATALOGUE
-    metric = CATALOGUE[chosen.model].max_depth
+    assert chosen.model in catalogue()
+    metric = catalogue()[chosen.model].max_depth
     assert metric is None or chosen.max_range <= metric
 
 

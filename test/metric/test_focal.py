@@ -11,7 +11,7 @@ from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.baseline import BaselineSource
 from depth_anything_ros.metric.sources.focal import FocalSource
-from depth_anything_ros.network.catalogue import HYPERSIM_FOCAL, VKITTI_FOCAL
+from depth_anything_ros.network.families.depth_anything.models import HYPERSIM_FOCAL, VKITTI_FOCAL
 
 VALUES = np.linspace(1, 9, 480 * 640, dtype=np.float32).reshape(480, 640)
 CAMERA = Camera(640, 480, 525.0, 525.0, 319.5, 239.5)

@@ -19,7 +19,7 @@ from depth_anything_ros.metric.source import (
     SourceRecord,
 )
 from depth_anything_ros.metric.sources.network import NetworkScaler
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 RELATIVE_INFO = ModelInfo("small", "vits", "v2", PredictionKind.RELATIVE_DISPARITY)

@@ -167,7 +167,7 @@ def test_metric_training_on_a_simulated_recording(tmp_path: Path) -> None:
     assert after <= 0.7 * before
     network, info = load_network(tmp_path / "metric" / RESULT)
     assert info.kind is PredictionKind.METRIC_DEPTH
-    assert network.config.max_depth == 20.0
+    assert network.max_depth == 20.0
 
 
 @pytest.mark.slow

@@ -10,10 +10,10 @@ import time
 from collections.abc import Sequence
 
 from depth_anything_ros.frames import Prediction, RgbImage
+from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.selection import LoadedModel
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.node import depth_node
 from depth_anything_ros.node.runtime.model_loader import Networks, load_and_warm
 from depth_anything_ros.settings import ModelSettings

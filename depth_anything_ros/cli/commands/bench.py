@@ -216,7 +216,7 @@ def compute(
 
     from depth_anything_ros.benchmark.compute import PRECISIONS, PRODUCT, workloads
     from depth_anything_ros.benchmark.timing import usable_cores
-    from depth_anything_ros.inference.backends.torch import choose_device
+    from depth_anything_ros.inference.backends.torch.devices import choose_device
     from depth_anything_ros.inference.cpu import computes_bf16
 
     place = choose_device(device)

@@ -37,7 +37,7 @@ def export(
     file = resolve(model)
     if int8 is not None:
         from depth_anything_ros.formats.media import find_media, read_all_media
-        from depth_anything_ros.inference.int8 import quantise
+        from depth_anything_ros.inference.backends.openvino.int8 import quantise
 
         files = [found for found in find_media([int8], recursive=True) if not found.is_video]
         pictures = [

@@ -21,7 +21,7 @@ def models(context: typer.Context) -> None:
         return
     from rich.table import Table
 
-    from depth_anything_ros.network.catalogue import CATALOGUE, EMBEDDED, EMBEDDED_FILE
+    from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE, catalogue
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Names stay whole in a narrow terminal: they are there to be copied.
@@ -29,7 +29,8 @@ def models(context: typer.Context) -> None:
     table.add_column("size", justify="right", no_wrap=True)
     table.add_column("gives")
     table.add_column("licence")
-    for info in CATALOGUE.values():
+    published = catalogue().values()
+    for info in published:
         gives = "disparity" if info.max_depth is None else f"metres, up to {info.max_depth:g}"
         licence = f"[yellow]{info.licence}[/yellow]" if info.non_commercial else info.licence
         table.add_row(
@@ -38,7 +39,7 @@ def models(context: typer.Context) -> None:
     size = EMBEDDED_FILE.stat().st_size / 1e6
     table.add_row(EMBEDDED, f"{size:.0f} MB", "disparity", "Apache-2.0")
     STDOUT.print(table)
-    for note in sorted({info.licence_note for info in CATALOGUE.values() if info.licence_note}):
+    for note in sorted({info.licence_note for info in published if info.licence_note}):
         STDOUT.print(f"* {note}", markup=False)
 
 

@@ -42,7 +42,8 @@ from depth_anything_ros.frames import (
 )
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import build_cloud
-from depth_anything_ros.inference.selection import LoadedModel, make_estimator
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import Pipeline
 from depth_anything_ros.settings import ModelSettings, ScalerSettings

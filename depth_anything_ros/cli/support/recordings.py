@@ -26,7 +26,7 @@ from depth_anything_ros.formats.bags import (
 from depth_anything_ros.formats.recorded_points import chained, pair_by_stamp, static_transforms
 from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
-from depth_anything_ros.inference.selection import LoadedModel
+from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.camera_mount import CameraMount, find_ground, mount_over
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, values_at

@@ -10,8 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
-from depth_anything_ros.inference.graph_estimator import GraphEstimator
+from depth_anything_ros.inference.backend import (
+    BACKENDS,
+    AutoPlace,
+    Backend,
+    LoadedModel,
+    is_installed,
+)
+from depth_anything_ros.inference.cpu import may_have_gpu
+from depth_anything_ros.inference.graph_estimator import GraphEstimator, loaded_graph
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
+from depth_anything_ros.network.checkpoints import ModelFile
+from depth_anything_ros.settings import ModelSettings
 
 logger = logging.getLogger("depth_anything_ros")
 
@@ -138,3 +148,41 @@ def _providers(device: str, available: Sequence[str]) -> tuple[str, list[object]
             "use device auto or cpu"
         )
     return f"cuda:{number}", [(_CUDA, {"device_id": number}), "CPUExecutionProvider"]
+
+
+def _available() -> tuple[str, ...]:
+    if not is_installed("onnxruntime"):
+        return ()
+    # Asked only where there may be one: ONNX Runtime takes some tenths of a second to import.
+    cuda = may_have_gpu() and _CUDA in require("onnxruntime", "onnx").get_available_providers()
+    return ("cpu", "cuda") if cuda else ("cpu",)
+
+
+def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
+    from depth_anything_ros.inference.graph_cache import onnx_graph
+
+    size = settings.input_size or None
+    graph = onnx_graph(file)
+    return loaded_graph(
+        file, OnnxEstimator(graph, None, settings.device, size, settings.num_threads)
+    )
+
+
+BACKENDS.register(
+    Backend(
+        name="onnxruntime",
+        meaning="ONNX Runtime: graphs as they were exported, on CPU or CUDA",
+        rank=20,
+        precisions={"cpu": ("fp32",), "cuda": ("fp32",)},
+        runs_graphs=True,
+        extra="onnx",
+        distributions=("onnxruntime", "onnxruntime-gpu"),
+        auto=(
+            AutoPlace(40, "cpu", "fp32"),
+            AutoPlace(90, "cpu", "fp32", graph=True),
+            AutoPlace(90, "cuda", "fp32", graph=True),
+        ),
+        available=_available,
+        load=_load,
+    )
+)

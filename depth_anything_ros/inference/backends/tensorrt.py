@@ -13,10 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.inference.backend import (
+    BACKENDS,
+    AutoPlace,
+    Backend,
+    LoadedModel,
+    is_installed,
+)
 from depth_anything_ros.inference.backends.onnxruntime import cuda_index, runtime_error
 from depth_anything_ros.inference.build_cache import file_hash, get_or_build, versions
-from depth_anything_ros.inference.graph_estimator import GraphEstimator
+from depth_anything_ros.inference.graph_estimator import GraphEstimator, loaded_graph
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
+from depth_anything_ros.network.checkpoints import ModelFile
+from depth_anything_ros.settings import ModelSettings
 
 PRECISIONS = ("fp32", "fp16")
 
@@ -209,3 +218,42 @@ def _gpu(index: int) -> str:
     if torch.cuda.is_available() and index < torch.cuda.device_count():
         return f"{torch.cuda.get_device_name(index)} {torch.cuda.get_device_capability(index)}"
     return "unknown"
+
+
+def _available() -> tuple[str, ...]:
+    # ONNX Runtime names providers it was built with, whether or not their libraries are here.
+    if not (is_installed("tensorrt") and is_installed("onnxruntime")):
+        return ()
+    known = PROVIDER in require("onnxruntime", "onnx").get_available_providers()
+    return ("cuda",) if known else ()
+
+
+def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
+    from depth_anything_ros.inference.graph_cache import onnx_graph
+
+    runtime(settings.device)  # an export would be for nothing where it is not here
+    size = settings.input_size or None
+    return loaded_graph(
+        file, TensorRtEstimator(onnx_graph(file), None, settings.device, settings.precision, size)
+    )
+
+
+BACKENDS.register(
+    Backend(
+        name="tensorrt",
+        meaning="TensorRT through ONNX Runtime: engines for NVIDIA's GPUs, built once per size",
+        rank=40,
+        precisions={"cuda": PRECISIONS},
+        runs_graphs=True,
+        extra="onnx",
+        distributions=("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
+        auto=(
+            AutoPlace(10, "cuda", "fp16"),
+            AutoPlace(40, "cuda", "fp32"),
+            AutoPlace(10, "cuda", "fp16", graph=True),
+            AutoPlace(40, "cuda", "fp32", graph=True),
+        ),
+        available=_available,
+        load=_load,
+    )
+)

@@ -14,7 +14,7 @@ from depth_anything_ros.metric.source import (
     SourceRecord,
 )
 from depth_anything_ros.metric.sources.focal import network_focal
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 

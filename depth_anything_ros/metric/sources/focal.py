@@ -13,7 +13,7 @@ from depth_anything_ros.metric.source import (
     Measurement,
     SourceRecord,
 )
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 

@@ -16,7 +16,7 @@ from depth_anything_ros.metric.source import (
     SourceRecord,
     fit_settings,
 )
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 _STREAM = 3  # apart from other users of the same seed

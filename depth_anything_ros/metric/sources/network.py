@@ -13,7 +13,7 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.source import SCALE_SOURCES, Measurement, SourceRecord
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 

@@ -18,7 +18,7 @@ from depth_anything_ros.metric.source import (
     fit_settings,
 )
 from depth_anything_ros.metric.sources.sparse import measure_points
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 _STREAM = 4  # apart from other users of the same seed

@@ -15,7 +15,7 @@ from depth_anything_ros.metric.source import (
     fit_settings,
 )
 from depth_anything_ros.metric.visibility import visible
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.estimator import DepthEstimator
-from depth_anything_ros.inference.selection import LoadedModel, make_estimator
+from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.settings import ModelSettings
 
 _WARM_UP_SIZE = (480, 640)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.families.depth_anything.dpt import DptHead
 from depth_anything_ros.network.families.depth_anything.vit import PATCH, VisionTransformer
 
@@ -142,12 +143,14 @@ ENCODERS: dict[str, tuple[int, int, int, Levels]] = {
 """Width, depth, head features and head out_channels of the official networks."""
 
 
-class DepthAnything(nn.Module):
+class DepthAnything(DepthNetwork):
     """A Depth Anything network.
 
     Its state dict has the names and shapes of the official files (`pretrained.*`,
     `depth_head.*`).
     """
+
+    family = "depth_anything"
 
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
@@ -165,6 +168,38 @@ class DepthAnything(nn.Module):
         self.depth_head = DptHead(
             widths, config.features, config.out_channels, config.head_features, stem is not None
         )
+
+    @property
+    def kind(self) -> PredictionKind:
+        """What the network's numbers mean."""
+        return self.config.kind
+
+    @property
+    def encoder(self) -> str:
+        """Name of the official encoder of this size, else "custom"."""
+        return self.config.encoder
+
+    @property
+    def version(self) -> str:
+        """Either "v1" or "v2"."""
+        return self.config.version
+
+    @property
+    def max_depth(self) -> float | None:
+        """Metres at the top of a metric network; None for a relative one."""
+        return self.config.max_depth
+
+    def metadata(self) -> dict[str, str]:
+        """What its tensors do not tell; see `DepthNetwork.metadata`."""
+        return {"taps": ",".join(str(tap) for tap in self.config.taps)}
+
+    def simplify(self) -> None:
+        """Fold every LayerScale; see `DepthNetwork.simplify`."""
+        self.pretrained.fold_scales()
+
+    def tables(self, height: int, width: int) -> tuple[Tensor, ...]:
+        """The position table of an input size; see `DepthNetwork.tables`."""
+        return (self.pretrained.positions(height // PATCH, width // PATCH),)
 
     def forward(self, image: Tensor) -> Tensor:
         """Predict depth or disparity.

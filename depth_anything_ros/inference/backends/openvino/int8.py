@@ -15,10 +15,13 @@ from pathlib import Path
 
 from depth_anything_ros.errors import InputError, SettingError, require
 from depth_anything_ros.frames import FloatImage, RgbImage
-from depth_anything_ros.inference.backends.openvino import OpenVinoEstimator, last_convolutions
+from depth_anything_ros.inference.accuracy_gate import difference
+from depth_anything_ros.inference.backends.openvino.estimator import (
+    OpenVinoEstimator,
+    last_convolutions,
+)
+from depth_anything_ros.inference.backends.openvino.graphs import openvino_graph
 from depth_anything_ros.inference.build_cache import file_hash, find, get_or_build
-from depth_anything_ros.inference.exported import graph_of
-from depth_anything_ros.inference.gate import difference
 from depth_anything_ros.inference.onnx_spec import write_yaml
 from depth_anything_ros.network.checkpoints import ModelFile
 
@@ -81,7 +84,7 @@ def quantise(
             f"{FEWEST_PICTURES}, better some dozens"
         )
     require("nncf", "openvino")
-    source = graph_of(file, "openvino")
+    source = openvino_graph(file)
     reference = OpenVinoEstimator(source)
     held_out = pictures[::_HELD_OUT]
     shown = [picture for i, picture in enumerate(pictures) if i % _HELD_OUT]

@@ -11,7 +11,6 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,6 +18,7 @@ import numpy as np
 
 from depth_anything_ros.errors import DepthAnythingError, MissingExtraError
 from depth_anything_ros.frames import FloatImage, PredictionKind, RgbImage
+from depth_anything_ros.inference.backend import Runtime
 from depth_anything_ros.inference.build_cache import get_or_build
 from depth_anything_ros.inference.estimator import DepthEstimator
 
@@ -35,22 +35,6 @@ _PICTURES = 4
 _SHAPE = (CHECK_SIZE, CHECK_SIZE * 4 // 3)  # of a camera, with sides that differ
 _FAR = 0.05  # share of the highest disparity below which a relative network only says "far"
 _NEAR_M = 0.1  # metres below which a metric network only says "near": some answer 0 at times
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """A way to run a network.
-
-    Attributes:
-        backend: As in `settings.ModelSettings`.
-        precision: "fp32", "fp16" or "bf16".
-    """
-
-    backend: str
-    precision: str
-
-    def __str__(self) -> str:
-        return f"{self.backend} {self.precision}"
 
 
 Load = Callable[[Runtime], DepthEstimator]

@@ -124,21 +124,6 @@ class OpenVinoEstimator(GraphEstimator):
         return self._core.compile_model(graph, "CPU", self._properties).create_infer_request()
 
 
-def convert(source: Path, target: Path, half: bool = False) -> None:
-    """Write a graph in OpenVINO's own format, which needs less memory to load.
-
-    Args:
-        source: An .onnx or .xml file.
-        target: The .xml file to write; its weights go to a .bin beside it.
-        half: Keep the weights in float16, which loses nothing that bfloat16 would keep.
-
-    Raises:
-        MissingExtraError: openvino is not installed.
-    """
-    openvino = require("openvino", "openvino")
-    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=half)
-
-
 def last_convolutions(graph: Any) -> list[str]:
     """Names of the convolutions that nothing but point-wise operations follows to the output.
 

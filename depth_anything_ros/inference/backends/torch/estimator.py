@@ -1,4 +1,4 @@
-"""Depth Anything networks on PyTorch: CPU, CUDA or Apple's MPS."""
+"""Depth networks on PyTorch: CPU, CUDA or Apple's MPS."""
 
 from __future__ import annotations
 
@@ -8,73 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, RgbImage
-from depth_anything_ros.inference.cuda_graph import Recorder
+from depth_anything_ros.inference.backends.torch.cuda_graph import Recorder
+from depth_anything_ros.inference.backends.torch.devices import (
+    DTYPES,
+    choose_device,
+    choose_precision,
+)
+from depth_anything_ros.inference.backends.torch.forward_pass import CpuPass, DevicePass
 from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
-from depth_anything_ros.inference.torch_pass import CpuPass, DevicePass
-from depth_anything_ros.network.catalogue import INPUT_SIZE
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.depth_network import DepthNetwork
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _KEPT_SIZES = 8  # every number of cameras in a batch is a size of its own
-
-
-def choose_device(device: str = "auto") -> torch.device:
-    """The device a name stands for, checked to be there.
-
-    Args:
-        device: "auto" (cuda, else mps, else cpu), "cpu", "mps", "cuda" or "cuda:N".
-
-    Returns:
-        The device, a CUDA one with its index.
-
-    Raises:
-        SettingError: The name has no sense or the device is not there.
-    """
-    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    mps = torch.backends.mps.is_available()
-    if device == "auto":
-        return torch.device("cuda:0" if cuda else "mps" if mps else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        chosen = None
-    if chosen is None or chosen.type not in ("cpu", "cuda", "mps"):
-        raise SettingError(f"device is '{device}'; use auto, cpu, mps, cuda or cuda:N")
-    if chosen.type == "cuda":
-        chosen = torch.device("cuda", chosen.index or 0)
-        if chosen.index >= cuda:
-            have = f"only {cuda} CUDA device(s) are here" if cuda else "PyTorch sees no CUDA device"
-            raise SettingError(
-                f"device is '{device}' but {have}; use device auto or cpu, or install the driver "
-                "and a CUDA build of PyTorch"
-            )
-    if chosen.type == "mps" and not mps:
-        raise SettingError("device is 'mps' but PyTorch sees no Apple GPU; use device auto or cpu")
-    return chosen
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """The precision a name stands for on a device.
-
-    Args:
-        precision: "auto" (fp16 on CUDA, else fp32), "fp32", "fp16" or "bf16".
-        device: Where the network runs.
-
-    Returns:
-        "fp32", "fp16" or "bf16".
-
-    Raises:
-        SettingError: The name has no sense, or is fp16 on a CPU (slower and coarser than fp32).
-    """
-    if precision == "auto":
-        return "fp16" if device.type == "cuda" else "fp32"
-    if precision not in _DTYPES:
-        raise SettingError(f"precision is '{precision}'; use auto, {', '.join(_DTYPES)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise SettingError("precision is 'fp16' on the CPU, which has no use for it; use bf16")
-    return precision
 
 
 class TorchEstimator:
@@ -88,7 +33,7 @@ class TorchEstimator:
             estimator's now.
         device: As in `choose_device`.
         precision: As in `choose_precision`. The last activation is always float32.
-        input_size: Shorter side of the network's input in pixels.
+        input_size: Shorter side of the network's input in pixels; None for the network's own.
 
     Attributes:
         network: The network, on its device and in its precision.
@@ -101,20 +46,21 @@ class TorchEstimator:
 
     def __init__(
         self,
-        network: DepthAnything,
+        network: DepthNetwork,
         device: str = "auto",
         precision: str = "auto",
-        input_size: int = INPUT_SIZE,
+        input_size: int | None = None,
     ) -> None:
+        input_size = network.preprocessing.input_size if input_size is None else input_size
         check_input_size(input_size)
         self._device = choose_device(device)
         self.device = str(self._device)
         self.precision = choose_precision(precision, self._device)
         self.input_size = input_size
-        self.kind = network.config.kind
-        self._dtype = _DTYPES[self.precision]
+        self.kind = network.kind
+        self._dtype = DTYPES[self.precision]
         self.network = network.eval().requires_grad_(False)
-        self.network.pretrained.fold_scales()
+        self.network.simplify()
         # nn.Module.to has no overload for all three at once.
         self.network.to(self._device, self._dtype)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

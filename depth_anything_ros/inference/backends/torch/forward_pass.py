@@ -10,10 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from depth_anything_ros.frames import RgbImage
-from depth_anything_ros.inference.cuda_graph import Job
+from depth_anything_ros.inference.backends.torch.cuda_graph import Job
 from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
-from depth_anything_ros.network.families.depth_anything.vit import PATCH
+from depth_anything_ros.network.depth_network import DepthNetwork
 
 _CALLS_BEFORE_RECORD = 8  # a size that comes once is not worth recording
 
@@ -32,7 +31,7 @@ class CpuPass:
 
     def __init__(
         self,
-        network: DepthAnything,
+        network: DepthNetwork,
         batch: int,
         shape: tuple[int, ...],
         size: tuple[int, int],
@@ -75,7 +74,7 @@ class DevicePass:
 
     def __init__(
         self,
-        network: DepthAnything,
+        network: DepthNetwork,
         batch: int,
         shape: tuple[int, ...],
         size: tuple[int, int],
@@ -92,7 +91,7 @@ class DevicePass:
         self._normaliser = DeviceNormaliser(size, device)
         self._replay: Job | None = None
         self._calls = 0
-        self._positions: torch.Tensor | None = None
+        self._tables: tuple[torch.Tensor, ...] = ()
 
     @torch.inference_mode()
     def run(self, images: list[RgbImage]) -> npt.NDArray[np.float32]:
@@ -124,10 +123,8 @@ class DevicePass:
         record, self._record = self._record, None
         if record is None:
             return
-        # The graph reads the table where it is now, also when the network keeps others by then.
-        self._positions = self._network.pretrained.positions(
-            self._size[0] // PATCH, self._size[1] // PATCH
-        )
+        # The graph reads the tables where they are now, also when the network keeps others by then.
+        self._tables = self._network.tables(*self._size)
         self._replay = record(self._forward, self._device)
 
     def _forward(self) -> torch.Tensor:

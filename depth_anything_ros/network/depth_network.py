@@ -1,0 +1,89 @@
+"""What the networks of every family share: how they are fed, what they give, what is saved."""
+
+from __future__ import annotations
+
+import abc
+
+from torch import Tensor, nn
+
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.preprocessing import Preprocessing
+
+
+class DepthNetwork(nn.Module, abc.ABC):
+    """A depth network: normalised images to depth or disparity.
+
+    Attributes:
+        family: Name of its family in the registry.
+        outputs: Names of what `named_outputs` gives; "depth" is the first.
+    """
+
+    family: str
+    outputs: tuple[str, ...] = ("depth",)
+
+    @property
+    @abc.abstractmethod
+    def kind(self) -> PredictionKind:
+        """What the numbers of "depth" mean."""
+
+    @property
+    @abc.abstractmethod
+    def encoder(self) -> str:
+        """Size of the encoder in its family's words, "custom" for one of no official size."""
+
+    @property
+    def version(self) -> str:
+        """Version of its family, where there are several."""
+        return "v1"
+
+    @property
+    def max_depth(self) -> float | None:
+        """Metres at the top of a metric network; None where nothing bounds it."""
+        return None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the network's input."""
+        return Preprocessing()
+
+    @abc.abstractmethod
+    def forward(self, image: Tensor) -> Tensor:
+        """Predict depth or disparity, with gradients where they are wanted.
+
+        Args:
+            image: N x 3 x H x W, RGB, normalised as `preprocessing` says; H and W multiples of
+                its `multiple_of`.
+
+        Returns:
+            N x H x W float32, in the meaning of `kind`.
+        """
+
+    def named_outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """Everything it says about an image.
+
+        Args:
+            image: As for `forward`.
+
+        Returns:
+            N x H x W float32 each, by the names and in the order of `outputs`.
+        """
+        return {"depth": self(image)}
+
+    @abc.abstractmethod
+    def metadata(self) -> dict[str, str]:
+        """What its tensors do not tell, for the metadata of a file; read back by its family."""
+
+    def simplify(self) -> None:
+        """Join weights for inference, for good: the same result to rounding, with less to do."""
+        return
+
+    def tables(self, height: int, width: int) -> tuple[Tensor, ...]:
+        """Tensors computed once for an input size, which a forward pass of that size reads.
+
+        Whoever records a forward pass keeps them, for the network itself may drop them.
+
+        Args:
+            height: Rows of the input.
+            width: Columns of the input.
+        """
+        return ()
