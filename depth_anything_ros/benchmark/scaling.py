@@ -13,7 +13,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.metric.source import SCALE_SOURCES
-from depth_anything_ros.network.catalogue import ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
 LOCAL_REFINEMENT = ", local refinement"
