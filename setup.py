@@ -65,7 +65,7 @@ setup(
         "torch>=2.1",
         "safetensors",
         "huggingface_hub",
-        "typer>=0.12.5",
+        "click>=8.0",
         "rich",
     ],
     extras_require={

@@ -5,49 +5,45 @@ from __future__ import annotations
 import logging
 import sys
 
-import typer
+import click
 
-from depth_anything_ros.cli.commands import (
-    bench,
-    calibrate,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    models,
-    run,
-    train,
-    vote,
-)
-from depth_anything_ros.cli.support.terminal import STDERR, TerminalHandler
+from depth_anything_ros import __version__
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import RegistryGroup
 from depth_anything_ros.errors import DepthAnythingError
 
-app = typer.Typer(
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+
+app = RegistryGroup(
+    COMMANDS,
     name="depth_anything",
     help="Metric depth from any camera, with the Depth Anything networks.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
-app.command("run")(run.run)
-app.command("calibrate")(calibrate.calibrate)
-app.add_typer(models.app, name="models")
-app.command("export")(export.export)
-app.command("demo")(demo.demo)
-app.add_typer(evaluate.app, name="eval")
-app.command("vote")(vote.vote)
-app.command("doctor")(doctor.doctor)
-app.add_typer(train.app, name="train")
-app.add_typer(bench.app, name="bench")
+click.version_option(__version__, prog_name="depth_anything")(app)
 
 
 def main() -> None:
-    """Run the command line; errors meant for the user end as one line and exit code 1."""
+    """Run the command line.
+
+    Ends with 1 and one line for errors meant for the user, 2 for wrong usage and 130 for Ctrl-C.
+    """
+    from depth_anything_ros.cli.support.terminal import TerminalHandler, say_error
+
     logger = logging.getLogger("depth_anything_ros")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
         logger.addHandler(TerminalHandler())
     try:
-        app(prog_name="depth_anything")
+        # Not standalone: click would make 1 of Ctrl-C and of errors it knows nothing about.
+        code = app.main(prog_name="depth_anything", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        say_error("stopped")
+        sys.exit(STOPPED)
     except (DepthAnythingError, OSError) as error:
-        STDERR.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        say_error(f"error: {error}")
         sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

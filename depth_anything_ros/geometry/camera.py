@@ -250,6 +250,27 @@ class Camera:
             return self
         return self._scaled(width, height, width / self.width, height / self.height, 0.5)
 
+    def fitted(self, width: int, height: int) -> Camera:
+        """The camera of an image that was resized from the calibrated one as a whole.
+
+        Args:
+            width: Columns of the image.
+            height: Rows of the image.
+
+        Returns:
+            The camera resized.
+
+        Raises:
+            InputError: The image has another aspect ratio, by more than rounding a side to whole
+                pixels explains.
+        """
+        if abs(self.width / self.height * height - width) > max(1.0, width / height):
+            raise InputError(
+                f"the calibration is for {self.width}x{self.height}, which cannot be resized to "
+                f"the image's {width}x{height}; use the calibration of this camera"
+            )
+        return self.resized(width, height)
+
     def _scaled(self, width: int, height: int, sx: float, sy: float, edge: float) -> Camera:
         """Scale K and P; `edge` is how far a pixel's outer edge lies from its zero point."""
         projection: tuple[float, ...] = ()

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-import typer
 from real_frames import kitti_scan
 
-from depth_anything_ros.cli.support.scale_options import scaler_name
+from depth_anything_ros.cli.support.scale_options import file_scalers
 from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.frames import PredictionKind
@@ -54,12 +53,12 @@ def exact_points(disparity: Array, scale: float, shift: float) -> dict[str, Arra
     return {"u": u, "v": v, "z": 1 / (scale * disparity[v, u].astype(float) + shift)}
 
 
-def test_every_scaler_but_those_that_need_poses_can_be_chosen() -> None:
-    for name in set(scaler_names()) - {"motion", "slam"}:
-        assert scaler_name(name) == name
+def test_every_scaler_but_those_that_need_poses_can_be_chosen(run_cli: RunCli, photo: Path) -> None:
+    assert set(file_scalers()) == set(scaler_names()) - {"motion", "slam"}
     for name in ("motion", "slam", "magic"):
-        with pytest.raises(typer.BadParameter, match="is not one of auto, none, sparse"):
-            scaler_name(name)
+        refused = run_cli("run", photo, "--scaler", name)
+        assert refused.code == 2
+        assert f"'{name}' is not one of auto, none, sparse" in refused.err
 
 
 def test_points_make_metres_of_relative_depth(

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from depth_anything_ros.cli.main import app
 from depth_anything_ros.evaluation.pairs import read_pairs

@@ -16,7 +16,7 @@ pytest.importorskip("nncf")
 pytest.importorskip("onnxscript")
 pytest.importorskip("torch")
 import openvino  # type: ignore[import-untyped]
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from depth_anything_ros.cli.main import app
 from depth_anything_ros.errors import InputError, SettingError

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pytest
-import typer
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from ros_harness import DOMAIN, RELIABLE, Consumer, NodeProcess
 from sensor_msgs.msg import CameraInfo, Image
@@ -109,19 +108,17 @@ def test_a_healthy_node_is_called_healthy(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     # Whatever is wrong with the machine of the test is no matter of the node.
-    monkeypatch.setattr(doctor, "check_machine", list)
+    monkeypatch.setattr("depth_anything_ros.node.doctor.machine.check_machine", list)
     start("depth_node", model=metric_model)
     consumer.subscribe("depth/image")
     consumer.wait_ready()
     with repeated(send(consumer, info_of(consumer))):
-        doctor.doctor()
+        assert doctor.diagnose()
         said = capsys.readouterr().out
         assert "/depth_anything: active, model metric_depth_0 on " in said
         assert "problem" not in said
         assert "healthy" in said.splitlines()[-1]
-        with pytest.raises(typer.Exit) as ending:
-            doctor.doctor("elsewhere")
-        assert ending.value.exit_code == 1
+        assert not doctor.diagnose("elsewhere")
     said = capsys.readouterr().out
     assert "problem: no depth node is in namespace 'elsewhere'" in said
     assert "remedy: there is /depth_anything" in said

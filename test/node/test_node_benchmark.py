@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from ros_harness import Consumer, NodeProcess
 from tiny_networks import write_red_network
-from typer.testing import CliRunner
 
 from depth_anything_ros.benchmark.node.runner import NodeLoad, Usage, measure_node, summed_up
 from depth_anything_ros.benchmark.node.stages import (

@@ -9,13 +9,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.table import Table
+import click
 
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
 from depth_anything_ros.errors import DepthAnythingError, InputError, require
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -30,30 +33,45 @@ PHOTOGRAPHS = (
 _STOP_PATIENCE = 20.0
 
 
-def demo(
-    images: Annotated[
-        str,
-        typer.Option(
-            help="Folder, image, video or rosbag2; photographs: those of scikit-image's wheel; "
-            "robot: a simulated robot with LiDAR that knows the true depth."
-        ),
-    ] = "robot",
-    model: Annotated[
-        str, typer.Option(help="Catalogue name or path of a model; embedded needs no download.")
-    ] = "embedded",
-    seconds: Annotated[float, typer.Option(help="How long; 0 runs until Ctrl-C.", min=0)] = 30.0,
-    rate: Annotated[float, typer.Option(help="Images per second.", min=0.01)] = 10.0,
-    hfov: Annotated[
-        float, typer.Option(help="Horizontal field of view to assume without a calibration.")
-    ] = 60.0,
-    output: Annotated[Path, typer.Option(help="Folder for preview, cloud and summary.")] = Path(
-        "demo_output"
-    ),
-) -> None:
-    """Run a source of images and the depth node as processes, then sum up what came out."""
-    console = Console()
+@command("demo")
+@option(
+    "--images",
+    default="robot",
+    help="Folder, image, video or rosbag2; photographs: those of scikit-image's wheel; "
+    "robot: a simulated robot with LiDAR that knows the true depth.",
+)
+@option(
+    "--model",
+    "-m",
+    default="embedded",
+    help="Catalogue name or path of a model; embedded needs no download.",
+)
+@option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    help="How long; 0 runs until Ctrl-C.",
+)
+@option("--rate", type=click.FloatRange(min=0.01), default=10.0, help="Images per second.")
+@option(
+    "--hfov",
+    type=float,
+    default=60.0,
+    help="Horizontal field of view to assume without a calibration.",
+)
+@option(
+    "--output",
+    "-o",
+    type=PATH,
+    default=Path("demo_output"),
+    help="Folder for preview, cloud and summary.",
+)
+def demo(images: str, model: str, seconds: float, rate: float, hfov: float, output: Path) -> None:
+    """Show the depth node at work: a source of images, the node, a summary."""
+    from depth_anything_ros.cli.support.terminal import STDOUT, say
+
     require("rclpy", "ros")
-    console.print(f"model: {model}")
+    say(f"model: {model}")
     for name in ("summary.json", "preview.png", "cloud.ply"):
         (output / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="depth_anything_demo_") as scratch:
@@ -78,7 +96,7 @@ def demo(
             _stop(processes)
     if died:
         raise InputError(f"{died} stopped early; its last words are above")
-    console.print(_summary(output / "summary.json", images, hfov))
+    STDOUT.print(_summary(output / "summary.json", images, hfov))
 
 
 def _lidar_in_camera() -> str:
@@ -143,6 +161,8 @@ def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _summary(path: Path, source: object, hfov: float) -> Table:
+    from rich.table import Table
+
     try:
         seen: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -174,3 +194,6 @@ def _summary(path: Path, source: object, hfov: float) -> Table:
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+COMMANDS.register(Subcommand("demo", demo, 50))

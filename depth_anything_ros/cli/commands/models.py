@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import click
 
-import typer
-
-from depth_anything_ros.cli.support.terminal import STDOUT
-
-app = typer.Typer(
-    help="List the published networks with sizes, kinds and licences.",
-    invoke_without_command=True,
-)
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import SETTINGS, Subcommand
 
 
-@app.callback()
-def models(context: typer.Context) -> None:
+@click.group("models", invoke_without_command=True, context_settings=SETTINGS)
+@click.pass_context
+def models(context: click.Context) -> None:
     """List the published networks with sizes, kinds and licences."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _print_table()
+
+
+def _print_table() -> None:
     from rich.table import Table
 
+    from depth_anything_ros.cli.support.terminal import STDOUT, say
     from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE, catalogue
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -40,14 +39,20 @@ def models(context: typer.Context) -> None:
     table.add_row(EMBEDDED, f"{size:.0f} MB", "disparity", "Apache-2.0")
     STDOUT.print(table)
     for note in sorted({info.licence_note for info in published if info.licence_note}):
-        STDOUT.print(f"* {note}", markup=False)
+        say(f"* {note}")
 
 
-@app.command()
-def pull(
-    name: Annotated[str, typer.Argument(help="Name as `depth_anything models` lists it.")],
-) -> None:
-    """Download a network into the Hugging Face cache and print where it is."""
+@models.command("pull", context_settings=SETTINGS)
+@click.argument("name")
+def pull(name: str) -> None:
+    """Download a network into the Hugging Face cache and print where it is.
+
+    NAME is as `depth_anything models` lists it.
+    """
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.network.checkpoints import resolve
 
-    STDOUT.print(str(resolve(name).path), markup=False, soft_wrap=True)
+    say(str(resolve(name).path))
+
+
+COMMANDS.register(Subcommand("models", models, 30))

@@ -3,89 +3,104 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-app = typer.Typer(
-    help="Train networks: teacher -> pseudo-labels -> student -> metric.", no_args_is_help=True
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import (
+    PATH,
+    SETTINGS,
+    HeadedCommand,
+    Subcommand,
+    command,
+    option,
 )
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="Recipe as YAML.")]
+
+@click.group("train", no_args_is_help=True, context_settings=SETTINGS)
+def train() -> None:
+    """Train networks: teacher -> pseudo-labels -> student -> metric."""
 
 
-@app.command()
-def teacher(config: Config) -> None:
-    """Train a relative network on exact labels."""
-    _train(config, "teacher")
+_TASKS = {
+    "teacher": "Train a relative network on exact labels.",
+    "student": "Train a relative network on pseudo-labelled pictures.",
+    "metric": "Fine-tune a network to give metres, on a data set or a recording of your robot.",
+}
 
 
-@app.command()
-def student(config: Config) -> None:
-    """Train a relative network on pseudo-labelled pictures."""
-    _train(config, "student")
+def _add_task(task: str, summary: str) -> None:
+    def run(config: Path) -> None:
+        _train(config, task)
+
+    run.__doc__ = f"{summary}\n\nCONFIG is a recipe as YAML."
+    train.add_command(command(task)(click.argument("config", type=PATH)(run)))
 
 
-@app.command()
-def metric(config: Config) -> None:
-    """Fine-tune a network to give metres, on a data set or a recording of your robot."""
-    _train(config, "metric")
+for _task, _summary in _TASKS.items():
+    _add_task(_task, _summary)
 
 
-@app.command()
-def views(
-    panoramas: Annotated[Path, typer.Argument(help="Folder of equirectangular pictures.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the views.")],
-    per_panorama: Annotated[int, typer.Option(help="Views of each panorama.", min=1)] = 32,
-    seed: Annotated[int, typer.Option(help="Decides directions and fields of view.")] = 0,
-) -> None:
-    """Cut panoramas into ordinary pictures, to be pseudo-labelled."""
-    from depth_anything_ros.cli.support.terminal import STDOUT
+@train.command("views", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("panoramas", type=PATH)
+@click.argument("output", type=PATH)
+@option("--per-panorama", type=click.IntRange(min=1), default=32, help="Views of each panorama.")
+@option("--seed", type=int, default=0, help="Decides directions and fields of view.")
+def views(panoramas: Path, output: Path, per_panorama: int, seed: int) -> None:
+    """Cut a folder of equirectangular panoramas into ordinary pictures, to be pseudo-labelled."""
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.training.panoramas import cut_views
 
     count = cut_views(panoramas, output, per_panorama, seed)
-    STDOUT.print(f"{count} views: {output}", markup=False, soft_wrap=True)
+    say(f"{count} views: {output}")
 
 
-@app.command()
-def crops(
-    pictures: Annotated[Path, typer.Argument(help="Folder of pictures.")],
-    output: Annotated[Path, typer.Argument(help="Folder for the crops.")],
-    per_picture: Annotated[int, typer.Option(help="Crops of each, the whole one too.", min=1)] = 60,
-    seed: Annotated[int, typer.Option(help="Decides the crops.")] = 0,
-) -> None:
+@train.command("crops", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("pictures", type=PATH)
+@click.argument("output", type=PATH)
+@option(
+    "--per-picture",
+    type=click.IntRange(min=1),
+    default=60,
+    help="Crops of each, the whole one too.",
+)
+@option("--seed", type=int, default=0, help="Decides the crops.")
+def crops(pictures: Path, output: Path, per_picture: int, seed: int) -> None:
     """Cut pictures into many, to be pseudo-labelled each by itself."""
-    from depth_anything_ros.cli.support.terminal import STDOUT
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.training.variations import cut_crops
 
     count = cut_crops(pictures, output, per_picture, seed)
-    STDOUT.print(f"{count} crops: {output}", markup=False, soft_wrap=True)
+    say(f"{count} crops: {output}")
 
 
-@app.command()
-def blends(
-    output: Annotated[Path, typer.Argument(help="Folder for the blends.")],
-    pictures: Annotated[
-        list[Path],
-        typer.Argument(help="Folders of pictures; one named twice is drawn from twice as often."),
-    ],
-    count: Annotated[int, typer.Option(help="How many blends.", min=1)] = 8000,
-    seed: Annotated[int, typer.Option(help="Decides the blends.")] = 0,
-) -> None:
-    """Blend pictures by two, to be pseudo-labelled: a student learns its teacher's function."""
-    from depth_anything_ros.cli.support.terminal import STDOUT
+@train.command("blends", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("output", type=PATH)
+@click.argument("pictures", type=PATH, nargs=-1, required=True)
+@option("--count", type=click.IntRange(min=1), default=8000, help="How many blends.")
+@option("--seed", type=int, default=0, help="Decides the blends.")
+def blends(output: Path, pictures: tuple[Path, ...], count: int, seed: int) -> None:
+    """Blend pictures by two, to be pseudo-labelled: a student learns its teacher's function.
+
+    PICTURES are folders; one named twice is drawn from twice as often.
+    """
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.training.variations import write_blends
 
-    write_blends(pictures, output, count, seed)
-    STDOUT.print(f"{count} blends: {output}", markup=False, soft_wrap=True)
+    write_blends(list(pictures), output, count, seed)
+    say(f"{count} blends: {output}")
 
 
-@app.command("pseudo-label")
-def pseudo_label(config: Config) -> None:
-    """Let a teacher label a folder of pictures; goes on where it was stopped."""
+@train.command("pseudo-label", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("config", type=PATH)
+def pseudo_label(config: Path) -> None:
+    """Let a teacher label a folder of pictures; goes on where it was stopped.
+
+    CONFIG is a recipe as YAML.
+    """
     from rich.progress import Progress
 
-    from depth_anything_ros.cli.support.terminal import STDERR, STDOUT, warn
+    from depth_anything_ros.cli.support.terminal import STDERR, say, warn
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
     from depth_anything_ros.training.labelling import label_pictures
     from depth_anything_ros.training.processes import Processes
@@ -110,11 +125,9 @@ def pseudo_label(config: Config) -> None:
             f"{len(report.skipped)} pictures could not be read; they are listed in "
             f"{Path(recipe.output) / f'skipped-{processes.rank}.csv'}"
         )
-    STDOUT.print(
+    say(
         f"{report.labelled} pictures labelled, {report.present} shards were there already: "
-        f"{recipe.output}",
-        markup=False,
-        soft_wrap=True,
+        f"{recipe.output}"
     )
 
 
@@ -122,7 +135,7 @@ def _train(config: Path, task: str) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from depth_anything_ros.cli.support.terminal import STDERR, STDOUT
+    from depth_anything_ros.cli.support.terminal import STDERR, say
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
     from depth_anything_ros.training.processes import Processes
     from depth_anything_ros.training.recipe import Recipe, check_task
@@ -159,4 +172,7 @@ def _train(config: Path, task: str) -> None:
     finally:
         processes.close()
     if processes.first:
-        STDOUT.print(str(Path(recipe.output) / RESULT), markup=False, soft_wrap=True)
+        say(str(Path(recipe.output) / RESULT))
+
+
+COMMANDS.register(Subcommand("train", train, 90))

@@ -5,57 +5,67 @@ from __future__ import annotations
 import os
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.progress import track
+import click
 
-from depth_anything_ros.cli.support.terminal import STDERR, STDOUT, warn
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.model_options import DEVICE
 
 if TYPE_CHECKING:
     from depth_anything_ros.evaluation.vote import Ballot
 
 
+@command("vote")
+@click.argument("images", nargs=-1, type=PATH)
+@option(
+    "--experts",
+    nargs=4,
+    metavar="A B C D",
+    help="Four models: catalogue names, or files as `run` takes them.",
+)
+@option(
+    "--output", "-o", type=PATH, default=Path("vote"), help="Folder of the ballot; made if missing."
+)
+@option("--pairs", type=click.IntRange(min=1), default=10, help="Point pairs per image.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Of the drawing of pairs.")
+@option("--recursive", "-r", is_flag=True, help="Look into the folders below, too.")
+@option(
+    "--settle/--no-settle",
+    default=True,
+    help="Serve the page on which a person settles disputed pairs.",
+)
+@option(
+    "--port",
+    type=click.IntRange(min=0, max=65535),
+    default=0,
+    help="Port of the page; 0 takes a free one.",
+)
+@DEVICE
 def vote(
-    images: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="IMAGES", help="Images and folders; none to go on with disputed pairs."
-        ),
-    ] = None,
-    experts: Annotated[
-        tuple[str, str, str, str] | None,
-        typer.Option(
-            metavar="A B C D", help="Four models: catalogue names, or files as `run` takes them."
-        ),
-    ] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the ballot; made if missing.")
-    ] = Path("vote"),
-    pairs: Annotated[int, typer.Option(min=1, help="Point pairs per image.")] = 10,
-    seed: Annotated[int, typer.Option(min=0, help="Of the drawing of pairs.")] = 0,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Look into the folders below, too.")
-    ] = False,
-    settle: Annotated[
-        bool, typer.Option(help="Serve the page on which a person settles disputed pairs.")
-    ] = True,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the page; 0 takes a free one.")
-    ] = 0,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")
-    ] = "auto",
+    images: tuple[Path, ...],
+    experts: tuple[str, str, str, str] | None,
+    output: Path,
+    pairs: int,
+    seed: int,
+    recursive: bool,
+    settle: bool,
+    port: int,
+    device: str,
 ) -> None:
-    """Make ordered point pairs by the vote of four experts, in DA-2K's format.
+    """Order point pairs by the vote of four experts (DA-2K's format).
+
+    IMAGES are images and folders; none to go on with disputed pairs.
 
     Pairs on which all agree are taken, disputed ones wait for a person on a local page. Everything
     is saved at once: the same command goes on where it was left, without images it only serves the
     page. OUTPUT gets ballot.json (all votes) and annotations.json (what is decided).
     """
     if bool(images) != (experts is not None):
-        raise typer.BadParameter("--experts A B C D and IMAGES go together")
+        raise click.UsageError("--experts A B C D and IMAGES go together")
 
     from depth_anything_ros.evaluation.vote import Ballot
 
@@ -70,7 +80,7 @@ def vote(
         _report(ballot)
 
 
-def _ballot(output: Path, images: list[Path], experts: tuple[str, ...]) -> Ballot:
+def _ballot(output: Path, images: Sequence[Path], experts: tuple[str, ...]) -> Ballot:
     """The ballot of the folder, a new one where there is none."""
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.vote import Ballot
@@ -89,11 +99,13 @@ def _ballot(output: Path, images: list[Path], experts: tuple[str, ...]) -> Ballo
 
 
 def _vote(
-    ballot: Ballot, images: list[Path], recursive: bool, pairs: int, seed: int, device: str
+    ballot: Ballot, images: Sequence[Path], recursive: bool, pairs: int, seed: int, device: str
 ) -> None:
     """Let the experts vote on the images that are not in the ballot yet."""
     import numpy as np
+    from rich.progress import track
 
+    from depth_anything_ros.cli.support.terminal import STDERR, warn
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.vote import vote_on_image
     from depth_anything_ros.formats.media import find_media, read_image
@@ -126,10 +138,11 @@ def _vote(
 
 
 def _settle(ballot: Ballot, port: int) -> None:
+    from depth_anything_ros.cli.support.terminal import STDERR, say
     from depth_anything_ros.evaluation.review_page import SettlePage
 
     page = SettlePage(ballot, port)
-    STDOUT.print(f"settle them at {page.url} (Ctrl-C ends, all answers are saved)", markup=False)
+    say(f"settle them at {page.url} (Ctrl-C ends, all answers are saved)")
     try:
         page.serve()
     except KeyboardInterrupt:
@@ -137,6 +150,7 @@ def _settle(ballot: Ballot, port: int) -> None:
 
 
 def _report(ballot: Ballot) -> None:
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.evaluation.vote import UNCLEAR
 
     found = Counter(
@@ -149,10 +163,11 @@ def _report(ballot: Ballot) -> None:
         else "settled"
         for _, question in ballot.questions()
     )
-    STDOUT.print(
+    say(
         f"{len(ballot.images)} images: {found['agreed']} pairs agreed, {found['settled']} settled, "
         f"{found['unclear']} unclear, {found['disputed']} disputed; decided ones are in "
-        f"{ballot.folder / 'annotations.json'}, for `eval pairs --images {ballot.root}`",
-        markup=False,
-        soft_wrap=True,
+        f"{ballot.folder / 'annotations.json'}, for `eval pairs --images {ballot.root}`"
     )
+
+
+COMMANDS.register(Subcommand("vote", vote, 70))

@@ -31,11 +31,6 @@ class MeasuredOptions:
     extrinsics: npt.NDArray[np.float64] | None = None
     ground: Plane | None = None
 
-    @property
-    def any(self) -> bool:
-        """Whether anything was measured."""
-        return not (self.points is None and self.folder is None and self.ground is None)
-
     def complete(self, frame: Frame, name: str) -> Frame:
         """Add to a frame what was measured with it.
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depth_anything_ros.cli.support.measured import MeasuredOptions
+from depth_anything_ros.cli.support.scale_options import ScaleOptions
 from depth_anything_ros.cli.support.terminal import STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.depth_files import (
@@ -48,48 +49,8 @@ from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import Pipeline
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
-
-@dataclasses.dataclass(frozen=True)
-class CameraOptions:
-    """What the user knows about the camera; at most one of the three.
-
-    Attributes:
-        intrinsics: (fx, fy, cx, cy) in pixels of the images.
-        hfov: Horizontal field of view in degrees.
-        calibration: The camera at the size it was calibrated with.
-    """
-
-    intrinsics: tuple[float, float, float, float] | None = None
-    hfov: float | None = None
-    calibration: Camera | None = None
-
-    def camera(self, width: int, height: int) -> Camera | None:
-        """The camera of an image.
-
-        Args:
-            width: Columns of the image.
-            height: Rows of the image.
-
-        Returns:
-            The camera, None when nothing is known.
-
-        Raises:
-            InputError: What the user says is no camera, or one of another aspect ratio.
-        """
-        if self.intrinsics is not None:
-            return Camera(width, height, *self.intrinsics)
-        if self.hfov is not None:
-            return Camera.from_fov(width, height, self.hfov)
-        camera = self.calibration
-        if camera is None:
-            return None
-        # A resized image may round its shorter side by up to a pixel.
-        if abs(camera.width / camera.height * height - width) > max(1.0, width / height):
-            raise InputError(
-                f"the calibration is for {camera.width}x{camera.height}, which cannot be resized "
-                f"to the image's {width}x{height}; use the calibration of this camera"
-            )
-        return camera.resized(width, height)
+CameraOfSize = Callable[[int, int], Camera | None]
+"""From (width, height) of an image to its camera, None where it is not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +76,8 @@ def process(
     inputs: Sequence[Path],
     recursive: bool,
     model: ModelSettings,
-    scaler: ScalerSettings,
-    camera: CameraOptions,
+    scale: ScaleOptions,
+    camera: CameraOfSize,
     measured: MeasuredOptions,
     output: OutputOptions,
 ) -> None:
@@ -129,8 +90,8 @@ def process(
         inputs: Images, folders and videos.
         recursive: Look into folders below those given.
         model: The network to use.
-        scaler: The way to metres.
-        camera: What is known about the camera.
+        scale: The way to metres.
+        camera: From (width, height) of an image to its camera, None where it is not known.
         measured: What is known of the scene.
         output: What is written, and where.
 
@@ -146,15 +107,13 @@ def process(
         )
     _make_folder(output.folder)
     loaded = make_estimator(model)
-    metres = loaded.estimator.kind is PredictionKind.METRIC_DEPTH or _asks_for_metres(
-        scaler, measured
-    )
+    metres = loaded.estimator.kind is PredictionKind.METRIC_DEPTH or scale.wants_metres
     if output.cloud and not metres:
         raise SettingError(
             f"--cloud needs metres, but {loaded.info.name} gives relative disparity; use a metric "
             "model (`depth_anything models` lists them) or a way to metres such as --points"
         )
-    job = _Job(loaded, scaler, camera, measured, output, metres)
+    job = _Job(loaded, scale.settings, camera, measured, output, metres)
     unread = 0
     start = time.perf_counter()
     with _progress(files) as progress:
@@ -181,13 +140,6 @@ def process(
     )
 
 
-def _asks_for_metres(scaler: ScalerSettings, measured: MeasuredOptions) -> bool:
-    """Whether the user gave anything that makes metres of relative depth."""
-    if scaler.scaler != "auto":
-        return scaler.scaler != "none"
-    return measured.any or scaler.scale > 0 or scaler.scale_file is not None or scaler.baseline > 0
-
-
 class _Job:
     """One run: the model and options that stay, and what is counted."""
 
@@ -195,7 +147,7 @@ class _Job:
         self,
         loaded: LoadedModel,
         scaler: ScalerSettings,
-        camera: CameraOptions,
+        camera: CameraOfSize,
         measured: MeasuredOptions,
         output: OutputOptions,
         metres: bool,
@@ -264,7 +216,7 @@ class _Job:
 
     def _estimate(self, picture: Picture) -> tuple[DepthFrame, float]:
         height, width = picture.rgb.shape[:2]
-        camera = self._camera.camera(width, height)
+        camera = self._camera(width, height)
         frame = Frame(picture.rgb, picture.stamp, camera=camera)
         frame = self._measured.complete(frame, picture.name)
         start = time.perf_counter()

@@ -10,6 +10,15 @@ STDOUT = Console(highlight=False)
 STDERR = Console(stderr=True, highlight=False)
 
 
+def say(text: str) -> None:
+    """Print a result as it is, without markup or line breaks of its own.
+
+    Args:
+        text: What to print.
+    """
+    STDOUT.print(text, markup=False, soft_wrap=True)
+
+
 def warn(text: str) -> None:
     """Say in one yellow line what the user should know but need not stop for.
 
@@ -17,6 +26,15 @@ def warn(text: str) -> None:
         text: The sentence.
     """
     STDERR.print(f"warning: {text}", style="yellow", markup=False, soft_wrap=True)
+
+
+def say_error(text: str) -> None:
+    """Say in one red line why the command ends.
+
+    Args:
+        text: The line.
+    """
+    STDERR.print(text, style="red", markup=False, soft_wrap=True)
 
 
 class TerminalHandler(logging.Handler):

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-from rich.progress import track
-from rich.table import Table
+import click
 
-from depth_anything_ros.cli.support.terminal import STDERR, STDOUT
-from depth_anything_ros.evaluation.protocol import Alignment, Crop, Protocol
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import (
+    PATH,
+    SETTINGS,
+    HeadedCommand,
+    Subcommand,
+    option,
+)
+from depth_anything_ros.cli.support.files import csv_option, json_option, write_csv, write_json
+from depth_anything_ros.cli.support.model_options import model_options
+from depth_anything_ros.evaluation.protocol import Alignment, Crop
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from depth_anything_ros.evaluation.accuracy import SampleScore
     from depth_anything_ros.evaluation.pairs import PairScore
-
-app = typer.Typer(help="Measure how good a network is.", no_args_is_help=True)
+    from depth_anything_ros.settings import ModelSettings
 
 _HEADERS = {
     "abs_rel": "AbsRel",
@@ -35,67 +41,69 @@ _HEADERS = {
     "boundary_f1": "edgeF1",
 }
 
-Model = Annotated[
-    str,
-    typer.Option("--model", "-m", help="Catalogue name, or a .pth, .safetensors or .onnx file."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest.")]
-InputSize = Annotated[
-    int | None,
-    typer.Option(min=14, help="Shorter side in the network. [default: as it was trained]"),
-]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write everything to this file.")]
-CsvFile = Annotated[Path | None, typer.Option("--csv", help="Write a row per image to this file.")]
 T = TypeVar("T")
 
 
-@app.command()
+@click.group("eval", no_args_is_help=True, context_settings=SETTINGS)
+def evaluate() -> None:
+    """Measure how good a network is."""
+
+
+@evaluate.command("depth", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("index", type=PATH)
+@model_options
+@option(
+    "--align",
+    type=click.Choice([each.value for each in Alignment]),
+    help="Scale of predictions before scoring.  [default: disparity for relative models, none for "
+    "metric ones]",
+)
+@option(
+    "--crop",
+    type=click.Choice([each.value for each in Crop]),
+    default="none",
+    help="Part of the image that is scored: NYU's, or KITTI's two.",
+)
+@option("--min-depth", type=float, default=1e-3, help="Metres; nearer truth is left out.")
+@option(
+    "--max-depth",
+    type=float,
+    default=80.0,
+    help="Metres; farther truth is left out (NYU: 10, KITTI: 80).",
+)
+@option("--focal", is_flag=True, help="Correct metric depth for each image's focal length (fx).")
+@option("--each", is_flag=True, help="Print a row for every image.")
+@json_option
+@csv_option
 def depth(
-    index: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV with header image,depth[,png_scale][,fx,fy,cx,cy], or a YAML list of such."
-        ),
-    ],
-    model: Model = "auto",
-    align: Annotated[
-        Alignment | None,
-        typer.Option(
-            help="Scale of predictions before scoring. [default: disparity for relative models, "
-            "none for metric ones]"
-        ),
-    ] = None,
-    crop: Annotated[
-        Crop, typer.Option(help="Part of the image that is scored: NYU's, or KITTI's two.")
-    ] = Crop.NONE,
-    min_depth: Annotated[float, typer.Option(help="Metres; nearer truth is left out.")] = 1e-3,
-    max_depth: Annotated[
-        float, typer.Option(help="Metres; farther truth is left out (NYU: 10, KITTI: 80).")
-    ] = 80.0,
-    focal: Annotated[
-        bool,
-        typer.Option("--focal", help="Correct metric depth for each image's focal length (fx)."),
-    ] = False,
-    each: Annotated[bool, typer.Option("--each", help="Print a row for every image.")] = False,
-    json_file: JsonFile = None,
-    csv_file: CsvFile = None,
-    device: Device = "auto",
-    input_size: InputSize = None,
+    index: Path,
+    model_settings: ModelSettings,
+    align: str | None,
+    crop: str,
+    min_depth: float,
+    max_depth: float,
+    focal: bool,
+    each: bool,
+    json_file: Path | None,
+    csv_file: Path | None,
 ) -> None:
-    """Score a network on images of measured depth, with the figures of the depth papers."""
+    """Score a network on images of measured depth, with the figures of the depth papers.
+
+    INDEX is a CSV with header image,depth[,png_scale][,sparse][,fx,fy,cx,cy], or a YAML list of
+    such; `train` reads and writes the same format.
+    """
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
+    from depth_anything_ros.evaluation.protocol import Alignment, Crop, Protocol
     from depth_anything_ros.formats.depth_index import read_index
     from depth_anything_ros.frames import PredictionKind
     from depth_anything_ros.inference.selection import make_estimator
-    from depth_anything_ros.settings import ModelSettings
 
     samples = read_index(index)
-    loaded = make_estimator(ModelSettings(model, device, input_size=input_size or 0))
+    loaded = make_estimator(model_settings)
     relative = loaded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-    protocol = Protocol(
-        align or (Alignment.DISPARITY if relative else Alignment.NONE), crop, min_depth, max_depth
-    )
+    alignment = Alignment(align or ("disparity" if relative else "none"))
+    protocol = Protocol(alignment, Crop(crop), min_depth, max_depth)
     if focal and loaded.info.train_focal is None:
         raise SettingError(
             f"--focal needs the focal length {loaded.info.name} was trained with, which is not "
@@ -119,7 +127,7 @@ def depth(
             "model": loaded.description(),
             "protocol": {
                 "align": protocol.alignment.value,
-                "crop": crop.value,
+                "crop": crop,
                 "min_depth": min_depth,
                 "max_depth": max_depth,
                 "focal": focal,
@@ -127,34 +135,40 @@ def depth(
             "mean": mean,
             "images": rows,
         }
-        _write_json(json_file, report)
+        write_json(json_file, report)
     if csv_file is not None:
-        _write_csv(csv_file, rows)
+        write_csv(csv_file, rows)
 
 
-@app.command()
+@evaluate.command("pairs", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("annotations", type=PATH)
+@option(
+    "--images",
+    type=PATH,
+    help="Folder the image paths start from.  [default: the annotations' own]",
+)
+@model_options
+@json_option
+@csv_option
 def pairs(
-    annotations: Annotated[Path, typer.Argument(help="annotations.json in DA-2K's format.")],
-    images: Annotated[
-        Path | None,
-        typer.Option(help="Folder the image paths start from. [default: the annotations' own]"),
-    ] = None,
-    model: Model = "auto",
-    json_file: JsonFile = None,
-    csv_file: CsvFile = None,
-    device: Device = "auto",
-    input_size: InputSize = None,
+    annotations: Path,
+    images: Path | None,
+    model_settings: ModelSettings,
+    json_file: Path | None,
+    csv_file: Path | None,
 ) -> None:
-    """Score a network on point pairs of which one is closer, by scenario (DA-2K)."""
+    """Score a network on point pairs of which one is closer, by scenario (DA-2K).
+
+    ANNOTATIONS is an annotations.json in DA-2K's format.
+    """
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.pairs import PairScore, by_scenario, read_pairs, score_pairs
     from depth_anything_ros.inference.selection import make_estimator
-    from depth_anything_ros.settings import ModelSettings
 
     annotated = {image: each for image, each in read_pairs(annotations).items() if each}
     if not annotated:
         raise InputError(f"{annotations} holds no pair")
-    loaded = make_estimator(ModelSettings(model, device, input_size=input_size or 0))
+    loaded = make_estimator(model_settings)
     folder = images or annotations.parent
     scores = list(score_pairs(_progress(list(annotated.items())), folder, loaded.estimator))
     scenarios = list(by_scenario(scores).values())
@@ -169,16 +183,22 @@ def pairs(
             "scenarios": [_pair_row("scenario", score) for score in scenarios],
             "images": [_pair_row("image", score) for score in scores],
         }
-        _write_json(json_file, report)
+        write_json(json_file, report)
     if csv_file is not None:
-        _write_csv(csv_file, [_pair_row("image", score) for score in scores])
+        write_csv(csv_file, [_pair_row("image", score) for score in scores])
 
 
 def _progress(items: Sequence[T]) -> Iterable[T]:
+    from rich.progress import track
+
+    from depth_anything_ros.cli.support.terminal import STDERR
+
     return track(items, "images", console=STDERR, transient=True, disable=not STDERR.is_terminal)
 
 
 def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
     # Narrow gaps: ten figures and a name fit into 80 columns.
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column(first, overflow="fold")
@@ -192,7 +212,7 @@ def _print_depth(scores: Sequence[SampleScore], mean: Mapping[str, float], image
     for score in scores:
         table.add_row(score.image.name, *_rounded(score.figures()))
     table.add_row(f"mean of {images}", *_rounded(mean), style="bold")
-    STDOUT.print(table)
+    _show(table)
 
 
 def _rounded(figures: Mapping[str, float]) -> list[str]:
@@ -205,7 +225,7 @@ def _print_pairs(scores: Sequence[PairScore]) -> None:
         style = "bold" if score is scores[-1] else None
         accuracy = f"{100 * score.correct / score.pairs:.1f} %"
         table.add_row(score.image, str(score.pairs), accuracy, style=style)
-    STDOUT.print(table)
+    _show(table)
 
 
 def _pair_row(name: str, score: PairScore) -> dict[str, Any]:
@@ -217,22 +237,10 @@ def _pair_row(name: str, score: PairScore) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, report: object) -> None:
-    text = json.dumps(_without_nan(report), indent=2, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def _show(table: Table) -> None:
+    from depth_anything_ros.cli.support.terminal import STDOUT
+
+    STDOUT.print(table)
 
 
-def _without_nan(value: Any) -> Any:
-    """The same with None for NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _without_nan(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+COMMANDS.register(Subcommand("eval", evaluate, 60))

@@ -1,0 +1,52 @@
+"""Every benchmark on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from depth_anything_ros.cli.commands.bench import BENCHMARKS
+from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+
+
+@command("report")
+@click.argument("file", metavar="FILE.md", type=PATH)
+@option("--only", multiple=True, metavar="SECTION", help="May be repeated.  [default: all]")
+@option(
+    "--against",
+    multiple=True,
+    metavar="official=PATH | transformers[:PRECISION]",
+    help="As for `bench network`.",
+)
+def report(file: Path, only: tuple[str, ...], against: tuple[str, ...]) -> None:
+    """Run every benchmark as it is by default and write one page: about ten minutes.
+
+    FILE.md is the Markdown file to write. Sections: network, compute, scaling, stages, node,
+    node_large, node_embedded, node_overload, cloud, growth.
+    """
+    from rich.progress import Progress
+
+    from depth_anything_ros.benchmark.report import SECTIONS
+    from depth_anything_ros.benchmark.report import report as run_report
+    from depth_anything_ros.cli.support.terminal import STDERR, say
+
+    known = {section.name: section for section in SECTIONS}
+    for name in only:
+        if name not in known:
+            raise click.BadParameter(
+                f"'{name}' is not one of {', '.join(known)}", param_hint="--only"
+            )
+    chosen = [section for section in SECTIONS if not only or section.name in only]
+    parts: list[str] = []
+    with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
+        task = progress.add_task("benchmarks", total=len(chosen) + 1)
+        for part in run_report(chosen, against):
+            parts.append(part)
+            # Written as it grows: a run that is stopped leaves what it has measured.
+            file.write_text("\n".join(parts), encoding="utf-8")
+            progress.advance(task)
+    say(str(file))
+
+
+BENCHMARKS.register(Subcommand("report", report, 90))

@@ -1,0 +1,84 @@
+"""The options that choose a network and how it runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from depth_anything_ros.cli.support.command_line import LateChoice, option, stacked
+from depth_anything_ros.settings import ModelSettings
+
+DEVICE = option(
+    "--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; auto takes the fastest."
+)
+
+
+def _backends() -> Sequence[str]:
+    from depth_anything_ros.inference.backend import backend_choices
+
+    return backend_choices()
+
+
+def _precisions() -> Sequence[str]:
+    from depth_anything_ros.inference.backend import precision_choices
+
+    return precision_choices()
+
+
+_OPTIONS = stacked(
+    option(
+        "--model",
+        "-m",
+        default="auto",
+        help="Catalogue name, or a .pth, .safetensors or .onnx file.",
+    ),
+    option(
+        "--input-size",
+        type=click.IntRange(min=14),
+        help="Shorter side in the network; by default as it was trained.",
+    ),
+    DEVICE,
+    option(
+        "--backend",
+        type=LateChoice(_backends),
+        default="auto",
+        help="Library that runs the network: torch, onnxruntime, openvino, tensorrt or "
+        "another one; auto takes the fastest.",
+    ),
+    option(
+        "--precision",
+        type=LateChoice(_precisions),
+        default="auto",
+        help="Arithmetic of the network: auto, fp32, fp16, bf16, int8 (after `export MODEL --int8 "
+        "FOLDER`).",
+    ),
+)
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; the function gets them as `model_settings`.
+
+    Args:
+        function: What runs.
+
+    Returns:
+        The function with the options.
+    """
+
+    @functools.wraps(function)
+    def run(
+        *,
+        model: str,
+        input_size: int | None,
+        device: str,
+        backend: str,
+        precision: str,
+        **others: Any,
+    ) -> Any:
+        settings = ModelSettings(model, device, precision, input_size or 0, backend=backend)
+        return function(model_settings=settings, **others)
+
+    return _OPTIONS(run)
