@@ -55,11 +55,17 @@ def export_onnx(
         )
     require("onnxscript", "onnx")
     onnx = require("onnx", "onnx")
-    multiple = network.preprocessing.multiple_of
+    rule = network.preprocessing
+    multiple = rule.multiple_of
     spec = OnnxSpec(
         kind=network.kind,
         input_size=input_size,
+        side=rule.side,
         multiple_of=multiple,
+        scale=rule.scale,
+        mean=rule.mean,
+        std=rule.std,
+        interpolation=rule.interpolation,
         max_depth=network.max_depth,
         input_name="image",
         output_name="depth",

@@ -23,7 +23,6 @@ from depth_anything_ros.inference.preprocess import (
 from depth_anything_ros.network.checkpoints import ModelFile, log_licence
 from depth_anything_ros.network.model_info import ModelInfo
 
-_FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
 _KEPT_SIZES = 4
 
 
@@ -120,7 +119,7 @@ class GraphEstimator(abc.ABC):
     def _size(self, height: int, width: int) -> tuple[int, int]:
         size = self.spec.input_size
         if isinstance(size, int):
-            return network_size(height, width, size, self.spec.multiple_of)
+            return network_size(height, width, size, self.spec.multiple_of, self.spec.side)
         return size
 
     def _forward(
@@ -174,8 +173,7 @@ class _Buffers:
     """The network's input for one image size and batch."""
 
     def __init__(self, spec: OnnxSpec, batch: int, size: tuple[int, int]) -> None:
-        flag = _FLAGS[spec.interpolation]
-        self._normaliser = Normaliser(size, spec.scale, spec.mean, spec.std, flag)
+        self._normaliser = Normaliser(size, spec.preprocessing)
         self._pixels = np.empty((*size, 3), np.float32)
         self._input = np.zeros((batch, 3, *size), np.float32)
 

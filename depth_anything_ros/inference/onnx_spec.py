@@ -13,22 +13,28 @@ from typing import Any
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
-from depth_anything_ros.network.preprocessing import MEAN, STD
+from depth_anything_ros.network.preprocessing import (
+    AREA_OR_CUBIC,
+    INTERPOLATIONS,
+    MEAN,
+    SIDES,
+    STD,
+    Preprocessing,
+)
 
 METADATA_KEY = "depth_anything_ros"
 """The entry of an ONNX file's metadata_props that holds the spec as JSON."""
 
-INTERPOLATIONS = ("cubic", "linear", "area")
-
 TEMPLATE = """\
 kind: metric_depth        # metric_depth (metres) or relative_disparity
-input_size: [224, 224]    # fixed [height, width], or one number: the shorter side, aspect kept
+input_size: [224, 224]    # fixed [height, width], or one number: one side, aspect kept
+side: shorter             # for one number: which side that is, shorter or longer
 multiple_of: 14           # for one number: both sides are rounded to multiples of this
 scale: 0.00392156862745   # factor on 0..255 before mean and std (1/255)
 mean: [0.0, 0.0, 0.0]
 std: [1.0, 1.0, 1.0]
 max_depth: null           # metres the network was trained up to; predictions are cut there
-interpolation: linear     # how the image is resized: cubic, linear or area
+interpolation: linear     # how the image is resized: cubic, linear, area or area_or_cubic
 align_corners: false      # how the output is enlarged: true for Depth Anything
 input_name: null          # tensor names, null for the first ones
 output_name: null
@@ -42,14 +48,15 @@ class OnnxSpec:
 
     Attributes:
         kind: What its output means.
-        input_size: (height, width) to which every image is stretched, or one number: the shorter
-            side of the input, aspect kept.
+        input_size: (height, width) to which every image is stretched, or one number: one side of
+            the input, aspect kept.
+        side: Which side that is, "shorter" or "longer"; see `Preprocessing`.
         multiple_of: What both sides are multiples of when `input_size` is one number.
         scale: Factor on 0..255 before mean and deviation.
         mean: Per channel (RGB), subtracted after `scale`.
         std: Per channel, divided by after `mean`.
         max_depth: Metres the network was trained up to; metric predictions are cut there.
-        interpolation: How the image is resized: "cubic", "linear" or "area" (OpenCV).
+        interpolation: How the image is resized; see `Preprocessing`.
         align_corners: Whether the output is enlarged with aligned corners (Depth Anything), else
             pixel centres are aligned (OpenCV's INTER_LINEAR).
         input_name: Name of the image tensor, None for the first input.
@@ -59,6 +66,7 @@ class OnnxSpec:
 
     kind: PredictionKind
     input_size: int | tuple[int, int] = INPUT_SIZE
+    side: str = "shorter"
     multiple_of: int = 14
     scale: float = 1 / 255
     mean: tuple[float, float, float] = MEAN
@@ -81,6 +89,12 @@ class OnnxSpec:
             raise SettingError(
                 f"input_size is {self.input_size}; it must be one positive number or two"
             )
+        if self.side not in SIDES:
+            raise SettingError(f"side is '{self.side}'; use {' or '.join(SIDES)}")
+        if self.interpolation == AREA_OR_CUBIC and not isinstance(self.input_size, int):
+            raise SettingError(
+                f"interpolation is '{AREA_OR_CUBIC}', which needs input_size as one number"
+            )
         if self.multiple_of < 1:
             raise SettingError(f"multiple_of is {self.multiple_of}; it must be at least 1")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(value > 0 for value in self.std):
@@ -93,6 +107,19 @@ class OnnxSpec:
             isinstance(self.max_depth, int | float) and 0 < self.max_depth < math.inf
         ):
             raise SettingError(f"max_depth is {self.max_depth}; it must be positive metres")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image becomes the input; `input_size` of it counts where it is one number."""
+        return Preprocessing(
+            input_size=self.input_size if isinstance(self.input_size, int) else INPUT_SIZE,
+            side=self.side,
+            multiple_of=self.multiple_of,
+            scale=self.scale,
+            mean=self.mean,
+            std=self.std,
+            interpolation=self.interpolation,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as they stand in YAML and JSON."""
@@ -227,7 +254,7 @@ def resized_spec(spec: OnnxSpec, input_size: int | None) -> OnnxSpec:
 
     Args:
         spec: The network's own.
-        input_size: Shorter side in pixels, None for the network's own.
+        input_size: Its side in pixels, None for the network's own.
 
     Returns:
         The spec to use.

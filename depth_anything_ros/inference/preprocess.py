@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.network.model_info import INPUT_SIZE
-from depth_anything_ros.network.preprocessing import MEAN, STD
+from depth_anything_ros.network.preprocessing import AREA_OR_CUBIC, Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +20,11 @@ if TYPE_CHECKING:
 
 MAX_ASPECT = 32
 """Longest over shortest side beyond which an image is refused: the input would fill the memory."""
+
+
+_OFFICIAL = Preprocessing()
+_FLAGS = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}
+_TORCH_MODES = {"cubic": "bicubic", "linear": "bilinear"}
 
 
 def check_image(image: RgbImage) -> None:
@@ -54,19 +58,26 @@ def check_input_size(input_size: int) -> None:
 
 
 def network_size(
-    height: int, width: int, input_size: int = INPUT_SIZE, multiple_of: int = 14
+    height: int,
+    width: int,
+    input_size: int = INPUT_SIZE,
+    multiple_of: int = 14,
+    side: str = "shorter",
 ) -> tuple[int, int]:
-    """The size at which the network sees an image: the official "lower_bound" rule.
+    """The size at which a network sees an image, aspect kept.
 
-    The image is scaled, aspect kept, until its shorter side is `input_size`; both sides go to the
-    nearest multiple of `multiple_of`, upwards where that would be below `input_size` (official
-    util/transform.py, Resize).
+    With the shorter side given: the image is scaled until it has that length, and both sides go to
+    the nearest multiple, upwards where that would be below `input_size` (official util/transform.py
+    of V1 and V2, Resize with "lower_bound"). With the longer side given: each side goes to the
+    nearest multiple of the scaled and rounded length (input_processor.py of Depth Anything 3,
+    "upper_bound_resize").
 
     Args:
         height: Rows of the image.
         width: Columns of the image.
-        input_size: Least length of the shorter side in pixels.
+        input_size: Length of that side in pixels.
         multiple_of: What both sides must be multiples of.
+        side: "shorter" or "longer".
 
     Returns:
         (height, width) in pixels.
@@ -79,46 +90,50 @@ def network_size(
             f"image is {width}x{height}: one side is more than {MAX_ASPECT} times the other; "
             "crop it"
         )
+    if side == "longer":
+        rows, columns = _bounded(height, width, input_size)
+        return _nearest(rows, multiple_of), _nearest(columns, multiple_of)
     scale = max(input_size / height, input_size / width)
 
-    def fit(side: int) -> int:
-        fitted = round(scale * side / multiple_of) * multiple_of
+    def fit(length: int) -> int:
+        fitted = round(scale * length / multiple_of) * multiple_of
         if fitted < input_size:
-            fitted = math.ceil(scale * side / multiple_of) * multiple_of
+            fitted = math.ceil(scale * length / multiple_of) * multiple_of
         return fitted
 
     return fit(height), fit(width)
 
 
+def _bounded(height: int, width: int, longest: int) -> tuple[int, int]:
+    """The size of an image whose longer side is scaled to a length."""
+    scale = longest / max(height, width)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def _nearest(length: int, multiple_of: int) -> int:
+    """The nearest multiple, the larger of two, and at least one."""
+    return max((length + multiple_of // 2) // multiple_of, 1) * multiple_of
+
+
 class Normaliser:
     """Resizes and normalises images of one size on the CPU into buffers it keeps.
 
-    Equal to the official preprocessing (float64 in 0..1, cubic, mean and deviation) within 1e-3
-    even on white noise, at a fraction of its cost: the resize runs in float32 on 0..255, and
-    scale, mean and deviation are one multiplication and one addition on the result.
+    Equal to the official preprocessing of V1 and V2 (float64 in 0..1, cubic, mean and deviation)
+    within 1e-3 even on white noise, at a fraction of its cost: the resize runs in float32 on
+    0..255, and scale, mean and deviation are one multiplication and one addition on the result.
 
     Args:
         size: (height, width) of the network's input.
-        scale: Factor on 0..255 before mean and deviation.
-        mean: Per channel, subtracted after `scale`.
-        std: Per channel, divided by after `mean`.
-        interpolation: OpenCV's flag of the resize.
+        rule: How an image becomes the input; its own sizes are not used but for "area_or_cubic".
     """
 
-    def __init__(
-        self,
-        size: tuple[int, int],
-        scale: float = 1 / 255,
-        mean: Sequence[float] = MEAN,
-        std: Sequence[float] = STD,
-        interpolation: int = cv2.INTER_CUBIC,
-    ) -> None:
+    def __init__(self, size: tuple[int, int], rule: Preprocessing = _OFFICIAL) -> None:
         self.size = size
-        self.interpolation = interpolation
+        self._rule = rule
         # One row long, so that NumPy's inner loop is the row and not the three channels.
-        deviation = np.array(std, np.float64)
-        self._factor = np.tile((scale / deviation).astype(np.float32), size[1])
-        self._offset = np.tile((-np.array(mean) / deviation).astype(np.float32), size[1])
+        deviation = np.array(rule.std, np.float64)
+        self._factor = np.tile((rule.scale / deviation).astype(np.float32), size[1])
+        self._offset = np.tile((-np.array(rule.mean) / deviation).astype(np.float32), size[1])
         self._float = np.empty((0, 0, 3), np.float32)
 
     def into(self, image: RgbImage, out: npt.NDArray[np.float32]) -> None:
@@ -128,36 +143,76 @@ class Normaliser:
             image: HxWx3 uint8 RGB.
             out: h x w x 3 float32, C-contiguous, at the network's size.
         """
-        if self._float.shape != image.shape:
-            self._float = np.empty(image.shape, np.float32)
-        np.copyto(self._float, image)
         height, width = self.size
         if image.shape[:2] == self.size:
-            np.copyto(out, self._float)
+            np.copyto(out, image)
+        elif self._rule.interpolation == AREA_OR_CUBIC:
+            np.copyto(out, resize_in_8_bits(image, self.size, self._rule.input_size))
         else:
-            cv2.resize(self._float, (width, height), dst=out, interpolation=self.interpolation)
+            if self._float.shape != image.shape:
+                self._float = np.empty(image.shape, np.float32)
+            np.copyto(self._float, image)
+            flag = _FLAGS[self._rule.interpolation]
+            cv2.resize(self._float, (width, height), dst=out, interpolation=flag)
         rows = out.reshape(height, width * 3)
         np.multiply(rows, self._factor, out=rows)
         np.add(rows, self._offset, out=rows)
 
 
+def resize_in_8_bits(image: RgbImage, size: tuple[int, int], longest: int) -> RgbImage:
+    """Resize as Depth Anything 3 does: to a longest side, then each side to its multiple.
+
+    Both steps in 8 bits; shrunk by area, enlarged by cubic interpolation (input_processor.py,
+    _resize_longest_side and _make_divisible_by_resize).
+
+    Args:
+        image: HxWx3 uint8.
+        size: (height, width) wanted.
+        longest: Longest side after the first step.
+
+    Returns:
+        height x width x 3 uint8.
+    """
+    height, width = image.shape[:2]
+    bounded = _bounded(height, width, longest)
+    if max(height, width) != longest:
+        flag = cv2.INTER_CUBIC if longest > max(height, width) else cv2.INTER_AREA
+        image = np.asarray(cv2.resize(image, bounded[::-1], interpolation=flag), np.uint8)
+    if bounded != size:
+        larger = size[0] > bounded[0] or size[1] > bounded[1]
+        flag = cv2.INTER_CUBIC if larger else cv2.INTER_AREA
+        image = np.asarray(cv2.resize(image, size[::-1], interpolation=flag), np.uint8)
+    return image
+
+
 class DeviceNormaliser:
     """Resizes and normalises images where they are (GPU), equal to the official code to 1e-3.
 
-    PyTorch's bicubic kernel and border are OpenCV's: a = -0.75, no antialiasing, edge repeated.
+    PyTorch's kernels and borders are OpenCV's: bicubic with a = -0.75, bilinear, no antialiasing,
+    edge repeated. It has none for the other interpolations: such images come resized.
 
     Args:
         size: (height, width) of the network's input.
         device: Where the images are.
+        rule: How an image becomes the input.
     """
 
-    def __init__(self, size: tuple[int, int], device: torch.device) -> None:
+    def __init__(
+        self, size: tuple[int, int], device: torch.device, rule: Preprocessing = _OFFICIAL
+    ) -> None:
         import torch
 
         self.size = size
+        self._mode = _TORCH_MODES.get(rule.interpolation, "bicubic")
+        self._scale = rule.scale
         # Kept: to bring them there for each image would be two waits, and no CUDA graph could.
-        self._mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(rule.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(rule.std, device=device).view(1, 3, 1, 1)
+
+    @staticmethod
+    def resizes(rule: Preprocessing) -> bool:
+        """Whether images of a rule may come in their own size."""
+        return rule.interpolation in _TORCH_MODES
 
     def __call__(self, images: Tensor) -> Tensor:
         """Make the network's input.
@@ -172,8 +227,8 @@ class DeviceNormaliser:
 
         floats = images.permute(0, 3, 1, 2).float()
         if floats.shape[-2:] != self.size:
-            floats = F.interpolate(floats, self.size, mode="bicubic", align_corners=False)
-        return (floats / 255 - self._mean) / self._std
+            floats = F.interpolate(floats, self.size, mode=self._mode, align_corners=False)
+        return (floats * self._scale - self._mean) / self._std
 
 
 def resize_aligned(values: FloatImage, height: int, width: int) -> FloatImage:

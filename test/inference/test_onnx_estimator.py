@@ -91,7 +91,7 @@ def test_fastdepth_on_nyu(data_dir: Path, read_rgb: Callable[[Path], RgbImage]) 
 
 
 def test_spec_scales_shifts_and_enlarges(mean_network: Path) -> None:
-    spec = OnnxSpec(METRIC, 28, 14, 1 / 255, (0.5,) * 3, (0.25,) * 3, max_depth=1.5)
+    spec = OnnxSpec(METRIC, 28, "shorter", 14, 1 / 255, (0.5,) * 3, (0.25,) * 3, max_depth=1.5)
     estimator = OnnxEstimator(mean_network, spec)
     ramp = np.tile(np.linspace(0, 255, 56).astype(np.uint8), (28, 1))
     image = np.dstack([ramp] * 3)

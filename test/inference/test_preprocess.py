@@ -19,7 +19,7 @@ from depth_anything_ros.inference.preprocess import (
     network_size,
     resize_aligned,
 )
-from depth_anything_ros.network.preprocessing import MEAN, STD
+from depth_anything_ros.network.preprocessing import MEAN, STD, Preprocessing
 
 SHAPES = [(480, 640), (481, 639), (1242, 375), (200, 800), (518, 518), (31, 57), (720, 1281)]
 
@@ -150,3 +150,53 @@ def test_resize_aligned_equals_torch(shape: tuple[int, int]) -> None:
 def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
     with pytest.raises(InputError, match="HxWx3"):
         check_image(image)
+
+
+def by_hand_in_8_bits(image: RgbImage, longest: int) -> tuple[tuple[int, int], RgbImage]:
+    """The steps of Depth Anything 3's input_processor.py."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale != 1:
+        flag = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+        target = max(1, round(width * scale)), max(1, round(height * scale))
+        image = np.asarray(cv2.resize(image, target, interpolation=flag), np.uint8)
+    height, width = image.shape[:2]
+
+    def nearest(length: int) -> int:
+        down = length // 14 * 14
+        return down + 14 if abs(down + 14 - length) <= abs(length - down) else down
+
+    size = nearest(height), nearest(width)
+    if size != (height, width):
+        flag = cv2.INTER_CUBIC if size[0] > height or size[1] > width else cv2.INTER_AREA
+        image = np.asarray(cv2.resize(image, size[::-1], interpolation=flag), np.uint8)
+    return size, image
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((480, 640), (378, 504)),
+        ((1080, 1920), (280, 504)),  # 283.5 rows round to 284, nearer to 280
+        ((504, 504), (504, 504)),
+        ((500, 500), (504, 504)),
+        ((240, 320), (378, 504)),
+        ((1200, 675), (504, 280)),
+        ((505, 511), (504, 504)),
+        ((100, 720), (70, 504)),
+    ],
+)
+def test_the_longer_side_in_8_bits(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert network_size(*shape, 504, 14, "longer") == size
+    rule = Preprocessing(504, "longer", interpolation="area_or_cubic")
+    out = np.empty((*size, 3), np.float32)
+    Normaliser(size, rule).into(image, out)
+    official, resized = by_hand_in_8_bits(image, 504)
+    assert official == size
+    np.testing.assert_allclose(out, (resized / 255 - MEAN) / STD, atol=1e-6)
+
+
+def test_a_thin_image_keeps_one_patch_at_least() -> None:
+    assert network_size(20, 600, 504, 14, "longer") == (14, 504)

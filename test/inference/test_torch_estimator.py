@@ -22,7 +22,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.preprocess import network_size
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 from depth_anything_ros.network.families.depth_anything.vit import VisionTransformer
-from depth_anything_ros.network.preprocessing import MEAN, STD
+from depth_anything_ros.network.preprocessing import MEAN, STD, Preprocessing
 
 Make = Callable[..., DepthAnything]
 
@@ -165,7 +165,8 @@ def test_without_cuda() -> None:
 def test_device_pass_equals_the_official_steps(small_network: Make) -> None:
     network, image = small_network(20.0), photo(96, 128)
     size, cpu = network_size(96, 128, 140), torch.device("cpu")
-    device_pass = DevicePass(network.eval(), 2, image.shape, size, cpu, torch.float32)
+    rule = Preprocessing(140)
+    device_pass = DevicePass(network.eval(), 2, image.shape, size, rule, cpu, torch.float32)
     first, second = device_pass.run([image, photo(96, 128, 1)])
     np.testing.assert_allclose(first, by_hand(network, image, 140), atol=2e-3)
     np.testing.assert_allclose(second, by_hand(network, photo(96, 128, 1), 140), atol=2e-3)
@@ -191,7 +192,9 @@ def test_a_size_is_recorded_after_some_calls_and_replayed(small_network: Make) -
 
     network, cpu = small_network(20.0).eval(), torch.device("cpu")
     size = network_size(96, 128, 140)
-    device_pass = DevicePass(network, 1, (96, 128, 3), size, cpu, torch.float32, record)
+    device_pass = DevicePass(
+        *(network, 1, (96, 128, 3), size, Preprocessing(140), cpu, torch.float32), record
+    )
     expected = [by_hand(network, photo(96, 128, seed), 140) for seed in range(12)]
     answers = []
     for seed in range(12):
@@ -208,7 +211,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(small_network: Make) -> None:
     network, cpu = small_network(20.0).eval(), torch.device("cpu")
     size = network_size(96, 128, 140)
     device_pass = DevicePass(
-        *(network, 1, (96, 128, 3), size, cpu, torch.float32),
+        *(network, 1, (96, 128, 3), size, Preprocessing(140), cpu, torch.float32),
         lambda job, device: tried.append(1),
     )
     device_pass.record()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class TorchEstimator:
             estimator's now.
         device: As in `choose_device`.
         precision: As in `choose_precision`. The last activation is always float32.
-        input_size: Shorter side of the network's input in pixels; None for the network's own.
+        input_size: Side of the network's input in pixels; None for the network's own.
 
     Attributes:
         network: The network, on its device and in its precision.
@@ -51,12 +52,13 @@ class TorchEstimator:
         precision: str = "auto",
         input_size: int | None = None,
     ) -> None:
-        input_size = network.preprocessing.input_size if input_size is None else input_size
-        check_input_size(input_size)
+        rule = network.preprocessing
+        self._rule = rule if input_size is None else replace(rule, input_size=input_size)
+        check_input_size(self._rule.input_size)
         self._device = choose_device(device)
         self.device = str(self._device)
         self.precision = choose_precision(precision, self._device)
-        self.input_size = input_size
+        self.input_size = self._rule.input_size
         self.kind = network.kind
         self._dtype = DTYPES[self.precision]
         self.network = network.eval().requires_grad_(False)
@@ -86,7 +88,7 @@ class TorchEstimator:
             groups.setdefault((image.shape[0], image.shape[1]), []).append(index)
         predictions: dict[int, Prediction] = {}
         for (height, width), indices in groups.items():
-            size = network_size(height, width, self.input_size)
+            size = self._size(height, width)
             kept = self._pass(len(indices), (height, width, 3), size)
             values = kept.run([images[index] for index in indices])
             for index, value in zip(indices, values, strict=True):
@@ -109,9 +111,13 @@ class TorchEstimator:
         """
         images = [np.zeros((height, width, 3), np.uint8)] * batch
         self.estimate(images)
-        kept = self._pass(batch, images[0].shape, network_size(height, width, self.input_size))
+        kept = self._pass(batch, images[0].shape, self._size(height, width))
         if isinstance(kept, DevicePass):
             kept.record()
+
+    def _size(self, height: int, width: int) -> tuple[int, int]:
+        rule = self._rule
+        return network_size(height, width, rule.input_size, rule.multiple_of, rule.side)
 
     def _pass(
         self, batch: int, shape: tuple[int, ...], size: tuple[int, int]
@@ -128,7 +134,7 @@ class TorchEstimator:
     def _new_pass(
         self, batch: int, shape: tuple[int, ...], size: tuple[int, int]
     ) -> CpuPass | DevicePass:
-        where = (self.network, batch, shape, size, self._device, self._dtype)
+        where = (self.network, batch, shape, size, self._rule, self._device, self._dtype)
         if self._device.type == "cpu":
             return CpuPass(*where)
         return DevicePass(*where, self._recorder)

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.backends.torch.cuda_graph import Job
-from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser
+from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser, resize_in_8_bits
 from depth_anything_ros.network.depth_network import DepthNetwork
+from depth_anything_ros.network.preprocessing import Preprocessing
 
 _CALLS_BEFORE_RECORD = 8  # a size that comes once is not worth recording
 
@@ -25,6 +26,7 @@ class CpuPass:
         batch: Images per call.
         shape: (height, width, 3) of the images.
         size: (height, width) of the network's input.
+        rule: How an image becomes the input.
         device: Where the network is.
         dtype: What the network takes.
     """
@@ -35,11 +37,12 @@ class CpuPass:
         batch: int,
         shape: tuple[int, ...],
         size: tuple[int, int],
+        rule: Preprocessing,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         self._network, self._shape = network, shape[:2]
-        self._normaliser = Normaliser(size)
+        self._normaliser = Normaliser(size, rule)
         self._buffer = np.empty((batch, *size, 3), np.float32)
         self._view = torch.from_numpy(self._buffer).permute(0, 3, 1, 2)
         self._dtype = dtype
@@ -62,11 +65,14 @@ class CpuPass:
 class DevicePass:
     """Bytes go to the device as they are; everything else happens there, and depth comes back.
 
+    Where the device cannot resize them as the network wants it, they go there resized.
+
     Args:
         network: The network, on the device and in `dtype`, in inference mode.
         batch: Images per call.
         shape: (height, width, 3) of the images.
         size: (height, width) of the network's input.
+        rule: How an image becomes the input.
         device: Where the network is.
         dtype: What the network takes.
         record: Records a job as a CUDA graph; None to run it as it is.
@@ -78,6 +84,7 @@ class DevicePass:
         batch: int,
         shape: tuple[int, ...],
         size: tuple[int, int],
+        rule: Preprocessing,
         device: torch.device,
         dtype: torch.dtype,
         record: Callable[[Job, torch.device], Job | None] | None = None,
@@ -86,9 +93,12 @@ class DevicePass:
         self._device, self._dtype = device, dtype
         self._record = record
         self._pinned = device.type == "cuda"
-        self._host = torch.empty((batch, *shape), dtype=torch.uint8, pin_memory=self._pinned)
-        self._images = torch.empty((batch, *shape), dtype=torch.uint8, device=device)
-        self._normaliser = DeviceNormaliser(size, device)
+        self._rule = rule
+        self._resized_here = not DeviceNormaliser.resizes(rule)
+        sent = (batch, *size, 3) if self._resized_here else (batch, *shape)
+        self._host = torch.empty(sent, dtype=torch.uint8, pin_memory=self._pinned)
+        self._images = torch.empty(sent, dtype=torch.uint8, device=device)
+        self._normaliser = DeviceNormaliser(size, device, rule)
         self._replay: Job | None = None
         self._calls = 0
         self._tables: tuple[torch.Tensor, ...] = ()
@@ -107,6 +117,8 @@ class DevicePass:
         if self._calls == _CALLS_BEFORE_RECORD:
             self.record()
         for image, out in zip(images, self._host.numpy(), strict=True):
+            if self._resized_here:
+                image = resize_in_8_bits(image, self._size, self._rule.input_size)
             np.copyto(out, image)
         self._images.copy_(self._host, non_blocking=True)
         values = self._forward() if self._replay is None else self._replay()
