@@ -64,7 +64,8 @@ def modules() -> Iterator[tuple[Path, str]]:
 
 
 def floor_of(module: str) -> int:
-    return FLOORS[module.partition(".")[0]]
+    """The floor of a module, or of what only the package's `__init__` has."""
+    return FLOORS.get(module.partition(".")[0], FLOORS[""])
 
 
 def upward(path: Path, module: str) -> list[str]:
@@ -72,7 +73,6 @@ def upward(path: Path, module: str) -> list[str]:
     found = []
     for line, name in imports(path):
         top, _, inner = name.partition(".")
-        # What the package's __init__ offers is imported from where it is.
         if top == NAME and inner and floor_of(inner) > floor_of(module):
             found.append(f"{path.relative_to(PACKAGE.parent)}:{line} imports {name}")
     return found

@@ -40,10 +40,7 @@ class Subcommand:
 
 
 class LateChoice(click.ParamType):
-    """One of some names that are looked up when one is given: their registry loads NumPy.
-
-    `--help` does not list them; the text of a refusal does.
-    """
+    """One of some registered names, looked up when one is given or when `--help` lists them."""
 
     name = "NAME"
 
@@ -54,6 +51,10 @@ class LateChoice(click.ParamType):
             names: Gives the names.
         """
         self._names = names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The names, for `--help`."""
+        return f"[{'|'.join(self._names())}]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Take a name that is known."""

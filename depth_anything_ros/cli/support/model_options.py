@@ -45,15 +45,13 @@ _OPTIONS = stacked(
         "--backend",
         type=LateChoice(_backends),
         default="auto",
-        help="Library that runs the network: torch, onnxruntime, openvino, tensorrt or "
-        "another one; auto takes the fastest.",
+        help="Library that runs the network; auto takes the fastest.",
     ),
     option(
         "--precision",
         type=LateChoice(_precisions),
         default="auto",
-        help="Arithmetic of the network: auto, fp32, fp16, bf16, int8 (after `export MODEL --int8 "
-        "FOLDER`).",
+        help="Arithmetic of the network; int8 after `export MODEL --int8 FOLDER`.",
     ),
 )
 

@@ -60,9 +60,8 @@ _OPTIONS = stacked(
         "--scaler",
         type=LateChoice(file_scalers),
         heading=METRES,
-        help="The way to metres: auto (the best that the options allow), none, sparse, "
-        "ground_plane, focal, baseline, fixed, network or another scale source. By default fixed "
-        "where only --scale or --scale-file is given, else auto.",
+        help="The way to metres; auto is the best that the options allow. By default fixed where "
+        "only --scale or --scale-file is given, else auto.",
     ),
     option(
         "--points",

@@ -40,7 +40,7 @@ _SIZES = ("518x518", "480x640")
     "backends",
     multiple=True,
     metavar="NAME[:PRECISION]",
-    help="torch, onnxruntime, openvino, tensorrt; may be repeated.  [default: all]",
+    help="A backend, in all its precisions or one; may be repeated.  [default: all]",
 )
 @option(
     "--against",
