@@ -25,7 +25,7 @@ OPENVINO = ["openvino", "nncf", "onnx", "onnxscript"]
 BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]
-TEST = ["pytest<9", "pytest-timeout"]
+TEST = ["pytest<9", "pytest-timeout", "hypothesis"]
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:

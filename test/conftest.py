@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+with contextlib.suppress(ImportError):  # what needs it is skipped without it
+    import hypothesis
+
+    # How long an example takes on a busy machine says nothing about the code.
+    hypothesis.settings.register_profile(
+        "project",
+        deadline=None,
+        database=None,
+        max_examples=25,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("project")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

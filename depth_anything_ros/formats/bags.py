@@ -1,10 +1,15 @@
-"""Recordings (rosbag2) read without a ROS installation, through the `rosbags` library."""
+"""Recordings (rosbag2, ROS 1) read without a ROS installation, through the `rosbags` library."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import logging
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +29,14 @@ CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 POINT_CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
 TRANSFORM_TYPE = "tf2_msgs/msg/TFMessage"
 
+BAG_SUFFIXES = (".db3", ".mcap", ".bag", ".db3.zstd", ".mcap.zstd")
+"""Endings of the files that hold recordings."""
+
+logger = logging.getLogger("depth_anything_ros")
+
+_REPORTED = 3
+"""Messages of a topic that are reported one by one."""
+
 
 @dataclass(frozen=True)
 class BagMessage:
@@ -34,12 +47,35 @@ class BagMessage:
         type: Its type, as "sensor_msgs/msg/Image".
         stamp: Time it was recorded, in nanoseconds.
         content: The message, with the fields of its ROS type.
+        index: The how many-th of its topic it is, from 0.
     """
 
     topic: str
     type: str
     stamp: int
     content: Any
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class BagValue:
+    """What one message of a recording holds.
+
+    Attributes:
+        topic: Its topic.
+        type: Its type, as "sensor_msgs/msg/Image".
+        recorded: Time it was recorded, in nanoseconds.
+        stamp: Stamp of its header in nanoseconds.
+        frame_id: Frame of its header.
+        value: HxWx3 uint8 RGB, a `Camera`, Nx3 float64 points, or a list of `Transform`.
+    """
+
+    topic: str
+    type: str
+    recorded: int
+    stamp: int
+    frame_id: str
+    value: Any
 
 
 @dataclass(frozen=True)
@@ -62,23 +98,33 @@ class Transform:
 class Bag:
     """A recording that is open for reading; use it in a `with` statement.
 
+    A message that cannot be read is reported, counted and passed over.
+
     Args:
-        path: Folder of a rosbag2 recording (sqlite3 or MCAP), or its one .db3 or .mcap file.
+        path: Folder of a rosbag2 recording, or one of its files (.db3, .mcap, either one also as
+            .zstd), or a ROS 1 .bag.
+        report: Told what is passed over and why, and what is odd about the recording; by default
+            logged as a warning.
+
+    Attributes:
+        skipped: Messages passed over, by topic.
 
     Raises:
         InputError: The recording cannot be read.
         MissingExtraError: `rosbags` is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
-        highlevel = require("rosbags.highlevel", "demo")
+    def __init__(self, path: Path, report: Callable[[str], None] = logger.warning) -> None:
+        require("rosbags.highlevel", "demo")
         self._path = path
-        folder = path.parent if (path.parent / "metadata.yaml").is_file() else path
+        self._report = report
+        self._stack = ExitStack()
+        self.skipped: Counter[str] = Counter()
         try:
-            self._reader = highlevel.AnyReader([folder], default_typestore=_typestore(folder))
-            self._reader.open()
-        except Exception as error:  # rosbags lets errors of its parsers through
-            raise InputError(f"{path} cannot be read as a rosbag2 recording: {error}") from error
+            self._readers = self._open(path)
+        except BaseException:
+            self._stack.close()
+            raise
 
     def __enter__(self) -> Bag:
         return self
@@ -89,12 +135,20 @@ class Bag:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._reader.close()
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
 
     @property
     def topics(self) -> dict[str, str]:
         """Type of every topic, by name."""
-        return {connection.topic: connection.msgtype for connection in self._reader.connections}
+        return {
+            connection.topic: connection.msgtype
+            for reader in self._readers
+            for connection in reader.connections
+        }
 
     def topics_of(self, *types: str) -> list[str]:
         """Topics of some types, in alphabetical order.
@@ -114,10 +168,10 @@ class Bag:
             topics: Names of topics.
 
         Yields:
-            Their messages in the order of recording.
+            Their messages in the order of recording, without those that cannot be read.
 
         Raises:
-            InputError: The recording has no such topic, or a message cannot be read.
+            InputError: The recording has no such topic.
         """
         unknown = sorted(set(topics) - set(self.topics))
         if unknown:
@@ -125,18 +179,186 @@ class Bag:
                 f"{self._path} has no topic {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(self.topics)) or 'none'}"
             )
-        wanted = [item for item in self._reader.connections if item.topic in topics]
-        if not wanted:
+        seen: Counter[str] = Counter()
+        for reader in self._readers:
+            wanted = [item for item in reader.connections if item.topic in topics]
+            for connection, stamp, raw in self._raw(reader, wanted):
+                topic, index = connection.topic, seen[connection.topic]
+                seen[topic] += 1
+                try:
+                    content = reader.deserialize(raw, connection.msgtype)
+                except Exception as error:  # rosbags lets errors of its parsers through
+                    self.skip(topic, index, str(error))
+                    continue
+                yield BagMessage(topic, connection.msgtype, stamp, content, index)
+
+    def _raw(self, reader: Any, connections: list[Any]) -> Iterator[tuple[Any, int, bytes]]:
+        """The bytes of some messages, up to where the file is damaged."""
+        if not connections:
             return
-        for connection, stamp, raw in self._reader.messages(connections=wanted):
+        messages = reader.messages(connections=connections)
+        while True:
             try:
-                content = self._reader.deserialize(raw, connection.msgtype)
-            except Exception as error:  # rosbags lets errors of its parsers through
-                raise InputError(
-                    f"{self._path}: a message of {connection.topic} ({connection.msgtype}) "
-                    f"cannot be read: {error}"
-                ) from error
-            yield BagMessage(connection.topic, connection.msgtype, stamp, content)
+                item = next(messages)
+            except StopIteration:
+                return
+            except Exception as error:  # of rosbags, SQLite and decompression
+                self._report(f"{self._path} is damaged and ends early: {error}")
+                return
+            yield item
+
+    def values(self, topics: Collection[str]) -> Iterator[BagValue]:
+        """Read and decode the messages of some topics: pictures, cameras, points, transforms.
+
+        Args:
+            topics: Names of topics whose types are `IMAGE_TYPES`, `CAMERA_INFO_TYPE`,
+                `POINT_CLOUD_TYPE` or `TRANSFORM_TYPE`.
+
+        Yields:
+            What they hold, in the order of recording, without what cannot be read.
+
+        Raises:
+            InputError: The recording has no such topic.
+        """
+        for message in self.messages(topics):
+            value = self.decoded(message)
+            if value is not None:
+                yield value
+
+    def decoded(self, message: BagMessage) -> BagValue | None:
+        """Decode one message.
+
+        Args:
+            message: A message of this recording.
+
+        Returns:
+            What it holds, None where it cannot be decoded, which is then reported.
+        """
+        try:
+            value = _DECODERS[message.type](message.content)
+        except InputError as error:
+            self.skip(message.topic, message.index, str(error))
+            return None
+        has_header = message.type != TRANSFORM_TYPE
+        return BagValue(
+            message.topic,
+            message.type,
+            message.stamp,
+            stamp_of(message.content) if has_header else message.stamp,
+            message.content.header.frame_id.lstrip("/") if has_header else "",
+            value,
+        )
+
+    def skip(self, topic: str, index: int, reason: str) -> None:
+        """Count a message that cannot be used, and report the first ones of its topic.
+
+        Args:
+            topic: Its topic.
+            index: The how many-th of its topic it is, from 0.
+            reason: Why.
+        """
+        self.skipped[topic] += 1
+        if self.skipped[topic] <= _REPORTED:
+            more = "; more of this topic are only counted" * (self.skipped[topic] == _REPORTED)
+            reason = " ".join(reason.split())
+            self._report(f"{self._path}: message {index} of {topic} is passed over: {reason}{more}")
+
+    def summary(self) -> str:
+        """What was passed over, in words; empty where nothing was."""
+        return ", ".join(
+            f"{count} messages of {topic} passed over" for topic, count in self.skipped.items()
+        )
+
+    def _open(self, path: Path) -> list[Any]:
+        """Readers of the recording's parts, in order.
+
+        A file beside the metadata.yaml of another recording, or one part of several, is read alone.
+        """
+        if not path.is_dir():
+            folder, files = path.parent, [path]
+            if _named_files(folder) != [path.name]:
+                return [self._reader(path)]
+        else:
+            folder, files = path, _bag_files(path)
+            if files and not (path / "metadata.yaml").is_file():
+                if len(files) > 1:
+                    names = ", ".join(file.name for file in files)
+                    raise InputError(f"{path} holds several recordings: {names}; name one of them")
+                return [self._reader(files[0])]
+        try:
+            return [self._reader(folder)]
+        except InputError as error:
+            if not files:
+                raise
+            # What metadata.yaml says is there a second time in the files.
+            readers = [self._reader(file) for file in files]
+            self._report(f"{folder / 'metadata.yaml'} is passed over: {error}")
+            return readers
+
+    def _reader(self, path: Path) -> Any:
+        highlevel = require("rosbags.highlevel", "demo")
+        try:
+            if path.suffix == ".zstd":
+                path = self._decompressed(path)
+            typestore = _typestore(path if path.is_dir() else path.parent, path.suffix == ".bag")
+            reader = highlevel.AnyReader([path], default_typestore=typestore)
+            reader.open()
+        except Exception as error:  # rosbags lets errors of its parsers through
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self._path} cannot be read as a rosbag2 recording: {reason}"
+            ) from error
+        self._stack.callback(reader.close)
+        return reader
+
+    def _decompressed(self, path: Path) -> Path:
+        zstd = require("rosbags.rosbag2.reader", "demo").zstd
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory())
+        unpacked = Path(folder) / path.stem
+        with (
+            path.open("rb") as packed,
+            zstd.open(packed, "rb") as source,
+            unpacked.open("wb") as target,
+        ):
+            shutil.copyfileobj(source, target)
+        return unpacked
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a path names a recording: by its suffix, or by what is in the folder.
+
+    Args:
+        path: A file or folder.
+
+    Returns:
+        True for bag files, and for folders with metadata.yaml or with bag files and no pictures
+        beside them.
+    """
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() or bool(_bag_files(path))
+    return path.name.lower().endswith(BAG_SUFFIXES)
+
+
+def _bag_files(folder: Path) -> list[Path]:
+    """The files of a recording: those that metadata.yaml names where they are there, else all."""
+    files = sorted(file for file in folder.iterdir() if file.name.lower().endswith(BAG_SUFFIXES))
+    named = [folder / name for name in _named_files(folder)]
+    return [file for file in named if file in files] or files
+
+
+def _named_files(folder: Path) -> list[str]:
+    """Names of the files that a metadata.yaml lists."""
+    names = _metadata(folder).get("relative_file_paths") or []
+    return [PurePath(str(name)).name for name in names]
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
+    """What metadata.yaml says; empty where there is none or it cannot be read."""
+    try:
+        content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+        return dict(content["rosbag2_bagfile_information"])
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return {}
 
 
 def stamp_of(message: Any) -> int:
@@ -271,13 +493,19 @@ def _matrix(transform: Any) -> npt.NDArray[np.float64]:
     return extrinsics_of(numbers, "a recorded transform")
 
 
-def _typestore(folder: Path) -> Any:
+def _typestore(folder: Path, ros1: bool) -> Any:
     """The message definitions of the ROS version that made a recording which embeds none."""
     typesys = require("rosbags.typesys", "demo")
-    distro = ""
-    metadata = folder / "metadata.yaml"
-    if metadata.is_file():
-        content = yaml.safe_load(metadata.read_text(encoding="utf-8"))
-        distro = str(content.get("rosbag2_bagfile_information", {}).get("ros_distro", ""))
+    if ros1:
+        return typesys.get_typestore(typesys.Stores.ROS1_NOETIC)
+    distro = str(_metadata(folder).get("ros_distro", ""))
     stores = {store.value: store for store in typesys.Stores}
     return typesys.get_typestore(stores.get(f"ros2_{distro}", typesys.Stores.LATEST))
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(IMAGE_TYPES, image_of),
+    CAMERA_INFO_TYPE: camera_of,
+    POINT_CLOUD_TYPE: points_of,
+    TRANSFORM_TYPE: transforms_of,
+}

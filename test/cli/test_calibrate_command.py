@@ -13,7 +13,7 @@ import yaml
 from real_frames import kitti_scan
 
 from depth_anything_ros.formats.bags import Bag
-from depth_anything_ros.formats.recorded_points import chained, static_transforms
+from depth_anything_ros.formats.recording import chained, static_transforms
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
 from depth_anything_ros.metric.scale_file import load_scale
@@ -114,8 +114,14 @@ def test_what_cannot_be_calibrated_is_said(
     file = tmp_path / "out.yaml"
     behind = ("--ground", "--extrinsics", "0 0 -500 0 0 0 1")
     for options, text in (
-        (("--points-topic", "/front"), "--points-topic must name one topic of type PointCloud2; "),
-        (("-m", fastdepth, "--image-topic", "/velodyne_points"), "--image-topic must name one"),
+        (
+            ("--points-topic", "/front"),
+            "no topic /front of type PointCloud2; it has /velodyne_points",
+        ),
+        (
+            ("-m", fastdepth, "--image-topic", "/velodyne_points"),
+            "no topic /velodyne_points of type Image",
+        ),
         (("-m", fastdepth, "--min-points", "99999"), "no scale was found in 2 moments"),
         (behind, "no ground was found in 2 moments"),
         (("--extrinsics", "1 2"), "2 numbers are no transform"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -133,3 +134,109 @@ def test_recordings_without_definitions_are_read(tmp_path: Path, distro: str) ->
     assert "ros_distro: rosbags" in metadata
     (folder / "metadata.yaml").write_text(metadata.replace("rosbags", distro))
     check_recording(folder)
+
+
+def count_of(path: Path, said: list[str]) -> int:
+    with bags.Bag(path, said.append) as bag:
+        return len(list(bag.messages(["/camera/image_raw"])))
+
+
+def small(folder: Path, images: int) -> Path:
+    import small_bag
+
+    recorded = [small_bag.image("/camera/image_raw", moment) for moment in range(images)]
+    return Path(small_bag.write_bag(folder, recorded))
+
+
+def test_a_file_beside_the_metadata_of_another_recording_is_read_alone(tmp_path: Path) -> None:
+    folder = small(tmp_path / "a", 3)
+    other = small(tmp_path / "b", 7)
+    copy = folder / "filtered.mcap"
+    shutil.copy(next(other.glob("*.mcap")), copy)
+    shutil.copytree(other, folder / "nested")
+    said: list[str] = []
+    assert [count_of(path, said) for path in (folder, copy, folder / "nested")] == [3, 7, 7]
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("storage_identifier: mcap", "storage_identifier: ''"),
+        ("- a.mcap", "- gone.mcap"),
+        ("version: 9", "version: 99"),
+        ("rosbag2_bagfile_information", "something_else"),
+    ],
+)
+def test_metadata_that_is_of_no_use_is_passed_over(tmp_path: Path, old: str, new: str) -> None:
+    folder = small(tmp_path / "a", 3)
+    metadata = folder / "metadata.yaml"
+    text = metadata.read_text()
+    assert old in text
+    metadata.write_text(text.replace(old, new))
+    said: list[str] = []
+    assert count_of(folder, said) == 3
+    assert len(said) == 1
+    assert "metadata.yaml is passed over" in said[0]
+
+
+def test_a_folder_without_metadata_is_its_one_file(tmp_path: Path) -> None:
+    folder = small(tmp_path / "a", 3)
+    (folder / "metadata.yaml").unlink()
+    assert bags.is_recording(folder)
+    assert count_of(folder, []) == 3
+    shutil.copy(folder / "a.mcap", folder / "b.mcap")
+    with pytest.raises(InputError, match=r"several recordings: a\.mcap, b\.mcap"):
+        bags.Bag(folder)
+
+
+def test_a_recording_that_is_cut_short_gives_what_it_has(tmp_path: Path) -> None:
+    file = next(small(tmp_path / "a", 60).glob("*.mcap"))
+    content = file.read_bytes()
+    said: list[str] = []
+    file.write_bytes(content[: len(content) // 2])
+    try:
+        count = count_of(file, said)
+    except InputError as error:
+        assert "cannot be read as a rosbag2 recording" in str(error)
+    else:
+        assert count < 60
+        assert "ends early" in said[0]
+
+
+def test_compressed_and_ros1_recordings_are_read(tmp_path: Path) -> None:
+    import small_bag
+    from rosbags.rosbag1 import Writer as Writer1
+    from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    packed = Writer(tmp_path / "packed", version=9, storage_plugin=StoragePlugin.MCAP)
+    packed.set_compression(CompressionMode.FILE, CompressionFormat.ZSTD)
+    message = small_bag.image("/camera/image_raw", 0).message
+    with packed:
+        connection = packed.add_connection(
+            "/camera/image_raw", message.__msgtype__, typestore=small_bag.STORE
+        )
+        for moment in range(4):
+            content = small_bag.STORE.serialize_cdr(message, message.__msgtype__)
+            packed.write(connection, moment, content)
+    file = next((tmp_path / "packed").glob("*.zstd"))
+    assert [count_of(path, []) for path in (tmp_path / "packed", file)] == [4, 4]
+    (tmp_path / "packed" / "metadata.yaml").unlink()
+    assert count_of(file, []) == 4
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    types = store.types
+    stamp = types["builtin_interfaces/msg/Time"](sec=4, nanosec=5)
+    header = types["std_msgs/msg/Header"](seq=0, stamp=stamp, frame_id="cam")
+    picture = types["sensor_msgs/msg/Image"](
+        header=header, height=2, width=2, encoding="mono8", is_bigendian=0, step=2,
+        data=np.zeros(4, np.uint8),
+    )  # fmt: skip
+    path = tmp_path / "old.bag"
+    with Writer1(path) as writer:
+        topic = writer.add_connection("/camera/image_raw", picture.__msgtype__, typestore=store)
+        writer.write(topic, 7, store.serialize_ros1(picture, picture.__msgtype__))
+    with bags.Bag(path) as bag:
+        (value,) = bag.values(["/camera/image_raw"])
+    assert (value.stamp, value.frame_id, value.value.shape) == (4_000_000_005, "cam", (2, 2, 3))

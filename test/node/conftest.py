@@ -43,7 +43,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
 
     def start_node(name: str, **parameters: object) -> NodeProcess:
         log = tmp_path / f"{name}_{len(running)}.log"
-        process = NodeProcess(f"depth_anything_ros.node.{name}", log, **parameters)
+        room = "" if name == "depth_node" else "tools."
+        process = NodeProcess(f"depth_anything_ros.node.{room}{name}", log, **parameters)
         running.append(process)
         return process
 

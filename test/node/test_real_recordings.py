@@ -55,6 +55,22 @@ def test_every_frame_of_a_recording_is_answered_once(
         assert error <= 1e-3
 
 
+def test_lidar_of_a_recording_gives_metres_without_tf(
+    start: Start, consumer: Consumer, data_dir: Path
+) -> None:
+    node = start("depth_node", model=data_dir / "fastdepth" / "fastdepth_7.onnx", scaler="sparse")
+    consumer.subscribe("depth/image", "scale_state")
+    consumer.wait_ready()
+    bag = data_dir / "bags" / "kitti_object_db3"
+    player = start("image_player", path=bag, speed=0.2, loop=True)
+    images: list[Image] = consumer.answers("depth/image", 6, 60)
+    depths = [np.frombuffer(image.data, np.float32) for image in images]
+    known = [depth for depth in depths if np.isfinite(depth).any()]
+    assert len(known) > 1, (node.log, player.log)
+    for depth in known:
+        assert 4 < np.nanmedian(depth) < 60
+
+
 def test_published_depth_of_nyu_is_right(
     start: Start, consumer: Consumer, data_dir: Path, tmp_path: Path
 ) -> None:

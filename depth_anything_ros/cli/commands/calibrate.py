@@ -27,9 +27,21 @@ if TYPE_CHECKING:
 )
 @option("--ground", is_flag=True, help="Find the camera's height, pitch and roll, not a scale.")
 @model_options
-@option("--image-topic", help="Images; needed where the recording has several such topics.")
-@option("--camera-info-topic", help="Calibration; by default `camera_info` beside the images.")
-@option("--points-topic", help="PointCloud2; needed where the recording has several such topics.")
+@option(
+    "--image-topic",
+    default="",
+    help="Images; needed where the recording has several cameras.",
+)
+@option(
+    "--camera-info-topic",
+    default="",
+    help="Calibration; by default `camera_info` beside the images.",
+)
+@option(
+    "--points-topic",
+    default="",
+    help="PointCloud2; needed where the recording has several such topics.",
+)
 @extrinsics_option(
     help="Brings the points into the camera's optical frame; also 16 numbers, or a YAML file with "
     "either. By default /tf_static of the recording.",
@@ -41,9 +53,9 @@ def calibrate(
     output: Path,
     ground: bool,
     model_settings: ModelSettings,
-    image_topic: str | None,
-    camera_info_topic: str | None,
-    points_topic: str | None,
+    image_topic: str,
+    camera_info_topic: str,
+    points_topic: str,
     extrinsics: str | None,
     every: int,
     fit_shift: str,
@@ -55,25 +67,23 @@ def calibrate(
     node's parameter scale_file, or `run --scale-file`). With --ground the output is a parameter
     file of the node for `scaler: ground_plane`.
     """
-    from depth_anything_ros.cli.support.recordings import (
-        Recording,
-        calibrate_ground,
-        calibrate_scale,
-    )
-    from depth_anything_ros.formats.bags import Bag
+    from depth_anything_ros.cli.support.calibration import calibrate_ground, calibrate_scale
+    from depth_anything_ros.cli.support.terminal import warn
     from depth_anything_ros.formats.extrinsics import read_extrinsics
+    from depth_anything_ros.formats.recording import Recording
     from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.metric.fit import FitSettings
 
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
-    with Bag(recording) as bag:
-        source = Recording(bag, image_topic, camera_info_topic, points_topic, known, every)
+    with Recording(
+        recording, image_topic, camera_info_topic, points_topic, known, report=warn
+    ) as source:
         if ground:
-            calibrate_ground(source, output)
+            calibrate_ground(source, output, every)
         else:
             loaded = make_estimator(model_settings)
             fit = FitSettings(fit_shift_of(fit_shift), min_points)
-            calibrate_scale(source, loaded, fit, output)
+            calibrate_scale(source, loaded, fit, output, every)
 
 
 COMMANDS.register(Subcommand("calibrate", calibrate, 20))

@@ -127,7 +127,8 @@ def _photographs(folder: Path) -> Path:
 
 def _start(node: str, **parameters: object) -> subprocess.Popen[bytes]:
     settings = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
-    module = f"depth_anything_ros.node.{node}"
+    room = "node" if node == "depth_node" else "node.tools"
+    module = f"depth_anything_ros.{room}.{node}"
     # A session of its own: Ctrl-C reaches only this process, which stops the nodes in order.
     return subprocess.Popen(
         [sys.executable, "-m", module, "--ros-args", *settings], start_new_session=True

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,34 +13,49 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import Transform as TransformMessage
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.errors import DepthAnythingError, InputError, SettingError
 from depth_anything_ros.formats.bags import (
     CAMERA_INFO_TYPE,
-    IMAGE_TYPES,
     POINT_CLOUD_TYPE,
-    Bag,
-    camera_of,
-    image_of,
-    points_of,
-    stamp_of,
+    Transform,
+    is_recording,
 )
 from depth_anything_ros.formats.camera_yaml import read_camera
 from depth_anything_ros.formats.media import find_media, read_all_media
+from depth_anything_ros.formats.recording import (
+    Recording,
+    camera_of_topic,
+    chained,
+    point_topics,
+)
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 
 _SETTLING = 1.0
+_LATCHED = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+IntoCamera = Callable[[npt.NDArray[np.float64], str], tuple[npt.NDArray[np.float64], str]]
+"""From points and their frame to points and their frame."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +106,9 @@ class ImagePlayer(Node):
         hfov = self._number(
             "hfov", 0.0, "Horizontal field of view in degrees without a calibration; 0: unknown."
         )
-        self._image_topic = self._text("image_topic", "", "Bag: topic to play; empty: the first.")
+        self._image_topic = self._text(
+            "image_topic", "", "Bag: topic to play; empty: the only camera."
+        )
         self._calibration = read_camera(Path(calibration)) if calibration else None
         self._hfov = hfov
         if not self._path.name or not self._path.exists():
@@ -104,6 +122,8 @@ class ImagePlayer(Node):
         self._start_stamp = 0
         self._first_stamp: int | None = None
         self._has_own_times = True
+        self._has_own_camera = False
+        self._static: Publisher | None = None
 
     def play(self) -> None:
         """Publish everything, once or for ever.
@@ -132,7 +152,7 @@ class ImagePlayer(Node):
         self._await_delivery()
 
     def _items(self) -> Iterator[PlayedItem]:
-        if _is_bag(self._path):
+        if is_recording(self._path):
             yield from self._bag_items()
             return
         files = find_media([self._path])
@@ -143,33 +163,57 @@ class ImagePlayer(Node):
             yield PlayedItem(moment, None, "", picture.rgb)
 
     def _bag_items(self) -> Iterator[PlayedItem]:
-        with Bag(self._path) as bag:
-            images = bag.topics_of(*IMAGE_TYPES)
-            if not images or (self._image_topic and self._image_topic not in images):
-                raise InputError(
-                    f"{self._path} has no image topic '{self._image_topic}'; it has "
-                    f"{', '.join(images) or 'none'}"
-                )
-            image_topic = self._image_topic or images[0]
-            infos = bag.topics_of(CAMERA_INFO_TYPE)
-            beside = image_topic.rsplit("/", 1)[0] + "/camera_info"
-            chosen = [image_topic, *([beside] if beside in infos else infos[:1])]
+        with Recording(self._path, self._image_topic, report=self._warn) as recording:
+            bag, images = recording.bag, recording.image_topic
+            infos = recording.camera_info_topic
+            has_camera = self._calibration is None and recording.camera is not None
+            self._has_own_camera = has_camera
+            clouds = point_topics(bag)
+            self.get_logger().info(
+                f"{self._path}: plays {images} with {infos if has_camera else 'no camera_info'} "
+                f"and {', '.join(clouds) or 'no points'}"
+            )
+            into_camera = self._send_static(recording) if clouds else None
+            topics = {images, *clouds, *([infos] if has_camera and infos else [])}
             first: int | None = None
-            for message in bag.messages([*chosen, *bag.topics_of(POINT_CLOUD_TYPE)]):
-                first = message.stamp if first is None else first
-                content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64]
-                if message.type in IMAGE_TYPES:
-                    content = image_of(message.content)
-                elif message.type == CAMERA_INFO_TYPE:
-                    content = camera_of(message.content)
-                else:
-                    content = points_of(message.content)
-                yield PlayedItem(
-                    (message.stamp - first) * 1e-9,
-                    stamp_of(message.content),
-                    message.content.header.frame_id,
-                    content,
-                )
+            for value in bag.values(topics):
+                first = value.recorded if first is None else first
+                content, frame_id = value.value, value.frame_id
+                if value.type == CAMERA_INFO_TYPE:
+                    content = camera_of_topic(content, images)
+                elif value.type == POINT_CLOUD_TYPE and into_camera is not None:
+                    content, frame_id = into_camera(content, frame_id)
+                moment = (value.recorded - first) * 1e-9
+                yield PlayedItem(moment, value.stamp, frame_id, content)
+            self._has_own_camera = False
+            if bag.skipped:
+                self._warn(f"{self._path}: {bag.summary()}")
+
+    def _send_static(self, recording: Recording) -> IntoCamera | None:
+        """Publish the static transforms, once; else say how points come into the camera's frame.
+
+        Args:
+            recording: The recording.
+
+        Returns:
+            None where the transforms are published; without tf2_msgs what brings points and their
+            frame into the optical frame, where the recording says how.
+        """
+        if not recording.transforms:
+            return None
+        try:
+            messages = importlib.import_module("tf2_msgs.msg")
+        except ImportError:
+            self.get_logger().info(
+                "tf2_msgs is not installed: points are sent in the frame of the images"
+            )
+            return lambda points, frame: _into_frame(points, frame, recording)
+        if self._static is None:
+            self._static = self.create_publisher(messages.TFMessage, "/tf_static", _LATCHED)
+            self._static.publish(
+                messages.TFMessage(transforms=[_stamped(item) for item in recording.transforms])
+            )
+        return None
 
     def _publish(self, item: PlayedItem) -> None:
         stamp = self._stamp(item)
@@ -181,7 +225,8 @@ class ImagePlayer(Node):
             self._infos.publish(info_from_camera(item.content, header))
         elif item.content.dtype == np.uint8:
             rgb = item.content.astype(np.uint8, copy=False)
-            camera = self._camera(rgb.shape[1], rgb.shape[0])
+            own = self._has_own_camera
+            camera = None if own else self._camera(rgb.shape[1], rgb.shape[0])
             if camera is not None:
                 self._infos.publish(info_from_camera(camera, header))
             self._images.publish(rgb_to_image(rgb, header))
@@ -202,14 +247,11 @@ class ImagePlayer(Node):
     def _camera(self, width: int, height: int) -> Camera | None:
         """The camera of a picture that brings none: the calibration, fitted, or a field of view."""
         if self._calibration is not None:
-            same_shape = abs(self._calibration.width * height - self._calibration.height * width)
-            if same_shape > max(width, height):
-                self._warn(
-                    f"the calibration is for {self._calibration.width}x{self._calibration.height},"
-                    f" not for {width}x{height}: no camera_info"
-                )
+            try:
+                return self._calibration.fitted(width, height)
+            except InputError as error:
+                self._warn(f"no camera_info: {error}")
                 return None
-            return self._calibration.resized(width, height)
         return Camera.from_fov(width, height, self._hfov) if self._hfov else None
 
     def _await_subscriber(self) -> None:
@@ -255,8 +297,30 @@ class ImagePlayer(Node):
         return float(self.declare_parameter(name, default, described).value)
 
 
-def _is_bag(path: Path) -> bool:
-    return path.suffix in (".db3", ".mcap") or (path / "metadata.yaml").is_file()
+def _into_frame(
+    points: npt.NDArray[np.float64], frame: str, recording: Recording
+) -> tuple[npt.NDArray[np.float64], str]:
+    """Points in the optical frame where the recording connects it, else as they are."""
+    target = recording.optical_frame
+    try:
+        matrix = chained(recording.transforms, target, frame)
+    except InputError:
+        return points, frame
+    return points @ matrix[:3, :3].T + matrix[:3, 3], target
+
+
+def _stamped(item: Transform) -> TransformStamped:
+    """A static transform as a message."""
+    x, y, z, w = Rotation.from_matrix(item.matrix[:3, :3]).as_quat()
+    place = item.matrix[:3, 3]
+    return TransformStamped(
+        header=Header(frame_id=item.parent),
+        child_frame_id=item.child,
+        transform=TransformMessage(
+            translation=Vector3(x=float(place[0]), y=float(place[1]), z=float(place[2])),
+            rotation=Quaternion(x=float(x), y=float(y), z=float(z), w=float(w)),
+        ),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
