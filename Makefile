@@ -15,12 +15,14 @@ DEMO_MODEL ?=
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test lint format clean embedded
+.PHONY: help setup demo test lint format docs picture clean embedded
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types and tests"
 	@echo "make format  format the code"
+	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
+	@echo "make picture  make the picture of the README again"
 	@echo "make embedded  train the embedded network again (docs/training.md)"
 	@echo "make clean   remove the virtual environment and what was made"
 
@@ -42,6 +44,19 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+DOCS_READY := $(VENV)/.docs
+
+docs: $(DOCS_READY)
+	$(CLEAN_ENV) $(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --strict
+
+$(DOCS_READY): $(READY)
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[docs]"
+	touch $@
+
+picture: $(READY)
+	$(CLEAN_ENV) $(BIN)/python docs/picture.py
 
 test: lint
 	$(CLEAN_ENV) $(BIN)/python -m pytest

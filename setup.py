@@ -75,6 +75,7 @@ setup(
         "demo": DEMO,
         "train": TRAIN,
         "test": [*TEST, *ROS, *ONNX, *DEMO, "transformers"],
+        "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],
     },
     entry_points={

@@ -1,4 +1,4 @@
-"""Every topic, service and parameter of the depth node, as the README lists them."""
+"""Every topic, service and parameter of the depth node, as Markdown tables (docs/node.md)."""
 
 from __future__ import annotations
 
@@ -42,11 +42,6 @@ SERVICES: tuple[tuple[str, str, str], ...] = (
 )
 """Services of the node, beside those every lifecycle node has: name, type, meaning."""
 
-BEGIN = (
-    "<!-- made by `python -m depth_anything_ros.node.reference`; a test holds it to the code -->"
-)
-END = "<!-- end of what is made -->"
-
 
 def type_name(kind: type) -> str:
     """A message class as people write it: sensor_msgs/Image."""
@@ -66,9 +61,9 @@ def reference() -> str:
     """The reference as Markdown tables.
 
     Returns:
-        What stands between the two marks in the README.
+        Tables of inputs, outputs, services and parameters.
     """
-    lines = [BEGIN, ""]
+    lines: list[str] = []
     for title, rows in (("in", INPUTS), ("out", outputs()), ("service", list(SERVICES))):
         lines += [f"| {title} | type | meaning |", "|---|---|---|"]
         lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in rows]
@@ -83,8 +78,4 @@ def reference() -> str:
             meaning += " Read-only."
         default = json.dumps(field.default).replace("1000000000.0", "1e9")
         lines.append(f"| `{field.name}` | `{default}` | {meaning} |")
-    return "\n".join([*lines, "", END])
-
-
-if __name__ == "__main__":
-    print(reference())
+    return "\n".join(lines)

@@ -1,0 +1,270 @@
+"""Writes the generated parts of docs/*.md from the code (`make docs`).
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import click
+
+import depth_anything_ros
+from depth_anything_ros.cli.main import app
+from depth_anything_ros.inference.backend import BACKENDS
+from depth_anything_ros.metric.source import SCALE_SOURCES
+from depth_anything_ros.network.catalogue import catalogue
+from depth_anything_ros.node.reference import reference
+from depth_anything_ros.training.sources import SOURCES
+
+DOCS = Path(__file__).parent
+_PACKAGE = Path(depth_anything_ros.__file__).parent
+_PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells; pipes in them are escaped.
+
+    Returns:
+        Lines without a newline at the end.
+    """
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [header, ["---"] * len(header), *escaped]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is; parts between backticks stay code.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text with the signs of links and HTML escaped.
+    """
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"([\[\]<*])", r"\\\1", part) for part in parts[::2]]
+    return "`".join(parts)
+
+
+def scale_sources() -> str:
+    """Every scale source in the order of `auto`."""
+    rows = [
+        (
+            f"`{record.name}`",
+            record.meaning,
+            ", ".join(sorted(each.value for each in record.inputs)) or "-",
+            ", ".join(f"`{name}`" for name in record.settings) or "-",
+        )
+        for record in SCALE_SOURCES
+    ]
+    return table(("scaler", "takes metres from", "needs with the image", "settings"), rows)
+
+
+def models() -> str:
+    """Every published network."""
+    rows = [
+        (
+            f"`{info.name}`",
+            info.kind.value.replace("_", " "),
+            "-" if info.max_depth is None else f"{info.max_depth:g} m",
+            f"{info.size_mb:.0f} MB",
+            info.licence + (f" ({info.licence_note})" if info.licence_note else ""),
+        )
+        for info in catalogue().values()
+    ]
+    return table(("name", "gives", "up to", "size", "licence of the weights"), rows)
+
+
+def backends() -> str:
+    """Every backend and the precisions it offers on each kind of device."""
+    rows = [
+        (
+            f"`{backend.name}`",
+            backend.meaning,
+            "; ".join(
+                f"{device}: {', '.join(each)}" for device, each in backend.precisions.items()
+            ),
+            f"`{backend.extra}`" if backend.extra else "always there",
+        )
+        for backend in BACKENDS
+    ]
+    return table(("backend", "what it is", "precisions", "pip extra"), rows)
+
+
+def data_sets() -> str:
+    """Every kind of training source."""
+    return table(
+        ("kind", "what it reads"), [(f"`{record.name}`", record.summary) for record in SOURCES]
+    )
+
+
+def root_command() -> click.Command:
+    """`depth_anything` as click knows it."""
+    if isinstance(app, click.Command):
+        return app
+    command: click.Command = importlib.import_module("typer.main").get_command(app)
+    return command
+
+
+def commands() -> str:
+    """Help of every command, from the command line itself."""
+    root = root_command()
+    with click.Context(root, info_name="depth_anything") as context:
+        return "\n\n".join(_command(root, context, 3))
+
+
+def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            settings = inner.context_settings
+            with click.Context(inner, info_name=name, parent=context, **settings) as below:
+                yield from _command(inner, below, level)
+        return
+    yield f"{'#' * level} {context.command_path}"
+    if command.help:
+        text = re.sub(r"[ \t]*\n[ \t]*", "\n", command.help.strip())
+        yield plain(text.replace("\b\n", ""))
+    usage = command.get_usage(context).removeprefix("Usage: ")
+    yield f"```text\n{' '.join(usage.split())}\n```"
+    rows = [
+        (f"`{record[0]}`", plain(record[1]))
+        for parameter in command.get_params(context)
+        if isinstance(parameter, click.Option)
+        and (record := parameter.get_help_record(context)) is not None
+        and "--help" not in parameter.opts
+    ]
+    if rows:
+        yield table(("option", "meaning"), rows)
+
+
+def findings() -> str:
+    """What `doctor` can find, with the remedies, from the calls that make the findings."""
+    rows = []
+    for path in sorted((_PACKAGE / "node" / "doctor").glob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            texts = _texts(function)
+            for node in ast.walk(function):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Name)
+                    and node.func.id in ("problem", "warning")
+                    and len(node.args) == 2
+                ):
+                    sentence, remedy = (_words(argument, texts) for argument in node.args)
+                    rows.append((node.func.id, sentence, remedy))
+    return table(("level", "finding", "remedy"), sorted(set(rows)))
+
+
+def _texts(function: ast.FunctionDef) -> dict[str, ast.expr]:
+    """Local variables of a function that are texts, by name."""
+    return {
+        target.id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Constant, ast.JoinedStr))
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _words(node: ast.expr, texts: dict[str, ast.expr]) -> str:
+    """The text of an expression, with \u2039names\u203a of what is filled in."""
+    match node:
+        case ast.Constant(value=value):
+            return str(value)
+        case ast.JoinedStr(values=parts):
+            return "".join(_words(part, texts) for part in parts)
+        case ast.FormattedValue(value=value):
+            return _words(value, texts)
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _words(left, texts) + _words(right, texts)
+        case ast.IfExp(body=body, orelse=other):
+            return f"{_words(body, texts)} / {_words(other, texts)}"
+        case ast.Name(id=name) if name in texts:
+            return _words(texts[name], texts)
+    return f"\u2039{_name(node).strip('_').replace('_', ' ')}\u203a"
+
+
+def _name(node: ast.expr) -> str:
+    """The word that says best what an expression stands for."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(attr=name):
+            return name
+        case ast.Subscript(slice=ast.Constant(value=str(name))):
+            return name
+        case ast.Subscript(value=value) | ast.Starred(value=value):
+            return _name(value)
+        case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value=str(name)), *_]):
+            return name
+        case ast.Call(func=ast.Attribute(value=ast.Constant()), args=[first, *_]):
+            return _name(first)
+        case ast.Call(func=ast.Name(id="str" | "sorted" | "len"), args=[first, *_]):
+            return _name(first)
+        case ast.Call(func=ast.Attribute(attr="rstrip" | "strip", value=value)):
+            return _name(value)
+        case ast.Call(func=function):
+            return _name(function)
+        case ast.GeneratorExp(elt=inner) | ast.ListComp(elt=inner):
+            return _name(inner)
+        case ast.BoolOp(values=[first, *_]):
+            return _name(first)
+        case ast.BinOp(left=left):
+            return _name(left)
+    return "..."
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "backends": backends,
+    "commands": commands,
+    "data_sets": data_sets,
+    "findings": findings,
+    "models": models,
+    "node": reference,
+    "scale_sources": scale_sources,
+}
+"""Generated parts by name."""
+
+
+def generated(text: str) -> str:
+    """A page with its generated parts brought up to date.
+
+    Args:
+        text: The page.
+
+    Returns:
+        The page with every part made anew.
+    """
+    return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}", text)
+
+
+def main() -> None:
+    """Write all pages; with --check only compare, and exit with 1 if one is out of date."""
+    stale = []
+    for page in sorted(DOCS.glob("*.md")):
+        before = page.read_text(encoding="utf-8")
+        after = generated(before)
+        if after != before:
+            stale.append(page.name)
+            if "--check" not in sys.argv:
+                page.write_text(after, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        sys.exit(f"{', '.join(stale)}: out of date; run `python docs/generate.py`")
+
+
+if __name__ == "__main__":
+    main()

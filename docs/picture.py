@@ -1,0 +1,161 @@
+"""Makes the pictures of the documentation (`make picture`).
+
+- overview.jpg: photograph | depth | point cloud from the side. The photographs come with
+  scikit-image and are in the public domain (astronaut, NASA) or CC0 (coffee). A relative network
+  has no metres of its own, so the clouds take a fixed scale.
+- lidar.jpg: simulated camera image with LiDAR points | depth | true depth, one colour scale.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage
+
+from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
+from depth_anything_ros.frames import FloatArray, Frame, RgbImage, SparsePoints
+from depth_anything_ros.geometry.camera import Camera, project
+from depth_anything_ros.geometry.cloud import Cloud, build_cloud
+from depth_anything_ros.geometry.cloud_filters import flying_pixels
+from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.fixed import FixedScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
+from depth_anything_ros.settings import ModelSettings
+from depth_anything_ros.synthetic.robot import Robot
+
+IMAGES = Path(__file__).parent / "images"
+HEIGHT = 360
+"""Rows of the picture in pixels."""
+
+_SPLAT = 3  # side of a drawn point in pixels
+_DRIVEN_M = 7.0  # where the simulated robot is on its route
+
+
+def view_from(cloud: Cloud, centre: FloatArray, yaw_deg: float, camera: Camera) -> RgbImage:
+    """Draw a coloured cloud as a camera sees it that is turned about a point.
+
+    Args:
+        cloud: Points with colours in the optical frame of the original camera.
+        centre: Point that stays where it is, 3 metres.
+        yaw_deg: Degrees by which the camera goes round the point, to the right.
+        camera: The virtual camera.
+
+    Returns:
+        HxWx3 uint8 RGB on white.
+    """
+    yaw = np.radians(yaw_deg)
+    turn = np.array(
+        [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]], np.float64
+    )
+    points = (cloud.xyz.astype(np.float64) - centre) @ turn.T + centre
+    colours = cloud.rgb
+    assert colours is not None
+    order = np.argsort(-points[:, 2])  # far points first, near ones over them
+    points, colours = points[order], colours[order]
+    u = np.rint(points[:, 0] / points[:, 2] * camera.fx + camera.cx).astype(int)
+    v = np.rint(points[:, 1] / points[:, 2] * camera.fy + camera.cy).astype(int)
+    picture = np.full((camera.height, camera.width, 3), 255, np.uint8)
+    for dv in range(_SPLAT):
+        for du in range(_SPLAT):
+            inside = (u + du >= 0) & (u + du < camera.width) & (v + dv >= 0)
+            inside &= (v + dv < camera.height) & (points[:, 2] > 0.05)
+            picture[v[inside] + dv, u[inside] + du] = colours[inside]
+    return picture
+
+
+def beside(*pictures: RgbImage) -> RgbImage:
+    """Pictures of one height side by side with white between them."""
+    gap = np.full((pictures[0].shape[0], 12, 3), 255, np.uint8)
+    return np.hstack([part for picture in pictures for part in (picture, gap)][:-1])
+
+
+def photograph_row(
+    estimator: DepthEstimator, name: str, yaw_deg: float, nearest: float, farthest: float
+) -> RgbImage:
+    """Image, depth and cloud of one photograph side by side.
+
+    Args:
+        estimator: A relative network.
+        name: File in scikit-image's data folder.
+        yaw_deg: From where the cloud is seen.
+        nearest: Metres that the largest disparity becomes.
+        farthest: Metres that the smallest disparity becomes.
+
+    Returns:
+        `HEIGHT` rows, RGB.
+    """
+    photograph = read_image(Path(skimage.__file__).parent / "data" / name)
+    width = round(photograph.shape[1] * HEIGHT / photograph.shape[0])
+    small = cv2.resize(photograph, (width, HEIGHT), interpolation=cv2.INTER_AREA)
+    rgb = np.asarray(small, np.uint8)
+    (prediction,) = estimator.estimate([rgb])
+    low, high = np.percentile(prediction.values, [1, 99])
+    scale = (1 / nearest - 1 / farthest) / float(high - low)
+    scaler = FixedScaler(scale, 1 / farthest - scale * float(low))
+    camera = Camera.from_fov(width, HEIGHT, 50.0)
+    depth = scaler.scale(prediction, Frame(rgb, camera=camera)).depth_m
+    assert depth is not None
+    cloud = build_cloud(
+        depth, camera, rgb, organized=False, hidden=flying_pixels(depth, camera, 4.0)
+    )
+    side = view_from(cloud, np.array([0.0, 0.0, float(np.median(depth))]), yaw_deg, camera)
+    return beside(rgb, colorize_disparity(prediction.values), side)
+
+
+def lidar_row(estimator: DepthEstimator) -> RgbImage:
+    """Image with LiDAR points, depth that follows them, and true depth of a simulated room.
+
+    Args:
+        estimator: A relative network.
+
+    Returns:
+        `HEIGHT` rows, RGB.
+    """
+    camera = Camera.from_fov(HEIGHT * 4 // 3, HEIGHT, 80.0)
+    robot = Robot("room", 3, {"camera": camera})
+    rgb, truth = robot.photograph("camera", _DRIVEN_M)
+    camera_lidar = np.linalg.inv(robot.base_camera["camera"]) @ robot.base_lidar
+    points = robot.measure(_DRIVEN_M) @ camera_lidar[:3, :3].T + camera_lidar[:3, 3]
+    u, v, z = project(camera, points)
+    frame = Frame(rgb, camera=camera, points=SparsePoints(u, v, z))
+    (prediction,) = estimator.estimate([rgb])
+    depth = LiveScaler([SparseSource()]).scale(prediction, frame).depth_m
+    assert depth is not None
+    # One picture, so that colours mean the same metres.
+    coloured = colorize_depth(np.hstack([depth, truth]))
+    marked = rgb.copy()
+    for column, line in np.rint(np.stack([u, v], axis=1)).astype(int).tolist():
+        colour = coloured[line, camera.width + column].tolist()
+        cv2.circle(marked, (column, line), 2, colour, -1)
+    error = float(np.nanmean(np.abs(depth - truth) / truth))
+    print(f"LiDAR row: {len(z)} points in the image, AbsRel {error:.3f}")
+    return beside(marked, coloured[:, : camera.width], coloured[:, camera.width :])
+
+
+def write(name: str, rows: list[RgbImage]) -> None:
+    """Write rows below each other, at the width of the narrowest."""
+    width = min(row.shape[1] for row in rows)
+    sheet = np.vstack(
+        [cv2.resize(row, (width, row.shape[0] * width // row.shape[1])) for row in rows]
+    )
+    bgr = cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(IMAGES / name), bgr, [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(IMAGES / name)
+
+
+def main() -> None:
+    """Write all pictures."""
+    estimator = make_estimator(ModelSettings(model="embedded")).estimator
+    astronaut = photograph_row(estimator, "astronaut.png", 28.0, 1.0, 2.2)
+    coffee = photograph_row(estimator, "coffee.png", 25.0, 0.4, 0.9)
+    write("overview.jpg", [astronaut, coffee])
+    write("lidar.jpg", [lidar_row(estimator)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The documentation agrees with the code: generated parts, commands, arguments, links, size."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "QUALITY_DECLARATION.md", *PAGES]
+
+by_page = pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_generated_parts_are_up_to_date(generate: ModuleType, page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert generate.generated(text) == text, "run `make docs`"
+
+
+def test_every_part_stands_on_a_page(generate: ModuleType) -> None:
+    used = re.findall(r"<!-- generated: (\w+) -->", "".join(page.read_text() for page in PAGES))
+    assert sorted(used) == sorted(generate.PARTS)
+
+
+def test_a_table_escapes_pipes(generate: ModuleType) -> None:
+    assert generate.table(("a", "b"), [("x|y", "z")]).splitlines() == [
+        "| a | b |",
+        "| --- | --- |",
+        "| x\\|y | z |",
+    ]
+
+
+def test_findings_are_read_from_the_code(generate: ModuleType) -> None:
+    text = generate.findings()
+    assert "| problem | " in text and "| warning | " in text
+    assert "\u2039name\u203a has use_sim_time" in text
+    assert "nobody publishes /clock" in text
+
+
+def test_the_readme_is_short_and_has_a_picture() -> None:
+    assert README.stat().st_size <= 8192
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README.read_text())
+    assert (ROOT / picture).stat().st_size < 300_000
+
+
+@by_page
+def test_links_lead_to_files(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    for target in targets:
+        if not target.startswith(("http:", "https:")):
+            assert (page.parent / target).exists(), target
+
+
+def test_the_site_lists_every_page() -> None:
+    class Loader(yaml.SafeLoader):
+        """Reads mkdocs.yml, whose !!python tags mean nothing here."""
+
+    Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_: None)
+    entries = yaml.load((ROOT / "mkdocs.yml").read_text(), Loader)["nav"]
+
+    def files(entry: object) -> Iterator[str]:
+        if isinstance(entry, str):
+            yield entry
+        for inner in entry.values() if isinstance(entry, dict) else []:
+            for each in inner if isinstance(inner, list) else [inner]:
+                yield from files(each)
+
+    listed = [file for entry in entries for file in files(entry)]
+    assert sorted(listed) == [page.name for page in PAGES]
+
+
+def commands_in(page: Path) -> list[list[str]]:
+    """Words of every `depth_anything ...` line in the shell blocks of a page."""
+    found = []
+    for block in re.findall(r"^[ ]*```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.M | re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if "depth_anything" in words and "launch" not in words:
+                start = words.index("depth_anything")
+                if start == 0 or words[start - 1] == "depth_anything_ros":
+                    found.append(words[start + 1 :])
+            elif words[:1] and "-m depth_anything_ros " in f"{line} ":
+                found.append(words[words.index("depth_anything_ros") + 1 :])
+    return found
+
+
+@by_page
+def test_commands_have_the_options_they_are_shown_with(generate: ModuleType, page: Path) -> None:
+    for words in commands_in(page):
+        command: click.Command = generate.root_command()
+        context = click.Context(command)
+        rest = list(words)
+        while isinstance(command, click.Group):
+            inner = command.get_command(context, rest.pop(0))
+            assert inner is not None, words
+            command = inner
+        known = {name for parameter in command.params for name in parameter.opts}
+        given = {word.split("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+        assert given <= known, f"depth_anything {' '.join(words)}: {given - known}"
+
+
+@by_page
+def test_launch_arguments_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = re.findall(r"ros2 launch depth_anything_ros (\S+\.launch\.py)([^`\n]*)", text)
+    base = (ROOT / "launch" / "depth_anything.launch.py").read_text()
+    for file, rest in lines:
+        source = (ROOT / "launch" / file).read_text() + base
+        for argument in re.findall(r"(\w+):=", rest):
+            assert f'"{argument}"' in source, f"{file} has no argument {argument}"
+
+
+@by_page
+def test_parameters_that_are_set_exist(page: Path) -> None:
+    shown = (ROOT / "config" / "depth_anything.yaml").read_text()
+    names = re.findall(r"`(\w+): (?:\w+|\[[^\]]*\])`", page.read_text(encoding="utf-8"))
+    recipe = {"synthetic", "accumulation", "workers", "matrix_rate", "fixed_scale", "kind"}
+    for name in set(names) - recipe:
+        assert re.search(rf"^ +{name}:", shown, re.M), f"there is no parameter {name}"
