@@ -49,7 +49,7 @@ DOCS_READY := $(VENV)/.docs
 
 docs: $(DOCS_READY)
 	$(CLEAN_ENV) $(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 $(DOCS_READY): $(READY)
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[docs]"

@@ -6,11 +6,14 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- /generated 
 from __future__ import annotations
 
 import ast
-import importlib
+import dataclasses
+import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,9 +23,21 @@ from depth_anything_ros.inference.backend import BACKENDS
 from depth_anything_ros.metric.source import SCALE_SOURCES
 from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.node.reference import reference
-from depth_anything_ros.training.sources import SOURCES
+from depth_anything_ros.training.augmentation import Strength
+from depth_anything_ros.training.network_recipe import NetworkRecipe
+from depth_anything_ros.training.recipe import LabelRecipe, Recipe
+from depth_anything_ros.training.sources import SOURCES, SourceRecipe
 
 DOCS = Path(__file__).parent
+RECIPES = {
+    "A run": Recipe,
+    "network": NetworkRecipe,
+    "An entry of sources or validation": SourceRecipe,
+    "strong": Strength,
+    "Pseudo-labelling": LabelRecipe,
+}
+"""Settings of training in the order of their tables."""
+
 _PACKAGE = Path(depth_anything_ros.__file__).parent
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -108,19 +123,44 @@ def data_sets() -> str:
     )
 
 
-def root_command() -> click.Command:
-    """`depth_anything` as click knows it."""
-    if isinstance(app, click.Command):
-        return app
-    command: click.Command = importlib.import_module("typer.main").get_command(app)
-    return command
+def recipe_settings() -> str:
+    """Every setting of a training recipe, with the words of its class."""
+    parts = []
+    for title, kind in RECIPES.items():
+        meanings = attribute_meanings(kind)
+        rows = [
+            (f"`{field.name}`", _default(field), plain(meanings[field.name]))
+            for field in dataclasses.fields(kind)
+        ]
+        parts.append(f"### {title}\n\n{table(('setting', 'default', 'meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def attribute_meanings(kind: type) -> dict[str, str]:
+    """The section Attributes of a class's docstring, by name.
+
+    Args:
+        kind: A class with a Google-style docstring.
+
+    Returns:
+        One line for each attribute.
+    """
+    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        value = list(field.default) if isinstance(field.default, tuple) else field.default
+        return f"`{json.dumps(value, default=str)}`" if value != "" else "-"
+    return "below" if field.default_factory is not dataclasses.MISSING else "must be given"
 
 
 def commands() -> str:
     """Help of every command, from the command line itself."""
-    root = root_command()
-    with click.Context(root, info_name="depth_anything") as context:
-        return "\n\n".join(_command(root, context, 3))
+    with click.Context(app, info_name="depth_anything") as context:
+        return "\n\n".join(_command(app, context, 3))
 
 
 def _command(command: click.Command, context: click.Context, level: int) -> Iterator[str]:
@@ -235,6 +275,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "findings": findings,
     "models": models,
     "node": reference,
+    "recipe_settings": recipe_settings,
     "scale_sources": scale_sources,
 }
 """Generated parts by name."""

@@ -102,7 +102,7 @@ def chart(growth: Growth, timings: dict[str, Timing]) -> str:
         [
             "```mermaid",
             "xychart-beta",
-            f'    title "{growth.title}: milliseconds per turn"',
+            f'    title "{growth.title}: milliseconds"',
             f'    x-axis "{growth.axis}" [{labels}]',
             f'    y-axis "ms" 0 --> {top:g}',
             f"    line [{numbers}]",

@@ -13,6 +13,8 @@ import click
 import pytest
 import yaml
 
+from depth_anything_ros.cli.main import app
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -47,6 +49,24 @@ def test_a_table_escapes_pipes(generate: ModuleType) -> None:
         "| --- | --- |",
         "| x\\|y | z |",
     ]
+
+
+def test_meanings_of_settings_are_read_from_docstrings(generate: ModuleType) -> None:
+    class Example:
+        """A class.
+
+        Attributes:
+            one: First line
+                and the second.
+            two: Another.
+        """
+
+    assert generate.attribute_meanings(Example) == {
+        "one": "First line and the second.",
+        "two": "Another.",
+    }
+    for kind in generate.RECIPES.values():
+        assert all(generate.attribute_meanings(kind).values())
 
 
 def test_findings_are_read_from_the_code(generate: ModuleType) -> None:
@@ -104,9 +124,9 @@ def commands_in(page: Path) -> list[list[str]]:
 
 
 @by_page
-def test_commands_have_the_options_they_are_shown_with(generate: ModuleType, page: Path) -> None:
+def test_commands_have_the_options_they_are_shown_with(page: Path) -> None:
     for words in commands_in(page):
-        command: click.Command = generate.root_command()
+        command: click.Command = app
         context = click.Context(command)
         rest = list(words)
         while isinstance(command, click.Group):
