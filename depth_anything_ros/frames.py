@@ -8,6 +8,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from depth_anything_ros.geometry.arrays import FloatArray as FloatArray
 from depth_anything_ros.geometry.arrays import FloatImage as FloatImage
 from depth_anything_ros.geometry.arrays import RgbImage as RgbImage
@@ -20,8 +23,26 @@ class PredictionKind(enum.Enum):
     RELATIVE_DISPARITY = "relative_disparity"
     """Inverse depth up to an unknown scale and shift (all relative Depth Anything checkpoints)."""
 
+    RELATIVE_DEPTH = "relative_depth"
+    """Depth along the optical Z axis up to an unknown scale and shift (Depth Anything 3)."""
+
     METRIC_DEPTH = "metric_depth"
     """Depth along the optical Z axis in metres, as far as the network can know it."""
+
+    @property
+    def inverse(self) -> bool:
+        """Whether nearer is larger."""
+        return self is PredictionKind.RELATIVE_DISPARITY
+
+    @property
+    def metric(self) -> bool:
+        """Whether the numbers are metres."""
+        return self is PredictionKind.METRIC_DEPTH
+
+    @property
+    def words(self) -> str:
+        """The kind as a person writes it ("relative disparity")."""
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True)
@@ -29,14 +50,18 @@ class Prediction:
     """What a network says about one image.
 
     Attributes:
-        values: HxW float32 at the image's own size; metres or disparity, as `kind` says.
+        values: HxW float32 at the image's own size; metres, depth or disparity, as `kind` says.
         kind: The meaning of `values`.
         input_size: (height, width) in pixels at which the network itself saw the image.
+        sky: HxW bool, True where the network sees the sky; None where it does not tell.
+        confidence: HxW float32, the network's own, larger is surer; None where it has none.
     """
 
     values: FloatImage
     kind: PredictionKind
     input_size: tuple[int, int]
+    sky: npt.NDArray[np.bool_] | None = None
+    confidence: FloatImage | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +152,7 @@ class Quality(enum.Enum):
 class ScaleState:
     """How the metres of a frame were made, and how well.
 
-    For a relative network `1/Z = scale * disparity + shift`; for a metric network
+    For a network that gives disparity `1/Z = scale * disparity + shift`; for one that gives depth
     `Z = scale * Z_network + shift`.
 
     Attributes:

@@ -14,6 +14,7 @@ from depth_anything_ros.confidence.agreement import (
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Frame
 from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.scaler import MetricScaler
 
 
@@ -97,5 +98,6 @@ def process_batch(
             if frame.points is not None:
                 confidence = confidence * support_confidence(confidence.shape, frame.points)
         scaled = scaler.scale(voice[0], frame)
-        answers.append(DepthFrame(frame, voice[0], scaled.depth_m, confidence, scaled.state))
+        depth_m = None if scaled.depth_m is None else with_sky(scaled.depth_m, voice[0])
+        answers.append(DepthFrame(frame, voice[0], depth_m, confidence, scaled.state))
     return answers

@@ -19,7 +19,6 @@ from depth_anything_ros.frames import (
     FloatArray,
     FloatImage,
     Prediction,
-    PredictionKind,
     RgbImage,
     SparsePoints,
 )
@@ -150,7 +149,7 @@ def expert_confidence(predictions: Sequence[Prediction], seed: int = 0) -> Float
     Raises:
         InputError: There are fewer than two, or they differ in size.
     """
-    if all(prediction.kind is PredictionKind.METRIC_DEPTH for prediction in predictions):
+    if all(prediction.kind.metric for prediction in predictions):
         return metric_confidence(predictions)
     return ordering_confidence(predictions, seed)
 
@@ -178,7 +177,7 @@ def metric_confidence(predictions: Sequence[Prediction]) -> FloatImage:
         InputError: There are fewer than two, they differ in size, or one is not metric.
     """
     _check(predictions)
-    if any(prediction.kind is not PredictionKind.METRIC_DEPTH for prediction in predictions):
+    if any(not prediction.kind.metric for prediction in predictions):
         raise InputError("only experts that give metres can be compared in metres")
     own, *others = (
         np.log(np.maximum(prediction.values, np.float32(_NEAREST_M))) for prediction in predictions
@@ -276,8 +275,8 @@ def _check(predictions: Sequence[Prediction]) -> None:
 
 
 def _nearness(prediction: Prediction) -> FloatImage:
-    """Larger is nearer; evenly spaced in the ratio of depths for metric experts."""
-    if prediction.kind is PredictionKind.RELATIVE_DISPARITY:
+    """Larger is nearer; evenly spaced in the ratio of depths where it is depth."""
+    if prediction.kind.inverse:
         return prediction.values
     return -np.log(np.maximum(prediction.values, np.float32(_NEAREST_M)))
 

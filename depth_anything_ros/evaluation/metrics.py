@@ -143,13 +143,13 @@ def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol)
         SettingError: Relative depth without alignment.
     """
     values = _resized(prediction.values, truth.shape).astype(np.float64)
-    relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
+    inverse = prediction.kind.inverse
     low, high = protocol.min_depth, protocol.max_depth
     if protocol.alignment is Alignment.NONE:
-        if relative:
+        if not prediction.kind.metric:
             raise SettingError(
-                "alignment 'none' scores metres, but the network gives relative disparity; use "
-                "alignment 'disparity'"
+                f"alignment 'none' scores metres, but the network gives {prediction.kind.words}; "
+                f"use alignment '{default_alignment(prediction.kind).value}'"
             )
         return _limited(values, low, high)
     usable = scored_pixels(truth, protocol) & np.isfinite(values)
@@ -159,18 +159,32 @@ def aligned_depth(prediction: Prediction, truth: FloatImage, protocol: Protocol)
     # Disparity of zero or less is infinitely far; the range limits it.
     with np.errstate(divide="ignore"):
         if protocol.alignment is Alignment.MEDIAN:
-            depth = 1 / np.maximum(values, 0) if relative else values
+            depth = 1 / np.maximum(values, 0) if inverse else values
             return _limited(depth * (np.median(true) / np.median(depth[usable])), low, high)
-        disparity = values if relative else 1 / _limited(values, low, high).astype(np.float64)
+        if protocol.alignment is Alignment.DEPTH:
+            depth = 1 / np.maximum(values, 0) if inverse else values
+            scale, shift = fit_affine(depth[usable], true)
+            return _limited(scale * depth + shift, low, high)
+        disparity = values if inverse else 1 / _limited(values, low, high).astype(np.float64)
         scale, shift = fit_disparity(disparity[usable], true)
         return _limited(1 / np.maximum(scale * disparity + shift, 0), low, high)
 
 
-def fit_disparity(disparity: FloatArray, depth: FloatArray) -> tuple[float, float]:
-    """Fit `1/Z = scale * disparity + shift` by plain least squares, all pixels weighted equally.
+def default_alignment(kind: PredictionKind) -> Alignment:
+    """The alignment that the papers score a kind of network with.
 
-    That is the papers' alignment for scoring (Ranftl et al. 2020, section 5); `metric` has
-    robust fits for live use.
+    Args:
+        kind: What the network gives.
+    """
+    return {
+        PredictionKind.RELATIVE_DISPARITY: Alignment.DISPARITY,
+        PredictionKind.RELATIVE_DEPTH: Alignment.DEPTH,
+        PredictionKind.METRIC_DEPTH: Alignment.NONE,
+    }[kind]
+
+
+def fit_disparity(disparity: FloatArray, depth: FloatArray) -> tuple[float, float]:
+    """Fit `1/Z = scale * disparity + shift`; see `fit_affine`.
 
     Args:
         disparity: N values of a network.
@@ -179,11 +193,26 @@ def fit_disparity(disparity: FloatArray, depth: FloatArray) -> tuple[float, floa
     Returns:
         Scale and shift; scale 0 where all values are the same.
     """
-    target = 1 / depth
-    centred = disparity - disparity.mean()
+    return fit_affine(disparity, 1 / depth)
+
+
+def fit_affine(values: FloatArray, target: FloatArray) -> tuple[float, float]:
+    """Fit `target = scale * values + shift` by plain least squares, all pixels weighted equally.
+
+    That is the papers' alignment for scoring, of disparity to 1/Z (Ranftl et al. 2020, section 5)
+    or of depth to Z; `metric` has robust fits for live use.
+
+    Args:
+        values: N values of a network.
+        target: N true values.
+
+    Returns:
+        Scale and shift; scale 0 where all values are the same.
+    """
+    centred = values - values.mean()
     spread = float(centred @ centred)
     scale = float(centred @ target) / spread if spread > 0 else 0.0
-    return scale, float(target.mean() - scale * disparity.mean())
+    return scale, float(target.mean() - scale * values.mean())
 
 
 def _limited(depth: FloatArray, low: float, high: float) -> FloatImage:

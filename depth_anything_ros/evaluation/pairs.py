@@ -17,7 +17,7 @@ import numpy as np
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import read_image
-from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind
+from depth_anything_ros.frames import FloatArray, Prediction
 from depth_anything_ros.inference.estimator import DepthEstimator
 
 SCENARIOS = (
@@ -126,7 +126,7 @@ def nearness(prediction: Prediction) -> FloatArray:
         HxW float64: disparity, or 1/Z; NaN where depth is unknown.
     """
     values = prediction.values.astype(np.float64)
-    if prediction.kind is PredictionKind.RELATIVE_DISPARITY:
+    if prediction.kind.inverse:
         return values
     return 1 / np.where(values > 0, values, np.nan)
 

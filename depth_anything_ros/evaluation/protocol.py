@@ -20,6 +20,9 @@ class Alignment(enum.Enum):
     DISPARITY = "disparity"
     """Scale and shift by least squares on 1/Z (MiDaS, Ranftl et al. 2020)."""
 
+    DEPTH = "depth"
+    """Scale and shift by least squares on Z, for networks that give depth up to both."""
+
 
 class Crop(enum.Enum):
     """Which part of an image is scored."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind
+from depth_anything_ros.frames import FloatImage, Prediction
 
 FARTHEST_M = 1000.0
 """Depth beyond which a value counts as unknown: own choice, far beyond what one camera can tell.
@@ -16,8 +16,8 @@ It bounds the disparity from below, so the sky (disparity 0) is unknown and neve
 def to_metres(prediction: Prediction, scale: float, shift: float) -> FloatImage:
     """Turn the values of a network into metres.
 
-    `Z = 1 / (scale * disparity + shift)` for a relative network (MiDaS, Ranftl et al. 2020,
-    eq. 1), `Z = scale * Z_network + shift` for a metric one.
+    `Z = 1 / (scale * disparity + shift)` for a network that gives disparity (MiDaS, Ranftl et al.
+    2020, eq. 1), `Z = scale * Z_network + shift` for one that gives depth.
 
     Args:
         prediction: The network's values, HxW; not modified.
@@ -30,7 +30,7 @@ def to_metres(prediction: Prediction, scale: float, shift: float) -> FloatImage:
     metres = np.multiply(prediction.values, np.float32(scale), dtype=np.float32)
     if shift:
         metres += np.float32(shift)
-    if prediction.kind is PredictionKind.RELATIVE_DISPARITY:
+    if prediction.kind.inverse:
         known = (metres >= np.float32(1 / FARTHEST_M)) & np.isfinite(metres)
         with np.errstate(divide="ignore"):
             np.reciprocal(metres, out=metres)
@@ -38,3 +38,18 @@ def to_metres(prediction: Prediction, scale: float, shift: float) -> FloatImage:
         known = (metres > 0) & (metres <= np.float32(FARTHEST_M))
     np.copyto(metres, np.float32(np.nan), where=~known)
     return metres
+
+
+def with_sky(depth_m: FloatImage, prediction: Prediction) -> FloatImage:
+    """Depth in which the sky is infinitely far (REP-117), never a wall.
+
+    Args:
+        depth_m: HxW float32 metres; not modified.
+        prediction: The network's answer about the same image.
+
+    Returns:
+        HxW float32; the same array where the network sees no sky.
+    """
+    if prediction.sky is None or not prediction.sky.any():
+        return depth_m
+    return np.where(prediction.sky, np.float32(np.inf), depth_m)

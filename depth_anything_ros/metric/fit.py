@@ -1,7 +1,7 @@
 """Robust global fit of scale and shift to measured depths.
 
-The model is a line, `y = scale * x + shift`: y is 1/Z and x the disparity of a relative network,
-or y is Z and x the depth of a metric one. What is minimised is log(y_fit / y), the relative error,
+The model is a line, `y = scale * x + shift`: y is 1/Z and x the disparity of a network, or y is Z
+and x its depth. What is minimised is log(y_fit / y), the relative error,
 which is the same for depth and inverse depth.
 """
 
@@ -51,7 +51,7 @@ class FitSettings:
 
     def with_shift(self, kind: PredictionKind) -> bool:
         """Whether a shift is fitted for a kind of network."""
-        return kind is PredictionKind.RELATIVE_DISPARITY if self.shift is None else self.shift
+        return not kind.metric if self.shift is None else self.shift
 
 
 @dataclass(frozen=True)
@@ -106,15 +106,15 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     Raises:
         UnmeasurableError: The points do not determine a scale; the text says why.
     """
-    relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
+    inverse = prediction.kind.inverse
     x = values_at(prediction.values, points)
     usable = np.isfinite(x) & np.isfinite(points.z) & (points.z > 0)
     with_shift = settings.with_shift(prediction.kind)
-    if not (relative and with_shift):
+    if not (inverse and with_shift):
         usable &= x > 0
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
-    y = 1 / points.z[usable] if relative else points.z[usable]
+    y = 1 / points.z[usable] if inverse else points.z[usable]
     fit = fit_line(x[usable], y, with_shift, settings)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers

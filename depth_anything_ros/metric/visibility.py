@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
+from depth_anything_ros.frames import Prediction, SparsePoints
 from depth_anything_ros.metric.fit import values_at
 
 WINDOW_PX = 4
@@ -45,7 +45,7 @@ def visible(prediction: Prediction, points: SparsePoints) -> npt.NDArray[np.bool
         return seen
     inside = SparsePoints(u[index], v[index], z[index])
     nearness = values_at(prediction.values, inside)
-    if prediction.kind is not PredictionKind.RELATIVE_DISPARITY:
+    if not prediction.kind.inverse:
         nearness = -nearness
     far, near = np.percentile(nearness[:: max(1, len(nearness) // 2000)], [2, 98])
 

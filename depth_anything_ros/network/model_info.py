@@ -25,6 +25,8 @@ class ModelInfo:
         kind: What its numbers mean.
         max_depth: Metres at the top of a metric network, None for a relative one.
         train_focal: Focal length in pixels of its training images at 518 rows, None if mixed.
+        canonical_focal: Focal length in pixels at the network's input for which its depth is in
+            metres: Z = depth * focal / canonical_focal; None where there is none.
         train_hfov: Horizontal field of view of its training images in degrees, None if mixed.
         licence: SPDX name of the weights' licence, or "unknown".
         licence_note: What else there is to know about the licence.
@@ -42,6 +44,7 @@ class ModelInfo:
     kind: PredictionKind
     max_depth: float | None = None
     train_focal: float | None = None
+    canonical_focal: float | None = None
     train_hfov: float | None = None
     licence: str = UNKNOWN_LICENCE
     licence_note: str = ""

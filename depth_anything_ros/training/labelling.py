@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.pseudo_labels import Labeller, LabelReport, write_labels
 from depth_anything_ros.training.recipe import LabelRecipe
@@ -111,7 +110,7 @@ def _expert(path: Path, device: str) -> Labeller:
 
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         predictions = estimator.estimate(images)
-        if estimator.kind is PredictionKind.RELATIVE_DISPARITY:
+        if estimator.kind.inverse:
             return [prediction.values for prediction in predictions]
         return [
             1 / np.maximum(prediction.values, np.float32(_NEAREST)) for prediction in predictions

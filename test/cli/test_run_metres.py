@@ -328,7 +328,7 @@ def test_bad_usage_ends_with_code_2(
         (["--points", "gone.npz"], "gone.npz cannot be read as points"),
         (["--points", "gone.ply"], "gone.ply is no points file"),
         (["--scale-file", "gone.yaml"], "cannot read the scale file gone.yaml"),
-        (["--scaler", "network"], "scaler is 'network' but small gives relative depth"),
+        (["--scaler", "network"], "scaler is 'network' but small gives relative disparity"),
         (["--scale", "0"], "scale is 0"),
         (["--scale", "1", "--max-age", "0", "--scaler", "auto"], "max_age is 0"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.evaluation.metrics import (
     aligned_depth,
+    default_alignment,
     depth_errors,
     fit_disparity,
     mean_errors,
@@ -162,3 +163,13 @@ def test_fit_is_exact_for_affine_disparity() -> None:
     disparity = np.array([0.1, 0.2, 0.5, 1.0])
     assert fit_disparity(disparity, 1 / (5 * disparity + 3)) == pytest.approx((5, 3))
     assert fit_disparity(np.ones(3), np.array([1.0, 2.0, 4.0])) == pytest.approx((0, 7 / 12))
+
+
+def test_relative_depth_is_aligned_in_depth(truth: npt.NDArray[np.float32]) -> None:
+    given = prediction((truth - 0.5) / 3, PredictionKind.RELATIVE_DEPTH)
+    assert default_alignment(given.kind) is Alignment.DEPTH
+    aligned = aligned_depth(given, truth, Protocol(Alignment.DEPTH))
+    known = np.isfinite(truth)
+    np.testing.assert_allclose(aligned[known], truth[known], rtol=1e-4)
+    with pytest.raises(SettingError, match="gives relative depth; use alignment 'depth'"):
+        aligned_depth(given, truth, Protocol(Alignment.NONE))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from metric_scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
 
-from depth_anything_ros.frames import Prediction, SparsePoints
+from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
+from depth_anything_ros.metric.apply import to_metres, with_sky
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
 
 SETTINGS = FitSettings()
@@ -77,3 +78,27 @@ def test_degenerate_points_are_named_not_fitted() -> None:
     noise = SparsePoints(points.u, points.v, np.exp(rng.uniform(-3, 5, 100)))
     with pytest.raises(UnmeasurableError):
         fit_points(prediction, noise, FitSettings(min_inlier_share=0.9))
+
+
+def test_relative_depth_gets_a_scale_and_a_shift_in_depth() -> None:
+    depth = wavy_depth()
+    values = ((depth + 0.6) / 2.3).astype(np.float32)
+    prediction = Prediction(values, PredictionKind.RELATIVE_DEPTH, depth.shape)
+    points = spoiled(sample(depth, 2000), 0.3, 0.0)
+    fit = fit_points(prediction, points, SETTINGS)
+    assert fit.scale == pytest.approx(2.3, rel=1e-4)
+    assert fit.shift == pytest.approx(-0.6, rel=1e-3)
+    metres = to_metres(prediction, fit.scale, fit.shift)
+    np.testing.assert_allclose(metres, depth, rtol=1e-3)
+
+
+def test_the_sky_is_infinitely_far() -> None:
+    depth = np.full((4, 6), 5.0, np.float32)
+    sky = np.zeros((4, 6), bool)
+    sky[:2] = True
+    told = Prediction(depth, METRIC, (4, 6), sky)
+    out = with_sky(depth, told)
+    assert np.isposinf(out[:2]).all()
+    np.testing.assert_array_equal(out[2:], 5.0)
+    np.testing.assert_array_equal(depth, 5.0)
+    assert with_sky(depth, Prediction(depth, METRIC, (4, 6))) is depth

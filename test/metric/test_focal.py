@@ -5,12 +5,13 @@ import pytest
 from metric_scenes import METRIC, RELATIVE
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import Frame, Prediction, Quality
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.baseline import BaselineSource
 from depth_anything_ros.metric.sources.focal import FocalSource
+from depth_anything_ros.metric.sources.network import NetworkScaler
 from depth_anything_ros.network.families.depth_anything.models import HYPERSIM_FOCAL, VKITTI_FOCAL
 
 VALUES = np.linspace(1, 9, 480 * 640, dtype=np.float32).reshape(480, 640)
@@ -33,6 +34,40 @@ def test_metres_grow_with_the_focal_length_at_the_networks_input() -> None:
     assert (scaled.state.method, scaled.state.quality) == ("focal", Quality.GOOD)
 
 
+@pytest.mark.parametrize(
+    ("camera", "size"),
+    [
+        (Camera(640, 480, 525.0, 519.0, 319.5, 239.5), (378, 504)),
+        (Camera(1920, 1080, 1391.3, 1402.7, 959.5, 539.5), (280, 504)),
+        (Camera(300, 500, 410.0, 405.5, 12.0, 240.0), (504, 308)),  # of a rectified region
+    ],
+)
+def test_depth_of_the_canonical_camera_becomes_metres(
+    camera: Camera, size: tuple[int, int]
+) -> None:
+    ramp = np.linspace(0.1, 3, camera.height * camera.width, dtype=np.float32)
+    values = ramp.reshape(camera.height, camera.width)
+    prediction = Prediction(values, PredictionKind.RELATIVE_DEPTH, size)
+    frame = Frame(np.zeros((camera.height, camera.width, 3), np.uint8), stamp=1, camera=camera)
+    scaled = LiveScaler([FocalSource(300.0, canonical=True)]).scale(prediction, frame)
+    # By hand: both focal lengths at the network's input, their mean, over 300.
+    along_x = camera.fx * size[1] / camera.width
+    along_y = camera.fy * size[0] / camera.height
+    expected = values.astype(np.float64) * ((along_x + along_y) / 2) / 300
+    assert scaled.depth_m is not None
+    assert np.abs(scaled.depth_m / expected - 1).max() < 1e-6
+    assert scaled.state.shift == 0.0
+
+
+def test_relative_depth_alone_has_no_metres() -> None:
+    prediction = Prediction(VALUES, PredictionKind.RELATIVE_DEPTH, (378, 504))
+    with pytest.raises(UnmeasurableError, match="lacks nothing else"):
+        FocalSource(600).measure(prediction, FRAME)
+    scaled = NetworkScaler().scale(prediction, FRAME)
+    assert scaled.depth_m is None
+    assert "gives relative depth" in scaled.state.reason
+
+
 def test_the_virtual_baseline_is_the_stereo_formula() -> None:
     prediction = Prediction(VALUES, RELATIVE, (480, 640))
     scaled = LiveScaler([BaselineSource(0.12)]).scale(prediction, FRAME)
@@ -43,13 +78,13 @@ def test_the_virtual_baseline_is_the_stereo_formula() -> None:
 def test_the_wrong_kind_and_a_missing_camera_are_named() -> None:
     relative = Prediction(VALUES, RELATIVE, (480, 640))
     metric = Prediction(VALUES, METRIC, (480, 640))
-    with pytest.raises(UnmeasurableError, match="metric networks only"):
+    with pytest.raises(UnmeasurableError, match="lacks nothing else"):
         FocalSource(600).measure(relative, FRAME)
-    with pytest.raises(UnmeasurableError, match="relative networks only"):
+    with pytest.raises(UnmeasurableError, match="give disparity only"):
         BaselineSource(0.1).measure(metric, FRAME)
     with pytest.raises(UnmeasurableError, match="camera_info"):
         FocalSource(600).measure(metric, Frame(FRAME.rgb))
     with pytest.raises(SettingError, match="baseline is 0"):
         BaselineSource(0)
-    with pytest.raises(SettingError, match="training_focal is -1"):
+    with pytest.raises(SettingError, match="reference_focal is -1"):
         FocalSource(-1)

@@ -73,7 +73,7 @@ def test_every_setting_of_a_source_exists() -> None:
     ("name", "info", "words"),
     [
         ("magic", METRIC_INFO, "scaler is 'magic'; use one of auto, none, sparse"),
-        ("network", RELATIVE_INFO, "small gives relative depth"),
+        ("network", RELATIVE_INFO, "small gives relative disparity"),
         ("focal", RELATIVE_INFO, "the focal length small was trained with is not known"),
         ("baseline", RELATIVE_INFO, "baseline is 0"),
         ("fixed", RELATIVE_INFO, "scaler is 'fixed' but scale is 0"),

@@ -55,8 +55,8 @@ def evaluate() -> None:
 @option(
     "--align",
     type=click.Choice([each.value for each in Alignment]),
-    help="Scale of predictions before scoring.  [default: disparity for relative models, none for "
-    "metric ones]",
+    help="Scale of predictions before scoring.  [default: disparity or depth for relative models, "
+    "none for metric ones]",
 )
 @option(
     "--crop",
@@ -94,15 +94,14 @@ def depth(
     """
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
+    from depth_anything_ros.evaluation.metrics import default_alignment
     from depth_anything_ros.evaluation.protocol import Alignment, Crop, Protocol
     from depth_anything_ros.formats.depth_index import read_index
-    from depth_anything_ros.frames import PredictionKind
     from depth_anything_ros.inference.selection import make_estimator
 
     samples = read_index(index)
     loaded = make_estimator(model_settings)
-    relative = loaded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-    alignment = Alignment(align or ("disparity" if relative else "none"))
+    alignment = Alignment(align) if align else default_alignment(loaded.estimator.kind)
     protocol = Protocol(alignment, Crop(crop), min_depth, max_depth)
     if focal and loaded.info.train_focal is None:
         raise SettingError(

@@ -36,8 +36,9 @@ from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity, side_by_side
 from depth_anything_ros.frames import (
     DepthFrame,
+    FloatImage,
     Frame,
-    PredictionKind,
+    Prediction,
     RgbImage,
     ScaleState,
 )
@@ -107,11 +108,16 @@ def process(
         )
     _make_folder(output.folder)
     loaded = make_estimator(model)
-    metres = loaded.estimator.kind is PredictionKind.METRIC_DEPTH or scale.wants_metres
+    metres = (
+        loaded.estimator.kind.metric
+        or loaded.info.canonical_focal is not None
+        or scale.wants_metres
+    )
     if output.cloud and not metres:
         raise SettingError(
-            f"--cloud needs metres, but {loaded.info.name} gives relative disparity; use a metric "
-            "model (`depth_anything models` lists them) or a way to metres such as --points"
+            f"--cloud needs metres, but {loaded.info.name} gives {loaded.estimator.kind.words}; "
+            "use a metric model (`depth_anything models` lists them) or a way to metres such as "
+            "--points"
         )
     job = _Job(loaded, scale.settings, camera, measured, output, metres)
     unread = 0
@@ -230,7 +236,7 @@ class _Job:
     def _write_depth(self, stem: Path, answer: DepthFrame) -> None:
         if not self._metres:
             write_npy(_named(stem, "_depth.npy"), answer.prediction.values)
-            write_relative_png(_named(stem, "_depth.png"), answer.prediction.values)
+            write_relative_png(_named(stem, "_depth.png"), _nearness(answer.prediction))
             return
         depth_m = answer.depth_m
         if depth_m is None:
@@ -253,7 +259,7 @@ class _Job:
         values = answer.prediction.values
         if answer.depth_m is not None:
             return colorize_depth(answer.depth_m, self._output.grayscale)
-        if answer.prediction.kind is PredictionKind.METRIC_DEPTH:
+        if not answer.prediction.kind.inverse:
             return colorize_depth(values, self._output.grayscale)
         return colorize_disparity(values, self._output.grayscale)
 
@@ -262,7 +268,7 @@ class _Job:
         camera = answer.frame.camera
         return self._loaded.description() | {
             "source": file.path.name,
-            "values": "metres" if self._metres else "disparity",
+            "values": "metres" if self._metres else answer.prediction.kind.words.split()[1],
             "max_depth": self._loaded.info.max_depth,
             "size": {"width": width, "height": height},
             "network_size": dict(
@@ -270,6 +276,16 @@ class _Job:
             ),
             "camera": None if camera is None else dataclasses.asdict(camera),
         }
+
+
+def _nearness(prediction: Prediction) -> FloatImage:
+    """Larger is nearer; the sky is unknown."""
+    if prediction.kind.inverse:
+        return prediction.values
+    nearness = 1 / np.maximum(prediction.values, np.float32(1e-6))
+    if prediction.sky is not None:
+        nearness[prediction.sky] = np.nan
+    return nearness
 
 
 class _Bar:

@@ -40,7 +40,7 @@ class BaselineSource:
     def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
         """Apply the formula; see `ScaleSource.measure`."""
         if prediction.kind is not PredictionKind.RELATIVE_DISPARITY:
-            raise UnmeasurableError("a virtual baseline is for relative networks only")
+            raise UnmeasurableError("a virtual baseline is for networks that give disparity only")
         focal = network_focal(prediction, frame)
         return Measurement(
             method=self.name,
@@ -60,7 +60,10 @@ def _why_not(settings: ScalerSettings, info: ModelInfo) -> str | None:
     if not settings.baseline:
         return "scaler is 'baseline' but baseline is 0; give it in metres"
     if info.kind is not PredictionKind.RELATIVE_DISPARITY:
-        return f"scaler is 'baseline' but {info.name} gives metres; it is for relative models"
+        return (
+            f"scaler is 'baseline' but {info.name} gives {info.kind.words}; it is for models that "
+            "give disparity"
+        )
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from depth_anything_ros.frames import FloatArray, Frame, Plane, Prediction, PredictionKind
+from depth_anything_ros.frames import FloatArray, Frame, Plane, Prediction
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_line
 from depth_anything_ros.metric.source import (
@@ -93,7 +93,7 @@ class GroundPlaneSource:
         values = prediction.values[::step, ::step].ravel().astype(np.float64)
         with np.errstate(invalid="ignore"):
             looks_down = (inverse * settings.max_range >= 1) & np.isfinite(values)
-        relative = prediction.kind is PredictionKind.RELATIVE_DISPARITY
+        relative = prediction.kind.inverse
         if not relative:
             looks_down &= values > 0
         values, inverse = values[looks_down], inverse[looks_down]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from depth_anything_ros.frames import (
     Frame,
     Prediction,
-    PredictionKind,
     Quality,
     ScaledDepth,
     ScaleState,
@@ -27,9 +26,9 @@ class NetworkScaler:
 
     def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
         """Take the network's word as the last resort; see `ScaleSource.measure`."""
-        if prediction.kind is not PredictionKind.METRIC_DEPTH:
+        if not prediction.kind.metric:
             raise UnmeasurableError(
-                "the network gives relative disparity; choose a scaler to get metres"
+                f"the network gives {prediction.kind.words}; choose a scaler to get metres"
             )
         return Measurement(self.name, "metres come from the network", scale=1.0)
 
@@ -51,10 +50,10 @@ def _make(settings: ScalerSettings, info: ModelInfo) -> NetworkScaler:
 
 
 def _why_not(settings: ScalerSettings, info: ModelInfo) -> str | None:
-    if info.kind is PredictionKind.METRIC_DEPTH:
+    if info.kind.metric:
         return None
     return (
-        f"scaler is 'network' but {info.name} gives relative depth, which has no metres; use "
+        f"scaler is 'network' but {info.name} gives {info.kind.words}, which has no metres; use "
         "another scaler or a metric model"
     )
 
