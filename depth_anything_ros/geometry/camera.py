@@ -62,7 +62,7 @@ class Camera:
     projection: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a camera.
+        """Refuse invalid parameters.
 
         Raises:
             InputError: A size or focal length is not positive, a number is not finite, or the

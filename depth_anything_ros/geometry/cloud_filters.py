@@ -132,7 +132,7 @@ def within_height(
 
 
 def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
-    """Keep one point for every cube of a grid that holds any.
+    """Keep one point per occupied cube of a grid.
 
     Args:
         cloud: The points.
@@ -185,7 +185,7 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
 
 
 def _voxels(xyz: FloatImage, size: float) -> tuple[npt.NDArray[np.int64], int]:
-    """The number of every point's cube, counted over the cubes that hold any, and how many do."""
+    """Index of every point's cube among the occupied cubes, and their number."""
     cells = np.ascontiguousarray(xyz.T)
     cells *= np.float32(1 / size)
     np.floor(cells, out=cells)

@@ -1,4 +1,4 @@
-"""Labelled pixels + depth -> objects a gripper can reach for: box, nearest point, approach."""
+"""Labelled pixels + depth -> objects for grasping: box, nearest point, approach."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _GAP = 0.25
 masks of segmenters spill over onto what is behind."""
 
 _TRIM = 0.002
-"""Share of points that may lie outside a box at each end: strays that the other filters left. A
+"""Share of points that may lie outside a box at each end: outliers that the other filters left. A
 larger share would cut into faces at a slant to the camera, which have few points."""
 
 _ALIKE = 0.03
 """Neighbouring pixels whose depths differ by less than this share support each other."""
 
 _SUPPORT = 2
-"""A pixel with fewer supporting neighbours, of eight, is a stray."""
+"""A pixel with fewer supporting neighbours, of eight, is an outlier."""
 
 _REACH = 4.0
 """Points further from the middle than so many times the median distance do not turn a box; in an
@@ -70,7 +70,7 @@ class DetectedObject:
 
     Attributes:
         label: Its value in the mask.
-        points: Nx3 float32 metres: its surface as seen, strays removed.
+        points: Nx3 float32 metres: its surface as seen, outliers removed.
         centroid: Mean of the points, 3 float64 metres.
         box: Box around the points.
         grasp_point: The nearest point to the camera whose surface faces it, 3 float64 metres.
@@ -131,7 +131,7 @@ def find_objects(
 
 
 def oriented_box(points: npt.NDArray[np.floating], up: FloatArray | None = None) -> OrientedBox:
-    """The box of least area, seen along its last axis, around all but the strays of some points.
+    """The box of least area, seen along its last axis, around all but the outliers of some points.
 
     The last axis is `up`, else the principal axis of least variance; the other two are turned
     about it until the rectangle around the points is smallest. Lengths are measured between
@@ -273,7 +273,7 @@ def _areas(flat: FloatArray, turns: FloatArray) -> FloatArray:
 
 
 def _ends(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Where each column begins and ends without its strays."""
-    stray = int(_TRIM * len(values))
-    ordered = np.partition(values, (stray, len(values) - 1 - stray), axis=0)
-    return ordered[stray], ordered[len(values) - 1 - stray]
+    """Where each column begins and ends without its outliers."""
+    outliers = int(_TRIM * len(values))
+    ordered = np.partition(values, (outliers, len(values) - 1 - outliers), axis=0)
+    return ordered[outliers], ordered[len(values) - 1 - outliers]

@@ -42,7 +42,7 @@ class ScanLayout:
     max_height: float
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a scan.
+        """Refuse invalid limits.
 
         Raises:
             SettingError: A pair of limits is the wrong way round or not finite where it must be.
@@ -130,7 +130,7 @@ def depth_to_scan(
 def clearing_points(
     depth_m: FloatImage, camera: Camera, max_range: float, stride: int = 1
 ) -> Cloud:
-    """End points of the lines of sight that meet nothing up to a range.
+    """End points of the lines of sight that are free up to a range.
 
     Nav2's obstacle and voxel layers free the cells between a sensor and its points. Where a
     surface lies beyond `max_range` the cloud has no point and nothing would be freed; these

@@ -12,8 +12,15 @@ from types import ModuleType
 import click
 import pytest
 import yaml
+from toy_records import toy_records
 
+from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.main import app
+from depth_anything_ros.cli.support.command_line import Subcommand
+from depth_anything_ros.metric.source import SCALE_SOURCES, SourceRecord
+from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.training.sources import SOURCES, SourceKind
+from depth_anything_ros.training.sources.synthetic import SyntheticSource
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -156,3 +163,25 @@ def test_parameters_that_are_set_exist(page: Path) -> None:
     recipe = {"synthetic", "accumulation", "workers", "matrix_rate", "fixed_scale", "kind"}
     for name in set(names) - recipe:
         assert re.search(rf"^ +{name}:", shown, re.M), f"there is no parameter {name}"
+
+
+def test_what_is_registered_is_documented(generate: ModuleType) -> None:
+    @click.command("toy")
+    @click.option("--speed", help="How fast.")
+    def toy(speed: str) -> None:
+        """Play."""
+
+    COMMANDS.register(Subcommand("toy", toy, 999))
+    SCALE_SOURCES.register(SourceRecord("toy", 999, "a toy's metres", lambda *_: NetworkScaler()))
+    SOURCES.register(SourceKind("toy", "pictures of toys", lambda *_: SyntheticSource(16, 16)))
+    try:
+        with toy_records():
+            assert "| `toy` | Answers 7 m everywhere | cpu: fp32 |" in generate.backends()
+            assert "| `toy_model` | metric depth | 50 m |" in generate.models()
+        assert "### depth_anything toy\n\nPlay." in generate.commands()
+        assert "| `--speed TEXT` | How fast. |" in generate.commands()
+        assert "| `toy` | a toy's metres |" in generate.scale_sources()
+        assert "| `toy` | pictures of toys |" in generate.data_sets()
+    finally:
+        for registry in (COMMANDS, SCALE_SOURCES, SOURCES):
+            registry.remove("toy")

@@ -1,4 +1,4 @@
-"""What a real camera adds: exposure, colour cast, vignetting, blur, noise, JPEG."""
+"""Artefacts of real cameras: exposure, colour cast, vignetting, blur, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CURVE = (np.linspace(0, 1, 4096) ** (1 / _GAMMA)).astype(np.float32)
 
 
 def develop(rng: np.random.Generator, colour: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Turn linear light into the picture of a camera, each one another.
+    """Turn linear light into the picture of a random camera.
 
     Args:
         rng: Random generator.

@@ -1,4 +1,4 @@
-"""How this process gets its memory: the difference between slow and fast tensors on a CPU."""
+"""Memory allocation of tensors on a CPU."""
 
 from __future__ import annotations
 

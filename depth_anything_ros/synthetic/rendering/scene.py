@@ -18,7 +18,7 @@ Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
 _THINNEST = 1e-4
-"""Metres: shorter legs of a triangle are left out, and its bounding box is so thick."""
+"""Metres: shortest leg of a triangle, and thickness of its bounding box."""
 
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 

@@ -23,13 +23,13 @@ from depth_anything_ros.synthetic.rendering.tracing import (
 
 PATTERN = 4
 """Shadow and occlusion rays repeat their directions every 4 x 4 samples (interleaved sampling,
-Keller and Heidrich 2001); a filter over as many samples of one face brings them together."""
+Keller and Heidrich 2001); a filter over as many samples of one face averages them."""
 
 THIN = 0.05
 """Half the second largest side in metres up to which a surface casts no ambient occlusion."""
 
 COARSE = 2
-"""Every how many pixels, along both axes, shadows and occlusion are sampled."""
+"""Shadows and occlusion are sampled at every second pixel along both axes."""
 
 
 @dataclass(frozen=True)
@@ -381,7 +381,7 @@ def outgoing_light(
 def reflections(
     scenes: Scenes, atlas: Atlas, scene_of: Tensor, surfels: Surfels, ray: Tensor, colour: Tensor
 ) -> Tensor:
-    """Add what mirrors show, one bounce.
+    """Add reflections of mirrors, one bounce.
 
     Args:
         scenes: B scenes.

@@ -1,4 +1,4 @@
-"""Where rays meet unit solids, and the normals there.
+"""Intersections of rays with unit solids, and normals.
 
 Every solid is a unit shape in its own frame, so that one affine map per solid turns a ray of the
 world into a ray of that frame; the ray's parameter t does not change by it.

@@ -1,4 +1,4 @@
-"""Height fields: how they are made, and where rays meet them."""
+"""Height fields: generation and intersection with rays."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def height_at(heights: npt.NDArray[np.float32], extent: float, x: float, y: floa
 
 
 def hit_heights(heights: Tensor, extent: float, o: Tensor, d: Tensor) -> Tensor:
-    """Where rays first go under a height field.
+    """First intersections of rays with a height field.
 
     Marches in steps that grow with the distance, then halves the step that crossed; a crest
     thinner than a step can be missed.

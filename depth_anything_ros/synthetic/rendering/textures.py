@@ -42,13 +42,13 @@ class Atlas:
     names: tuple[str, ...]
 
     def numbers(self, *names: str) -> list[int]:
-        """The textures that show one of some things.
+        """Numbers of the textures with some names.
 
         Args:
-            names: Words as in `names`.
+            names: As in the attribute `names`.
 
         Returns:
-            Their numbers.
+            The numbers.
         """
         return [number for number, name in enumerate(self.names) if name in names]
 

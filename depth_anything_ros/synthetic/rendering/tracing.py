@@ -1,4 +1,4 @@
-"""Batched ray casting: groups of neighbouring rays against the surfaces that can matter to them.
+"""Batched ray casting: groups of neighbouring rays against candidate surfaces.
 
 Rays come in groups (the pixels of a tile). Which surfaces a group can meet is decided first, for
 all groups at once and on the safe side; then each group's rays are intersected with its own list
@@ -15,7 +15,7 @@ from depth_anything_ros.synthetic.rendering.solids import Kind, hit
 from depth_anything_ros.synthetic.rendering.terrain import hit_heights
 
 SOLIDS = (Kind.PLANE, Kind.BOX, Kind.CYLINDER, Kind.ELLIPSOID, Kind.CONE, Kind.TRIANGLE)
-"""Kinds in the order they are tried: what hides much first."""
+"""Kinds in the order of intersection: the largest occluders first."""
 
 _CHUNK = {"cpu": 1 << 15}
 """Rays intersected at once. On a CPU their numbers stay in the cache then, and freshly mapped
@@ -83,7 +83,7 @@ def nearest(
 def distances(
     scenes: Scenes, scene_of: Tensor, origin: Tensor, direction: Tensor, candidates: Tensor
 ) -> Tensor:
-    """How far each ray gets; quicker than `nearest`, for it does not tell what is met.
+    """Distance to the first hit of each ray; faster than `nearest`, which also gives the surface.
 
     Args:
         scenes: B scenes; height fields do not count.

@@ -1,4 +1,4 @@
-"""Things that stand in rooms, built from solids; sizes in metres are those of real ones."""
+"""Furniture and objects of rooms, built from solids of realistic sizes in metres."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _legs(at: Place, x: float, y: float, height: float, thick: float, material: 
 
 
 def table(at: Place, rng: np.random.Generator, materials: MaterialSampler) -> None:
-    """A table or desk with things on it."""
+    """A table or desk with objects on it."""
     x, y, z = rng.uniform(0.3, 0.6), rng.uniform(0.4, 1.0), rng.uniform(0.42, 0.78)
     material = materials.of("wood", gloss=0.4)
     at.box((0, 0, z), (x, y, 0.02), material)
@@ -255,7 +255,7 @@ def rack(at: Place, rng: np.random.Generator, materials: MaterialSampler) -> Non
 
 
 def person(at: Place, rng: np.random.Generator, materials: MaterialSampler) -> None:
-    """Somebody who stands or walks."""
+    """A person, standing or walking."""
     tall = rng.uniform(0.88, 1.1)
     trousers, shirt = materials.of("cloth"), materials.of("cloth")
     skin = materials.of("paint", 0.06)
@@ -288,7 +288,7 @@ def person(at: Place, rng: np.random.Generator, materials: MaterialSampler) -> N
 
 
 BY_THE_WALL: tuple[Maker, ...] = (cupboard, shelf, shelf, sofa, bed, table, cupboard, plant)
-"""What stands with its back to a wall."""
+"""Objects that stand against a wall."""
 
 FREE: tuple[Maker, ...] = (
     table,
@@ -302,7 +302,7 @@ FREE: tuple[Maker, ...] = (
     person,
     sofa,
 )
-"""What stands anywhere in a room."""
+"""Objects that stand anywhere in a room."""
 
 STORED: tuple[Maker, ...] = (carton, barrel, rack, rack, carton, cupboard, person)
-"""What stands in halls and warehouses."""
+"""Objects of halls and warehouses."""

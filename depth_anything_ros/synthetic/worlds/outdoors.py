@@ -12,7 +12,7 @@ from depth_anything_ros.synthetic.worlds.furniture import Maker, carton, person
 
 
 def car(at: Place, rng: np.random.Generator, materials: MaterialSampler, far: bool = False) -> None:
-    """A car, or now and then a van; from `far` one sees no wheels and lamps."""
+    """A car, or now and then a van; with `far` without wheels and lamps."""
     paint, glass = materials.of("paint", gloss=0.8), materials.glass()
     tyre = Material((0.05, 0.05, 0.05), (0.12, 0.12, 0.12), materials.texture("plain"), 0.3)
     length, width = rng.uniform(1.8, 2.4), rng.uniform(0.82, 0.95)
@@ -213,7 +213,7 @@ PAVEMENT: tuple[Maker, ...] = (
     carton,
     fence,
 )
-"""What stands on a pavement."""
+"""Objects of a pavement."""
 
 NATURE: tuple[Maker, ...] = (tree, tree, tree, bush, bush, rock, rock, trunk, fence, person)
-"""What stands in a park, a wood or on a field."""
+"""Objects of parks, woods and fields."""
