@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import itertools
 import json
 import re
 import sys
@@ -38,6 +39,7 @@ RECIPES = {
 }
 """Settings of training in the order of their tables."""
 
+_LAUNCH, _CONFIG = DOCS.parent / "launch", DOCS.parent / "config"
 _PACKAGE = Path(depth_anything_ros.__file__).parent
 _PART = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
 
@@ -189,6 +191,43 @@ def _command(command: click.Command, context: click.Context, level: int) -> Iter
         yield table(("option", "meaning"), rows)
 
 
+def launch_files() -> str:
+    """Every launch file with what it declares itself."""
+    parts = []
+    for path in sorted(_LAUNCH.glob("*.launch.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        rows = [(f"`{name}`", plain(meaning)) for name, meaning in _launch_arguments(tree)]
+        summary = (ast.get_docstring(tree) or "").splitlines()[0]
+        parts.append(f"### {path.name}\n\n{summary}\n\n{table(('argument', 'meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def _launch_arguments(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Name and description of the arguments in a launch file: tuples, or calls with keywords."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="ARGUMENTS")], value=ast.Tuple(elts=entries)):
+                for entry in entries:
+                    if isinstance(entry, ast.Tuple):
+                        yield _words(entry.elts[0], {}), _words(entry.elts[-1], {})
+            case ast.Call(func=ast.Name(id="DeclareLaunchArgument"), args=[ast.Constant() as name]):
+                described = [each.value for each in node.keywords if each.arg == "description"]
+                if described:
+                    yield _words(name, {}), _words(described[0], {})
+
+
+def presets() -> str:
+    """Every parameter file with the first sentence of its comment."""
+    rows = []
+    for path in sorted(_CONFIG.glob("*.yaml")):
+        lines = itertools.takewhile(
+            lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines()
+        )
+        sentence = " ".join(line.removeprefix("# ") for line in lines).partition(". ")[0]
+        rows.append((f"`{path.name}`", plain(sentence.rstrip("."))))
+    return table(("file", "for"), rows)
+
+
 def findings() -> str:
     """What `doctor` can find, with the remedies, from the calls that make the findings."""
     rows = []
@@ -273,8 +312,10 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "data_sets": data_sets,
     "findings": findings,
+    "launch_files": launch_files,
     "models": models,
     "node": reference,
+    "presets": presets,
     "recipe_settings": recipe_settings,
     "scale_sources": scale_sources,
 }
