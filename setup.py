@@ -59,6 +59,7 @@ setup(
     install_requires=[
         "setuptools",
         "numpy>=1.21",
+        "psutil",
         "opencv-python-headless<5",
         "pyyaml",
         "scipy",

@@ -198,8 +198,9 @@ class DepthFrame:
     Attributes:
         frame: The frame it answers, with image, stamp and camera.
         prediction: The network's own numbers.
-        depth_m: HxW float32 metres along the optical Z axis, NaN where unknown; None when there
-            is no way to metres for this frame.
+        depth_m: HxW float32 metres along the optical Z axis, NaN where unknown, -inf where nearer
+            and +inf where further than the limits (REP-117); None when there is no way to metres
+            for this frame.
         confidence: HxW float32 from 0 (doubt) to 1, or None when it was not asked for.
         scale_state: How the metres were made.
     """

@@ -1,9 +1,16 @@
-"""One Frame in, one DepthFrame out."""
+"""One Frame in, one DepthFrame out; everything that changes metres happens here, once.
+
+The node, the command line and Python use the same functions, so they give the same numbers.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.confidence.agreement import (
     View,
@@ -11,46 +18,52 @@ from depth_anything_ros.confidence.agreement import (
     expert_confidence,
     support_confidence,
 )
-from depth_anything_ros.errors import InputError
-from depth_anything_ros.frames import DepthFrame, Frame
+from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.frames import DepthFrame, FloatImage, Frame, Prediction
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.scaler import MetricScaler
 
 
-class Pipeline:
-    """A network and one camera's way to metres.
+@dataclass(frozen=True)
+class DepthLimits:
+    """Which depths are given out, and what stands in place of the others (REP-117, REP-118).
 
     Attributes:
-        estimator: The network; several pipelines may share one.
-        scaler: The way to metres; it remembers, so it belongs to this camera alone.
+        min_range: Metres along Z; nearer depths become -inf (too near); 0 for no limit.
+        max_range: Metres along Z; further depths become +inf (too far); may be infinite.
+        min_confidence: Pixels of less confidence become NaN (unknown); 0 keeps all.
+        hidden: HxW bool of the image's size, True where the robot sees itself: NaN there; or None.
+        fill_invalid: Where a frame has no metres, give NaN everywhere in place of no depth.
     """
 
-    def __init__(self, estimator: DepthEstimator, scaler: MetricScaler) -> None:
-        self.estimator = estimator
-        self.scaler = scaler
+    min_range: float = 0.0
+    max_range: float = math.inf
+    min_confidence: float = 0.0
+    hidden: npt.NDArray[np.bool_] | None = None
+    fill_invalid: bool = False
 
-    def process(self, frame: Frame) -> DepthFrame:
-        """Estimate the depth of one frame.
-
-        Args:
-            frame: The image and what was measured with it.
-
-        Returns:
-            Its depth; `depth_m` is None where there is no way to metres.
+    def __post_init__(self) -> None:
+        """Refuse limits that leave nothing.
 
         Raises:
-            InputError: Image and camera of the frame differ in size, or the image is unusable.
+            SettingError: A limit is out of its range or the two ranges are the wrong way round.
         """
-        return process_batch(self.estimator, [(frame, self.scaler)])[0]
+        if not 0 <= self.min_range < self.max_range:
+            raise SettingError(
+                f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
+                "max_range must be larger, and min_range not negative"
+            )
+        if not 0 <= self.min_confidence <= 1:
+            raise SettingError(f"min_confidence is {self.min_confidence:g}; use 0 to 1")
 
 
 @dataclass(frozen=True)
-class Opinions:
-    """Whom to ask besides the network itself, to know how far it can be trusted.
+class SecondOpinions:
+    """What the network's answer is compared with to know how far it can be trusted.
 
     Attributes:
-        views: The same network on views of the same picture.
+        views: Views of the same picture, shown to the same network.
         experts: Other networks.
     """
 
@@ -58,17 +71,75 @@ class Opinions:
     experts: tuple[DepthEstimator, ...] = ()
 
 
+@dataclass(frozen=True)
+class DepthRequest:
+    """A frame and what its depth should be like.
+
+    Attributes:
+        frame: The frame.
+        scaler: The way to metres of its camera.
+        limits: Which depths are given out.
+        confidence: Whether a confidence is wanted; it costs further runs of the network.
+    """
+
+    frame: Frame
+    scaler: MetricScaler
+    limits: DepthLimits = field(default_factory=DepthLimits)
+    confidence: bool = False
+
+
+class Pipeline:
+    """A network, one camera's way to metres, and the limits of its depth.
+
+    Attributes:
+        estimator: The network; several pipelines may share one.
+        scaler: The way to metres; it remembers, so it belongs to this camera alone.
+        limits: Which depths are given out.
+        opinions: What confidence is taken from.
+    """
+
+    def __init__(
+        self,
+        estimator: DepthEstimator,
+        scaler: MetricScaler,
+        limits: DepthLimits | None = None,
+        opinions: SecondOpinions | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.scaler = scaler
+        self.limits = limits or DepthLimits()
+        self.opinions = opinions or SecondOpinions()
+
+    def process(self, frame: Frame, confidence: bool = False) -> DepthFrame:
+        """Estimate the depth of one frame.
+
+        Args:
+            frame: The image and what was measured with it.
+            confidence: Whether a confidence is wanted.
+
+        Returns:
+            Its depth; `depth_m` is None where there is no way to metres.
+
+        Raises:
+            InputError: Image and camera of the frame differ in size, or the image is unusable.
+        """
+        request = DepthRequest(frame, self.scaler, self.limits, confidence)
+        return process_batch(self.estimator, [request], self.opinions)[0]
+
+
 def process_batch(
     estimator: DepthEstimator,
-    work: Sequence[tuple[Frame, MetricScaler]],
-    opinions: Opinions | None = None,
+    requests: Sequence[DepthRequest],
+    opinions: SecondOpinions | None = None,
 ) -> list[DepthFrame]:
     """Estimate the depth of frames of several cameras with one call of the network.
 
+    Frames without and with a confidence go through the network apart: second opinions cost time.
+
     Args:
         estimator: The network they share.
-        work: Each frame with the scaler of its camera.
-        opinions: Whom else to ask; the answers then have a confidence.
+        requests: The frames, each with its camera's scaler and limits.
+        opinions: What confidence is taken from, where it is wanted.
 
     Returns:
         One answer per frame, in order.
@@ -76,28 +147,91 @@ def process_batch(
     Raises:
         InputError: Image and camera of a frame differ in size, or an image is unusable.
     """
-    for frame, _ in work:
-        height, width = frame.rgb.shape[:2]
-        camera = frame.camera
-        if camera is not None and (camera.width, camera.height) != (width, height):
-            raise InputError(
-                f"image is {width}x{height} but camera_info says {camera.width}x{camera.height}; "
-                "make the camera driver publish the camera_info of the images it sends"
-            )
-    images = [frame.rgb for frame, _ in work]
-    asked = opinions or Opinions()
-    voices = estimate_views(estimator, images, asked.views)
+    for request in requests:
+        _check_size(request.frame)
+    answers: dict[int, DepthFrame] = {}
+    for confidence in (False, True):
+        chosen = [i for i, each in enumerate(requests) if each.confidence is confidence]
+        images = [requests[i].frame.rgb for i in chosen]
+        predictions = _estimate(estimator, images, opinions if confidence else None)
+        for i, of_image in zip(chosen, predictions, strict=True):
+            answers[i] = _answer(requests[i], of_image)
+    return [answers[i] for i in range(len(requests))]
+
+
+def limit_depth(
+    depth_m: FloatImage, limits: DepthLimits, confidence: FloatImage | None = None
+) -> FloatImage:
+    """Put what REP-117 asks for in place of depths that are not given out.
+
+    Args:
+        depth_m: HxW float32 metres, NaN where unknown.
+        limits: Which depths are given out.
+        confidence: HxW float32 from 0 to 1, or None.
+
+    Returns:
+        HxW float32: NaN unknown, -inf too near, +inf too far; the same array when nothing changes.
+
+    Raises:
+        InputError: The mask has another size than the image.
+    """
+    unknown = limits.hidden
+    if unknown is not None and unknown.shape != depth_m.shape:
+        raise InputError(
+            f"the mask is {unknown.shape[1]}x{unknown.shape[0]} but the image is "
+            f"{depth_m.shape[1]}x{depth_m.shape[0]}; make it the size of the image"
+        )
+    if limits.min_confidence and confidence is not None:
+        doubtful = confidence < limits.min_confidence
+        unknown = doubtful if unknown is None else unknown | doubtful
+    with np.errstate(invalid="ignore"):
+        if limits.min_range > 0:
+            depth_m = np.where(depth_m < limits.min_range, np.float32(-np.inf), depth_m)
+        if math.isfinite(limits.max_range):
+            depth_m = np.where(depth_m > limits.max_range, np.float32(np.inf), depth_m)
+    return depth_m if unknown is None else np.where(unknown, np.float32(np.nan), depth_m)
+
+
+def _check_size(frame: Frame) -> None:
+    height, width = frame.rgb.shape[:2]
+    camera = frame.camera
+    if camera is not None and (camera.width, camera.height) != (width, height):
+        raise InputError(
+            f"image is {width}x{height} but camera_info says {camera.width}x{camera.height}; "
+            "make the camera driver publish the camera_info of the images it sends"
+        )
+
+
+def _estimate(
+    estimator: DepthEstimator,
+    images: Sequence[npt.NDArray[np.uint8]],
+    opinions: SecondOpinions | None,
+) -> list[list[Prediction]]:
+    """For each image the network's own prediction, then the second opinions."""
+    if not images:
+        return []
+    asked = opinions or SecondOpinions()
+    predictions = estimate_views(estimator, images, asked.views)
     for expert in asked.experts:
-        for voice, prediction in zip(voices, expert.estimate(images), strict=True):
-            voice.append(prediction)
-    answers = []
-    for (frame, scaler), voice in zip(work, voices, strict=True):
-        confidence = None
-        if len(voice) > 1:
-            confidence = expert_confidence(voice)
-            if frame.points is not None:
-                confidence = confidence * support_confidence(confidence.shape, frame.points)
-        scaled = scaler.scale(voice[0], frame)
-        depth_m = None if scaled.depth_m is None else with_sky(scaled.depth_m, voice[0])
-        answers.append(DepthFrame(frame, voice[0], depth_m, confidence, scaled.state))
-    return answers
+        for of_image, prediction in zip(predictions, expert.estimate(images), strict=True):
+            of_image.append(prediction)
+    return predictions
+
+
+def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
+    """Scale the first prediction, judge it by the others, and limit what is given out."""
+    frame, limits = request.frame, request.limits
+    confidence = None
+    if len(predictions) > 1:
+        confidence = expert_confidence(predictions)
+        if frame.points is not None:
+            confidence = confidence * support_confidence(confidence.shape, frame.points)
+    scaled = request.scaler.scale(predictions[0], frame)
+    answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state)
+    if scaled.depth_m is not None:
+        depth_m = with_sky(scaled.depth_m, predictions[0])
+    elif limits.fill_invalid:
+        depth_m = np.full(predictions[0].values.shape, np.nan, np.float32)
+    else:
+        return answer
+    return replace(answer, depth_m=limit_depth(depth_m, limits, confidence))

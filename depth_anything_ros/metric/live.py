@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,9 @@ class LiveScaler:
     the better ones could not. A better source takes over at once, a worse one only after the
     present one has been silent for `switch_after`; either way the depth does not jump.
 
+    One thread calls `scale`; any other may freeze, reset, save and load meanwhile without waiting
+    for it.
+
     Args:
         sources: Where scale comes from, best first.
         tracking: How it is followed over time.
@@ -66,19 +70,22 @@ class LiveScaler:
         self._refine = refinement == "local"
         self._switch_after = round(switch_after * 1e9)
         self._seed = seed
-        self.reset()
+        self._operating = threading.Lock()  # about the tracker; never held while measuring
+        self._start_over()
+        self._reset_wanted = False
 
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Measure, follow and apply; see `MetricScaler.scale`."""
         self._notice_breaks(frame)
         measured = self._measure(prediction, frame)
-        state = self._tracker.follow(
-            frame.stamp,
-            prediction.kind,
-            prediction.values[::_SAMPLE, ::_SAMPLE],
-            measured,
-            self.name,
-        )
+        with self._operating:
+            state = self._tracker.follow(
+                frame.stamp,
+                prediction.kind,
+                prediction.values[::_SAMPLE, ::_SAMPLE],
+                measured,
+                self.name,
+            )
         if state.quality is Quality.INVALID:
             return ScaledDepth(None, state)
         depth = to_metres(prediction, state.scale, state.shift)
@@ -89,8 +96,9 @@ class LiveScaler:
 
     def reset(self) -> None:
         """Forget everything measured so far, and unfreeze."""
-        self._tracker.reset()
-        self._start_over()
+        with self._operating:
+            self._tracker.reset()
+            self._reset_wanted = True  # the sources are the measuring thread's
 
     @property
     def frozen(self) -> bool:
@@ -106,7 +114,8 @@ class LiveScaler:
         Raises:
             InputError: There is no scale yet.
         """
-        self._tracker.freeze(on)
+        with self._operating:
+            self._tracker.freeze(on)
 
     def save(self, path: Path) -> None:
         """Write the present scale as a scale file.
@@ -117,7 +126,9 @@ class LiveScaler:
         Raises:
             InputError: There is no scale yet, or the file cannot be written.
         """
-        save_scale(self._tracker.saved(), path)
+        with self._operating:
+            saved = self._tracker.saved()
+        save_scale(saved, path)
 
     def load(self, path: Path) -> None:
         """Take the scale of a scale file and freeze it.
@@ -128,7 +139,9 @@ class LiveScaler:
         Raises:
             InputError: The file cannot be used.
         """
-        self._tracker.load(load_scale(path))
+        saved = load_scale(path)
+        with self._operating:
+            self._tracker.load(saved)
 
     def _refined(self, depth: FloatImage, points: SparsePoints) -> FloatImage:
         """Depth corrected by points; the correction comes in as gently as their scale does."""
@@ -149,14 +162,18 @@ class LiveScaler:
 
     def _notice_breaks(self, frame: Frame) -> None:
         """Start anew where time jumps back, the scene is cut or the camera is another one."""
+        if self._reset_wanted:
+            self._reset_wanted = False
+            self._start_over()
         cut = self._scene.happened(frame.rgb)
         back = frame.stamp < self._stamp
         other = self._camera is not None and frame.camera not in (None, self._camera)
         if back or cut or other:
             self._start_over()
             self._scene.happened(frame.rgb)
-            if not self._tracker.frozen:
-                self._tracker.reset()
+            with self._operating:
+                if not self._tracker.frozen:
+                    self._tracker.reset()
         self._stamp = frame.stamp
         self._camera = frame.camera or self._camera
 

@@ -7,7 +7,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,52 +18,62 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import ParameterException
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
-from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.errors import DepthAnythingError, SettingError
-from depth_anything_ros.frames import DepthFrame, PredictionKind
 from depth_anything_ros.inference.backend import LoadedModel
-from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import make_scaler
-from depth_anything_ros.node.camera.channel import CameraChannel, PendingFrame, value_for_camera
-from depth_anything_ros.node.camera.snapshot import write_snapshot
+from depth_anything_ros.network.model_info import ModelInfo
+from depth_anything_ros.node.camera.channel import CameraChannel
+from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
+from depth_anything_ros.node.camera.publishers import CameraOutputs
+from depth_anything_ros.node.camera.report import CameraReport
+from depth_anything_ros.node.frame_loop import FrameLoop, NodeCamera
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
-from depth_anything_ros.node.runtime.diagnostics import CameraHealth, DiagnosticsPublisher
+from depth_anything_ros.node.runtime.boundary import GuardedNode, sentence_of
+from depth_anything_ros.node.runtime.diagnostics import DiagnosticsPublisher
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.model_loader import ModelLoader, Networks, load_and_warm
-from depth_anything_ros.node.runtime.ros_log import log_through
+from depth_anything_ros.node.runtime.health import CameraHealth
+from depth_anything_ros.node.runtime.log import ThrottledLog, log_through
+from depth_anything_ros.node.runtime.model_loader import (
+    Load,
+    ModelLoader,
+    Networks,
+    load_and_warm,
+)
 from depth_anything_ros.node.runtime.scale_services import ScaleServices
-from depth_anything_ros.node.runtime.spinning import spin_until_stopped
+from depth_anything_ros.node.runtime.spinning import exit_at_once, spin_until_stopped
+from depth_anything_ros.node.runtime.subscriptions import QosMatcher
 from depth_anything_ros.node.runtime.worker import Worker
 from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
+from depth_anything_ros.node.sensors.placement import Placement
 from depth_anything_ros.node.sensors.transforms import Transforms
-from depth_anything_ros.pipeline import Opinions, process_batch
+from depth_anything_ros.node.setup import CameraSetup, NodeSetup, limits_of
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 _MATCH_PERIOD = 0.25
+_START_PERIOD = 0.05
 _SNAPSHOT_PATIENCE = 10.0
-
-Load = Callable[[ModelSettings, Sequence[str]], Networks]
-"""Makes a model and its experts ready, as `load_and_warm` does."""
+_STOP_PATIENCE = 2.0
 
 
-class DepthNode(LifecycleNode):
-    """The lifecycle shell around the pipeline.
+class DepthNode(GuardedNode):
+    """The lifecycle shell around the frame loop.
 
     Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees. The
-    executor's thread only stores what arrives; one worker thread decodes, infers, publishes.
+    executor's thread only stores what arrives and swaps the setup; one worker thread decodes,
+    infers, publishes; one thread loads models. No thread waits for the network.
     """
 
     def __init__(self, load: Load = load_and_warm, **arguments: Any) -> None:
         """Declare the parameters.
 
         Args:
-            load: Makes the networks that configure starts with.
+            load: Makes the networks ready.
             arguments: Passed on to rclpy's LifecycleNode (context, parameter_overrides, ...).
 
         Raises:
@@ -71,26 +82,21 @@ class DepthNode(LifecycleNode):
         """
         super().__init__("depth_anything", **arguments)
         self._settings = NodeParameters.declare(self)
-        self._load = load
         log_through(self.get_logger())
-        self._model: LoadedModel | None = None
-        self._experts: tuple[DepthEstimator, ...] = ()
-        self._channels: list[CameraChannel] = []
-        self._sensors: SensorInputs | None = None
-        self._worker: Worker | None = None
-        self._loader = ModelLoader()
-        self._enabled = True
-        self._snapshots: list[Future] = []
-        self._between_frames = threading.Lock()
+        self._setup: NodeSetup | None = None
+        self._changing = threading.Lock()  # held while a setup is made, never while it is used
+        self._failure: str | None = None
+        self._loader = ModelLoader(load)
+        self._preloaded: _Preloaded | None = None
+        self._matcher = QosMatcher(self)
         self._transforms = Transforms(self)
-        self._cameras = [name for name in self._settings.cameras if name] or [""]
-        for name in self._cameras:
+        self._names = [name for name in self._settings.cameras if name] or [""]
+        self._cameras: list[NodeCamera] = []
+        self._loop = FrameLoop(self.get_clock(), lambda: self._setup)
+        self._worker = Worker(self._loop.step, self.get_logger().error)
+        for name in self._names:
             ScaleServices(
-                self,
-                name,
-                partial(self._scaler_of, name),
-                partial(self._scale_file_of, name),
-                self._between_frames,
+                self, name, partial(self._scaler_of, name), partial(self._scale_file_of, name)
             )
         self.create_service(SetBool, "~/enable", self._on_enable)
         # These wait for other threads; everything else goes on meanwhile.
@@ -98,37 +104,33 @@ class DepthNode(LifecycleNode):
         self.create_service(Trigger, "~/load_model", self._on_load_model, callback_group=patient)
         self.create_service(Trigger, "~/snapshot", self._on_snapshot, callback_group=patient)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        DiagnosticsPublisher(self, {name: partial(self._health, name) for name in self._cameras})
+        DiagnosticsPublisher(self, {name: partial(self._health, name) for name in self._names})
         # Simulated time may stand still; the node's own life must not.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(_MATCH_PERIOD, self._match_reliability, clock=steady)
+        self.create_timer(_MATCH_PERIOD, self._matcher.match, clock=steady)
         if self._settings.autostart:
-            self._autostart = self.create_timer(0.0, self._start, clock=steady)
+            self._autostart = self.create_timer(_START_PERIOD, self._start, clock=steady)
 
     # Lifecycle -------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and warm the model, make the publishers; or say why not and stay unconfigured."""
         try:
-            started = time.perf_counter()
-            networks = self._load(_model_settings(self._settings), self._settings.experts)
-            self._model, self._experts = networks.model, networks.experts
-            self._channels = [self._make_channel(name) for name in self._cameras]
-        except DepthAnythingError as error:
-            self.get_logger().error(f"cannot configure: {error}")
+            self._configure()
+        except Exception as error:
             self._free()
-            return TransitionCallbackReturn.FAILURE
-        self._announce(self._model, time.perf_counter() - started)
+            return self._failed("configure", error)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start working."""
+        """Subscribe and start working; or say why not and stay inactive."""
         result = super().on_activate(state)
-        worker = Worker(self._step)
-        self._worker = worker
-        self._sensors = self._listen_around(self._settings)
-        for channel in self._channels:
-            channel.listen(self._sensors, worker.wake)
+        try:
+            self._activate()
+        except Exception as error:
+            self._stop()
+            super().on_deactivate(state)
+            return self._failed("activate", error)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -153,138 +155,157 @@ class DepthNode(LifecycleNode):
         self._free()
         return TransitionCallbackReturn.SUCCESS
 
-    def close(self) -> None:
-        """Stop the worker before the context goes away, within 5 s whatever it is stuck in."""
-        self._stop(patience=5.0)
+    def close(self) -> bool:
+        """Stop before the context goes away.
+
+        Returns:
+            Whether all threads have ended; one may be stuck in a network or in loading it.
+        """
+        self._stop()
+        self._setup = None
+        return self._worker.stop(_STOP_PATIENCE) and not self._loader.busy
 
     def _start(self) -> None:
+        """Load the model beside the executor, then configure and activate."""
+        if self._preloaded is None:
+            self._preloaded = self._load_beside(self._settings)
+        if not self._preloaded.done.is_set():
+            return
         self.destroy_timer(self._autostart)
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
-    def _make_channel(self, name: str) -> CameraChannel:
-        scaler = self._make_scaler(name, self._settings)
-        return CameraChannel(self, name, scaler, self._transforms, self._settings)
+    def _configure(self) -> None:
+        parameters = self._settings
+        networks, seconds = self._loaded(parameters)
+        with self._changing:
+            self._setup = NodeSetup(
+                parameters,
+                networks,
+                {name: self._camera_setup(name, parameters, networks) for name in self._names},
+                Placement(parameters, self._transforms),
+            )
+        self._cameras = [self._make_camera(name) for name in self._names]
+        self._loop.use(self._cameras)
+        self._failure = None
+        self._announce(networks.model, seconds)
 
-    def _stop(self, patience: float | None = None) -> None:
-        if self._worker is not None:
-            self._worker.stop(patience)
-            self._worker = None
-        for channel in self._channels:
-            channel.stop()
-        if self._sensors is not None:
-            self._sensors.close()
-            self._sensors = None
+    def _activate(self) -> None:
+        with self._changing:
+            setup = self._configured()
+            sensors = self._listen_around(setup.parameters, setup.placement)
+            self._setup = replace(setup, sensors=sensors)
+        for camera in self._cameras:
+            camera.channel.listen(setup.parameters, self._worker.wake)
+            camera.outputs.listen(self._worker.wake)
+        self._failure = None
+        inputs = [camera.channel.input for camera in self._cameras]
+        topics = ", ".join(each.image_topic for each in inputs if each is not None)
+        self.get_logger().info(f"active, listening on {topics}")
+
+    def _stop(self) -> None:
+        with self._changing:
+            setup = self._setup
+            if setup is not None:
+                self._setup = replace(setup, sensors=None)
+        for camera in self._cameras:
+            camera.channel.stop()
+            camera.outputs.stop()
+        if setup is not None and setup.sensors is not None:
+            setup.sensors.close()
 
     def _free(self) -> None:
-        for channel in self._channels:
-            channel.close()
-        self._channels = []
-        self._model, self._experts = None, ()
+        with self._changing:
+            self._setup = None
+        self._preloaded = None
+        self._loop.use(())
+        for camera in self._cameras:
+            camera.outputs.close()
+        self._cameras = []
         gc.collect()
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _announce(self, model: LoadedModel, seconds: float) -> None:
+    def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
+        """Say once why a transition failed; diagnostics go on saying it."""
+        self._failure = f"cannot {transition}: {sentence_of(error)}"
+        if self.context.ok():
+            self.get_logger().error(self._failure)
+        return TransitionCallbackReturn.FAILURE
+
+    def _make_camera(self, name: str) -> NodeCamera:
+        log = ThrottledLog(self.get_logger(), f"{name}: " if name else "")
+        report = CameraReport(self.get_fully_qualified_name(), name, log)
+        channel = CameraChannel(name, self._matcher, report)
+        return NodeCamera(name, channel, CameraOutputs(self, name, self._matcher, log), report)
+
+    # Models ----------------------------------------------------------------------------------
+
+    def _load_beside(self, parameters: NodeParameters) -> _Preloaded:
+        loading = _Preloaded(_model_settings(parameters), parameters.experts)
+        self._loader.load(loading.settings, loading.experts, loading.finish)
+        return loading
+
+    def _loaded(self, parameters: NodeParameters) -> tuple[Networks, float]:
+        """The networks of some parameters, waiting for them as long as the node may live.
+
+        Returns:
+            The networks, and the seconds they took.
+        """
+        loading, self._preloaded = self._preloaded, None
+        wanted = (_model_settings(parameters), parameters.experts)
+        if loading is None or (loading.settings, loading.experts) != wanted:
+            loading = self._load_beside(parameters)
+        while not loading.done.wait(0.05):
+            if not self.context.ok():
+                raise DepthAnythingError("told to stop while the model was loading")
+        if isinstance(loading.result, Networks):
+            return loading.result, loading.seconds
+        raise loading.result or DepthAnythingError("no model was loaded")
+
+    def _swap(self, before: NodeSetup, loaded: Networks | DepthAnythingError) -> str | None:
+        """Use a newly loaded model from the next frame on; or say why the old one stays.
+
+        Args:
+            before: The setup for which the model was asked.
+            loaded: The networks, or why there are none.
+        """
+        try:
+            if isinstance(loaded, DepthAnythingError):
+                raise loaded
+            with self._changing:
+                setup = self._setup
+                if setup is None or setup.cameras.keys() != before.cameras.keys():
+                    raise DepthAnythingError("the node was cleaned up meanwhile")
+                cameras = {
+                    name: replace(own, scaler=self._make_scaler(name, setup.parameters, loaded))
+                    for name, own in setup.cameras.items()
+                }
+                self._setup = replace(setup, networks=loaded, cameras=cameras)
+        except Exception as error:
+            reason = f"the model in use stays: {sentence_of(error)}"
+            if self.context.ok():
+                self.get_logger().error(reason)
+            return reason
+        for camera in self._cameras:
+            camera.report.forget_scale()
+        self._announce(loaded.model)
+        return None
+
+    def _announce(self, model: LoadedModel, seconds: float | None = None) -> None:
         estimator = model.estimator
+        ready = "ready" if seconds is None else f"ready after {seconds:.1f} s"
         self.get_logger().info(
             f"model {model.info.name} ({estimator.kind.value}) on {estimator.device} in "
-            f"{estimator.precision} with {estimator.backend}, ready after {seconds:.1f} s; "
+            f"{estimator.precision} with {estimator.backend}, {ready}; "
             f"scaler {self._settings.scaler}"
         )
-
-    # Frames ----------------------------------------------------------------------------------
-
-    def _step(self) -> float | None:
-        """Answer what every camera has ready, in one batch. Runs in the worker's thread."""
-        if not self.context.ok():
-            return None
-        with self._between_frames:
-            pending: list[tuple[CameraChannel, PendingFrame]] = []
-            waits: list[float] = []
-            for channel in self._channels:
-                try:
-                    frame, wait = channel.take(self._enabled, bool(self._snapshots))
-                except Exception as error:  # a robot's node outlives whatever one image does
-                    self._refuse(channel, error)
-                    continue
-                if frame is not None:
-                    pending.append((channel, frame))
-                if wait is not None:
-                    waits.append(wait)
-            if pending:
-                self._answer(pending)
-            for channel in self._channels:
-                self._publish_objects(channel)
-        return min(waits, default=None)
-
-    def _answer(self, pending: list[tuple[CameraChannel, PendingFrame]]) -> None:
-        if self._model is None:
-            return
-        doubters = [each for each in pending if each[1].needs_confidence]
-        if doubters and len(doubters) < len(pending):  # second opinions cost: only where wanted
-            self._answer([each for each in pending if not each[1].needs_confidence])
-            pending = doubters
-        try:
-            answers = process_batch(
-                self._model.estimator,
-                [(frame.frame, channel.scaler) for channel, frame in pending],
-                self._opinions() if doubters else None,
-            )
-        except Exception as error:  # out of memory, a broken driver: say so and go on
-            if len(pending) > 1:  # one camera's trouble is not the others'
-                for single in pending:
-                    self._answer([single])
-            else:
-                self._refuse(pending[0][0], error)
-            return
-        for (channel, frame), answer in zip(pending, answers, strict=True):
-            self._publish(channel, frame, answer)
-
-    def _opinions(self) -> Opinions:
-        """Whom to ask for confidence, as the parameters and the model want it."""
-        choice = self._settings.confidence
-        if choice == "auto":
-            relative = (
-                self._model is None
-                or self._model.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-            )
-            choice = "off" if self._experts else "flip" if relative else "zoom"
-        return Opinions({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), self._experts)
-
-    def _publish(self, channel: CameraChannel, frame: PendingFrame, answer: DepthFrame) -> None:
-        try:
-            sent = channel.publish(frame, answer)
-            if self._snapshots:
-                self._write_snapshot(channel, sent)
-        except Exception as error:
-            self._refuse(channel, error)
-
-    def _publish_objects(self, channel: CameraChannel) -> None:
-        try:
-            channel.publish_objects()
-        except Exception as error:
-            self._refuse(channel, error)
-
-    def _refuse(self, channel: CameraChannel, error: Exception) -> None:
-        if self.context.ok():  # else: told to stop in the middle of a frame
-            channel.refuse(error)
-
-    def _write_snapshot(self, channel: CameraChannel, answer: DepthFrame) -> None:
-        requests, self._snapshots = self._snapshots, []
-        folder = Path(self._settings.snapshot_folder).expanduser()
-        try:
-            result: Path | OSError = write_snapshot(folder, channel.name, answer)
-        except OSError as error:
-            result = error
-        for request in requests:
-            request.set_result(result)
 
     # Operation -------------------------------------------------------------------------------
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._enabled = request.data
+        self._loop.enabled = request.data
         response.success = True
         response.message = "images are answered" if request.data else "images pass unanswered"
         return response
@@ -292,7 +313,8 @@ class DepthNode(LifecycleNode):
     async def _on_load_model(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        if self._model is None:
+        setup = self._setup
+        if setup is None:
             response.message = "the node is not configured; configure loads the model"
             return response
         loaded = Future(executor=self.executor)
@@ -300,7 +322,7 @@ class DepthNode(LifecycleNode):
             _model_settings(self._settings), self._settings.experts, loaded.set_result
         )
         result = await loaded
-        error = self._swap(result)
+        error = self._swap(setup, result)
         response.success = error is None
         response.message = error or f"{result.model.info.name} is in use"
         return response
@@ -310,106 +332,140 @@ class DepthNode(LifecycleNode):
     ) -> Trigger.Response:
         written = Future(executor=self.executor)
         late = threading.Timer(_SNAPSHOT_PATIENCE, _give_up, [written])
+        late.daemon = True
         late.start()
-        self._snapshots.append(written)
+        self._loop.request_snapshot(written)
         result = await written
         late.cancel()
         response.success = isinstance(result, Path)
         response.message = str(result)
         return response
 
-    def _swap(self, loaded: Networks | DepthAnythingError) -> str | None:
-        """Use a newly loaded model from the next frame on; or say why the old one stays."""
-        if isinstance(loaded, DepthAnythingError):
-            error = f"the model in use stays: {loaded}"
-            self.get_logger().error(error)
-            return error
-        try:
-            with self._between_frames:
-                old, self._model = self._model, loaded.model
-                try:
-                    scalers = [
-                        self._make_scaler(each.name, self._settings) for each in self._channels
-                    ]
-                except DepthAnythingError:
-                    self._model = old
-                    raise
-                self._experts = loaded.experts
-                for channel, scaler in zip(self._channels, scalers, strict=True):
-                    channel.use(scaler)
-        except DepthAnythingError as error:
-            return f"the model in use stays: {error}"
-        self._announce(loaded.model, 0.0)
-        return None
-
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}
         try:
             parameters = self._settings.changed(values)
-            if self._model is not None:
-                self._apply(parameters, values)
-        except DepthAnythingError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            with self._changing:
+                before = self._setup
+                if before is not None:
+                    self._setup = self._changed_setup(before, parameters, values)
+        except Exception as error:
+            return SetParametersResult(successful=False, reason=sentence_of(error))
         resized = parameters.input_size != self._settings.input_size
         self._settings = parameters
-        if self._model is not None:
-            later = names_at_load(values)
-            if later:
-                self.get_logger().info(f"{', '.join(later)}: takes effect at ~/load_model")
-            if resized:
-                self._loader.load(_model_settings(parameters), parameters.experts, self._swap)
+        if before is not None:
+            self._settle(before, values, resized)
         return SetParametersResult(successful=True)
 
-    def _apply(self, parameters: NodeParameters, values: dict[str, Any]) -> None:
-        """Let new parameters take effect, all or none."""
-        scalers: dict[str, MetricScaler] = {}
-        for name in self._cameras:
-            settings = _scaler_settings(parameters, name)
-            if settings != _scaler_settings(self._settings, name):
-                scalers[name] = self._make_scaler(name, parameters)
-        around = self._sensors
-        if around is not None and affects_sensor_inputs(values):
-            around = self._listen_around(parameters)
-        with self._between_frames:
-            for channel in self._channels:
-                channel.change(parameters, around)
-                if channel.name in scalers:
-                    channel.use(scalers[channel.name])
-        if around is not self._sensors and self._sensors is not None:
-            self._sensors.close()
-        self._sensors = around
+    def _changed_setup(
+        self, before: NodeSetup, parameters: NodeParameters, names: Iterable[str]
+    ) -> NodeSetup:
+        """The setup with new parameters; what cannot be had is raised before anything changes."""
+        placement = Placement(parameters, self._transforms)
+        cameras = {
+            name: self._camera_setup(name, parameters, before.networks, before)
+            for name in self._names
+        }
+        sensors = before.sensors
+        if sensors is not None and affects_sensor_inputs(names):
+            sensors = self._listen_around(parameters, placement)
+        return replace(
+            before, parameters=parameters, cameras=cameras, placement=placement, sensors=sensors
+        )
 
-    def _make_scaler(self, camera: str, parameters: NodeParameters) -> MetricScaler:
-        if self._model is None:
+    def _settle(self, before: NodeSetup, names: Iterable[str], resized: bool) -> None:
+        """What follows once new parameters are in use."""
+        setup = self._configured()
+        if before.sensors is not None and before.sensors is not setup.sensors:
+            before.sensors.close()
+        for camera in self._cameras:
+            if setup.cameras[camera.name].scaler is not before.cameras[camera.name].scaler:
+                camera.report.forget_scale()
+            if camera.channel.input is not None:
+                camera.channel.input.change(setup.parameters)
+        changed = [
+            name
+            for name in names_at_load(names)
+            if getattr(before.parameters, name) != getattr(setup.parameters, name)
+        ]
+        if changed:
+            self.get_logger().info(f"{', '.join(changed)}: takes effect at ~/load_model")
+        if resized:
+            self._loader.load(
+                _model_settings(setup.parameters),
+                setup.parameters.experts,
+                partial(self._swap, setup),
+            )
+
+    # Parts of the setup ----------------------------------------------------------------------
+
+    def _configured(self) -> NodeSetup:
+        setup = self._setup
+        if setup is None:
             raise SettingError("no model is loaded; configure the node first")
-        return make_scaler(_scaler_settings(parameters, camera), self._model.info)
+        return setup
+
+    def _camera_setup(
+        self,
+        name: str,
+        parameters: NodeParameters,
+        networks: Networks,
+        before: NodeSetup | None = None,
+    ) -> CameraSetup:
+        """What belongs to a camera; its scaler and files stay where nothing about them changed."""
+        own = None if before is None else before.cameras[name]
+        files = CameraFiles.read(parameters, name, None if own is None else own.files)
+        limits = limits_of(parameters, files)
+        if own is not None and before is not None:
+            settings = _scaler_settings(parameters, name)
+            if settings == _scaler_settings(before.parameters, name):
+                return CameraSetup(own.scaler, files, limits)
+        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits)
+
+    def _make_scaler(
+        self, camera: str, parameters: NodeParameters, networks: Networks
+    ) -> MetricScaler:
+        info: ModelInfo = networks.model.info
+        return make_scaler(_scaler_settings(parameters, camera), info)
+
+    def _listen_around(self, parameters: NodeParameters, placement: Placement) -> SensorInputs:
+        return SensorInputs(self._matcher, parameters, placement, self._worker.wake)
 
     def _scaler_of(self, camera: str) -> MetricScaler | None:
-        return next((each.scaler for each in self._channels if each.name == camera), None)
+        setup = self._setup
+        return None if setup is None else setup.cameras[camera].scaler
 
-    def _scale_file_of(self, camera: str) -> str:
-        return value_for_camera(self._settings.scale_file, camera, "scale_file")
+    def _scale_file_of(self, camera: str) -> Path | None:
+        return scale_file_of(self._settings, camera)
 
-    def _listen_around(self, parameters: NodeParameters) -> SensorInputs:
-        return SensorInputs(self, parameters, self._transforms, self._wake)
+    def _health(self, name: str) -> CameraHealth:
+        setup = self._setup
+        for camera in self._cameras:
+            if camera.name == name and setup is not None and self._failure is None:
+                model = setup.networks.model.description()
+                return camera.report.health(camera.channel.input, model, self._settings.stale_after)
+        loading = self._preloaded is not None and not self._preloaded.done.is_set()
+        failure = self._failure
+        if failure is None and loading:
+            return CameraHealth.loading(self.get_fully_qualified_name(), name)
+        return CameraHealth.unconfigured(self.get_fully_qualified_name(), name, failure)
 
-    def _wake(self) -> None:
-        if self._worker is not None:
-            self._worker.wake()
 
-    def _match_reliability(self) -> None:
-        for channel in self._channels:
-            channel.match()
-        if self._sensors is not None:
-            self._sensors.match()
+class _Preloaded:
+    """A model that is being loaded before it is needed."""
 
-    def _health(self, camera: str) -> CameraHealth:
-        prefix = self.get_fully_qualified_name()
-        for channel in self._channels:
-            if channel.name == camera:
-                model = {} if self._model is None else self._model.description()
-                return channel.health(prefix, model, self._settings.stale_after)
-        return CameraHealth.unconfigured(prefix, camera)
+    def __init__(self, settings: ModelSettings, experts: tuple[str, ...]) -> None:
+        self.settings = settings
+        self.experts = experts
+        self.done = threading.Event()
+        self.result: Networks | DepthAnythingError | None = None
+        self.seconds = 0.0
+        self._started = time.perf_counter()
+
+    def finish(self, result: Networks | DepthAnythingError) -> None:
+        self.result = result
+        self.seconds = time.perf_counter() - self._started
+        self.done.set()
 
 
 def _give_up(future: Future) -> None:
@@ -429,13 +485,12 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
 
 
 def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
-    file = value_for_camera(parameters.scale_file, camera, "scale_file")
-    given = parameters.scale > 0 or not file
+    file = scale_file_of(parameters, camera)
     return ScalerSettings(
         scaler=parameters.scaler,
         scale=parameters.scale,
         shift=parameters.shift,
-        scale_file=None if given else Path(file).expanduser(),
+        scale_file=None if parameters.scale > 0 else file,
         baseline=parameters.baseline,
         fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
         min_points=parameters.min_points,
@@ -449,7 +504,7 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.
-        load: Makes the networks that configure starts with.
+        load: Makes the networks ready.
 
     Returns:
         0 after a normal stop, 1 when a start parameter is impossible.
@@ -458,18 +513,21 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
     rclpy.init(args=arguments)
     try:
         node = DepthNode(load)
-    except (SettingError, ParameterException) as error:
+    except (DepthAnythingError, ParameterException) as error:
         print(f"depth_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     if transport_warning:
         node.get_logger().warning(transport_warning)
+    ended = False
     try:
         spin_until_stopped(node)
     finally:
-        node.close()
+        ended = node.close()
         node.destroy_node()
         rclpy.try_shutdown()
+    if not ended:
+        exit_at_once(0)
     return 0
 
 

@@ -29,6 +29,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.compressed_depth import FORMATS, encode_compressed_depth
 from depth_anything_ros.formats.encodings import decode_depth, decode_image
+from depth_anything_ros.formats.image_header import encoded_size
 from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
@@ -36,6 +37,7 @@ from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.geometry.scan import ScanLayout
 
 _COMPRESSED_DEPTH_MAX = 100.0
+_HEADER_BYTES = 1 << 20  # a JPEG may have thumbnails and profiles before its size
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
@@ -66,16 +68,30 @@ def image_to_rgb(message: Image) -> RgbImage:
     )
 
 
-def decode(message: Image | CompressedImage) -> RgbImage:
+def decode(message: Image | CompressedImage, max_pixels: int = 2**30) -> RgbImage:
     """The picture of an Image or CompressedImage message; see `image_to_rgb`.
 
+    Args:
+        message: The message.
+        max_pixels: Most pixels it may have: kilobytes may claim to be gigabytes of picture.
+
     Raises:
-        InputError: The picture cannot be read.
+        InputError: The picture cannot be read, or is too large.
     """
     if isinstance(message, CompressedImage):
         content = np.frombuffer(message.data, np.uint8)
+        _check_pixels(encoded_size(content[:_HEADER_BYTES].tobytes()), max_pixels)
         return decode_compressed(content, f"compressed image ({message.format})")
+    _check_pixels((message.width, message.height), max_pixels)
     return image_to_rgb(message)
+
+
+def _check_pixels(size: tuple[int, int] | None, max_pixels: int) -> None:
+    if size is not None and size[0] * size[1] > max_pixels:
+        raise InputError(
+            f"an image of {size[0]}x{size[1]} is larger than max_image_pixels ({max_pixels}); "
+            "raise the parameter if the camera really is that large"
+        )
 
 
 def depth_of(message: Image) -> FloatImage:

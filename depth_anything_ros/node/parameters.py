@@ -323,6 +323,12 @@ class NodeParameters:
         "publisher offers it.",
         choices=("auto", "reliable", "best_effort"),
     )
+    max_image_pixels: int = _parameter(
+        50_000_000,
+        "Largest image that is decoded, in pixels; a larger one is refused.",
+        minimum=1,
+        maximum=2**31 - 1,
+    )
     camera_info_timeout: float = _parameter(
         0.2,
         "Seconds an image waits for its camera_info before it is answered without a cloud.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from depth_anything_ros.node.camera.outputs import OUTPUT_MEANINGS, OUTPUT_TYPES, Output
+from depth_anything_ros.node.camera.output import OUTPUTS
 from depth_anything_ros.node.parameters import NodeParameters, ParameterText
 
 INPUTS: tuple[tuple[str, str, str], ...] = (
@@ -16,7 +16,6 @@ INPUTS: tuple[tuple[str, str, str], ...] = (
         "bayer patterns in 8 and 16 bit; or `image/compressed` (CompressedImage)",
     ),
     ("camera_info", "sensor_msgs/CameraInfo", "paired by stamp, else the newest of the frame_id"),
-    ("mask", "sensor_msgs/Image", "labels of objects (mono8, 16UC1) with the image's stamp"),
     ("points", "sensor_msgs/PointCloud2", "scaler sparse; more by cloud_topics, scan_topics, ..."),
     ("odom", "nav_msgs/Odometry", "scalers motion and slam"),
     ("slam/pose", "geometry_msgs/PoseStamped", "scaler slam; or Odometry, Path"),
@@ -25,11 +24,9 @@ INPUTS: tuple[tuple[str, str, str], ...] = (
 """Topics the node listens to with its default parameters: name, type, meaning."""
 
 OTHER_OUTPUTS: tuple[tuple[str, str, str], ...] = (
-    ("~/objects/points", "sensor_msgs/PointCloud2", "x y z label of the objects in `mask`"),
-    ("~/objects/markers", "visualization_msgs/MarkerArray", "their boxes and grasp points"),
     ("/diagnostics", "diagnostic_msgs/DiagnosticArray", "1 Hz: rates, latency, drops, health"),
 )
-"""Topics beside those of `Output`."""
+"""Topics that belong to no camera."""
 
 SERVICES: tuple[tuple[str, str, str], ...] = (
     ("~/enable", "std_srvs/SetBool", "false lets images pass unanswered"),
@@ -48,12 +45,18 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__.split('.')[0]}/{kind.__name__}"
 
 
+def inputs() -> list[tuple[str, str, str]]:
+    """Topics the node listens to with its default parameters: name, type, meaning."""
+    companions = dict.fromkeys(each.companion for each in OUTPUTS if each.companion)
+    return [
+        *INPUTS,
+        *((each.topic, type_name(each.message), each.meaning) for each in companions if each),
+    ]
+
+
 def outputs() -> list[tuple[str, str, str]]:
     """Topics the node publishes: name, type, meaning."""
-    own = [
-        (f"~/{output.value}", type_name(OUTPUT_TYPES[output]), OUTPUT_MEANINGS[output])
-        for output in Output
-    ]
+    own = [(f"~/{each.name}", type_name(each.message), each.meaning) for each in OUTPUTS]
     return [*own, *OTHER_OUTPUTS]
 
 
@@ -64,7 +67,7 @@ def reference() -> str:
         Tables of inputs, outputs, services and parameters.
     """
     lines: list[str] = []
-    for title, rows in (("in", INPUTS), ("out", outputs()), ("service", list(SERVICES))):
+    for title, rows in (("in", inputs()), ("out", outputs()), ("service", list(SERVICES))):
         lines += [f"| {title} | type | meaning |", "|---|---|---|"]
         lines += [f"| `{name}` | {kind} | {meaning} |" for name, kind, meaning in rows]
         lines.append("")

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from depth_anything_ros.network.catalogue import catalogue
-from depth_anything_ros.node.camera.outputs import Output
+from depth_anything_ros.node.camera.output import OUTPUTS
 from depth_anything_ros.node.parameters import NodeParameters
 
 REPOSITORY = Path(__file__).parents[2]
@@ -45,8 +45,8 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     parameters = costmap["costmap"]["costmap"]["ros__parameters"]
     layer = parameters["voxel_layer"]
     points, free = (layer[name] for name in layer["observation_sources"].split())
-    assert points["topic"] == f"/depth_anything/{Output.POINTS.value}"
-    assert free["topic"] == f"/depth_anything/{Output.CLEARING_POINTS.value}"
+    assert points["topic"] == "/depth_anything/points"
+    assert free["topic"] == "/depth_anything/clearing_points"
     assert [points["marking"], points["clearing"]] == [True, True]
     assert [free["marking"], free["clearing"]] == [False, True]
     assert node["max_range"] > 0  # without a limit there are no clearing points
@@ -64,7 +64,7 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
 def test_rviz_shows_topics_that_exist(path: Path) -> None:
     cameras = ["", *(f"{name}/" for name in preset("multi_camera")["cameras"])]
     existing = {"image", "points", "/costmap/costmap"}
-    existing |= {f"depth_anything/{camera}{out.value}" for camera in cameras for out in Output}
+    existing |= {f"depth_anything/{camera}{out.name}" for camera in cameras for out in OUTPUTS}
     displays = yaml.safe_load(path.read_text())["Visualization Manager"]["Displays"]
     shown = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     assert len(shown) >= 3

@@ -41,10 +41,11 @@ def start(tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
     """Start nodes of this package by name; all are stopped with SIGINT after the test."""
     running: list[NodeProcess] = []
 
-    def start_node(name: str, **parameters: object) -> NodeProcess:
-        log = tmp_path / f"{name}_{len(running)}.log"
+    def start_node(name: str, *options: str, **parameters: object) -> NodeProcess:
+        log = tmp_path / f"{Path(name).stem}_{len(running)}.log"
         room = "" if name == "depth_node" else "tools."
-        process = NodeProcess(f"depth_anything_ros.node.{room}{name}", log, **parameters)
+        module = name if name.endswith(".py") else f"depth_anything_ros.node.{room}{name}"
+        process = NodeProcess(module, log, options, **parameters)
         running.append(process)
         return process
 

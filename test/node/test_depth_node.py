@@ -96,9 +96,16 @@ def test_relative_disparity_never_leaves_as_metres(
         disparity = consumer.answers("disparity/image", seed + 1)[seed]
         np.testing.assert_allclose(depth_of(disparity), red_depth(rgb), atol=1e-5)
     consumer.answers("depth/preview", 3)
+    for message in consumer.answers("depth/image", 3):
+        assert np.isnan(depth_of(message)).all()
+    for message in consumer.answers("points", 3):
+        assert np.isnan(points_of(message)[..., :3]).all()
+    assert consumer.set_parameters(on_invalid="drop").successful
+    consumer.send(picture(3), CAMERA)
+    consumer.answers("depth/preview", 4)
     time.sleep(0.3)
-    assert consumer.received["depth/image"] == []
-    assert consumer.received["points"] == []
+    assert len(consumer.received["depth/image"]) == 3
+    assert len(consumer.received["points"]) == 3
     assert node.log.count("no metres on ~/depth/image") == 1
 
 

@@ -66,8 +66,7 @@ def test_a_model_is_loaded_beside_the_one_in_use(
     assert loaded.success, loaded.message
     consumer.send(rgb, CAMERA)
     consumer.answers("disparity/image", 1)
-    time.sleep(0.3)
-    assert len(consumer.received["depth/image"]) == 1
+    assert np.isnan(depth_of(consumer.answers("depth/image", 2)[1])).all()
 
 
 def test_input_size_changes_live(start: Start, consumer: Consumer, model: Path) -> None:
@@ -77,9 +76,9 @@ def test_input_size_changes_live(start: Start, consumer: Consumer, model: Path) 
     rgb = picture()
     consumer.send(rgb, CAMERA)
     consumer.answers("depth/image", 1)
-    ready = node.log.count("ready after")
+    ready = node.log.count(", ready")
     assert consumer.set_parameters(input_size=60).successful
-    consumer.wait(lambda: node.log.count("ready after") > ready, 20, "no new model")
+    consumer.wait(lambda: node.log.count(", ready") > ready, 20, "no new model")
     consumer.send(rgb, CAMERA)
     depth = depth_of(consumer.answers("depth/image", 2)[1])
     assert depth.shape == (120, 160)

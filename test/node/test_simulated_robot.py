@@ -221,7 +221,12 @@ def test_seeds_reproduce_and_no_tick_is_lost(start: Start, consumer: Consumer) -
     for seed in (3, 3, 4):
         listener = Listener(consumer, image=Image, points=PointCloud2, odom=Odometry)
         robot = start(
-            "simulated_robot", seed=seed, odometry_noise=0.1, lidar_noise=0.02, **FAST, **SMALL
+            "simulated_robot",
+            seed=seed,
+            odometry_noise=0.1,
+            lidar_noise=0.02,
+            **FAST,
+            **SMALL,
         )
         stamps = listener.moments(12)
         robot.stop()

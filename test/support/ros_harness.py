@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -45,11 +46,14 @@ RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
 class NodeProcess:
     """A node of this package in a process of its own."""
 
-    def __init__(self, module: str, log: Path, **parameters: object) -> None:
+    def __init__(
+        self, module: str, log: Path, options: Sequence[str] = (), **parameters: object
+    ) -> None:
         self._log = log
         settings = [
             part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")
         ]
+        command = [sys.executable, *([module] if module.endswith(".py") else ["-m", module])]
         environment = {
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),
@@ -59,7 +63,7 @@ class NodeProcess:
         }
         with log.open("wb") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, "--ros-args", *settings],
+                [*command, *options, "--ros-args", *settings],
                 env=environment,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -74,6 +78,13 @@ class NodeProcess:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
+
+    def shared_memory(self) -> list[Path]:
+        """Fast DDS's files in shared memory that it keeps open, but for ports (they are shared)."""
+        opened = [Path(file.path) for file in psutil.Process(self._process.pid).open_files()]
+        return [
+            path for path in opened if path.parent == Path("/dev/shm") and "port" not in path.name
+        ]
 
     def wait(self, timeout: float) -> int:
         """Wait for its end; its exit status."""

@@ -18,12 +18,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from depth_anything_ros.node.camera.outputs import OUTPUT_TYPES, Output
+from depth_anything_ros.node.camera.output import OUTPUTS, Output
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 
 _NODE = "depth_anything"
-_STAMPED = [each.value for each in Output if each is not Output.SCALE_STATE]
 _LOOK = 0.1
 _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -38,20 +37,20 @@ class BenchmarkListener(Node):
 
     def __init__(self, outputs: list[Output]) -> None:
         super().__init__("benchmark_listener")
-        self.received: dict[str, list[tuple[int, int]]] = {each.value: [] for each in outputs}
+        self.received: dict[str, list[tuple[int, int]]] = {each.name: [] for each in outputs}
         self.counted: dict[str, str] = {}
         for output in outputs:
             self.create_subscription(
-                OUTPUT_TYPES[output], f"{_NODE}/{output.value}", self._keeper(output), _RELIABLE
+                output.message, f"{_NODE}/{output.name}", self._keeper(output), _RELIABLE
             )
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def _keeper(self, output: Output) -> Callable[[Any], None]:
-        received = self.received[output.value]
+        received = self.received[output.name]
 
         def keep(message: Any) -> None:
             if not received:
-                print(f"first {output.value}", flush=True)
+                print(f"first {output.name}", flush=True)
             received.append((nanoseconds(message.header.stamp), time.time_ns()))
 
         return keep
@@ -60,6 +59,11 @@ class BenchmarkListener(Node):
         for status in message.status:
             if status.name == f"/{_NODE}: depth":
                 self.counted = {item.key: item.value for item in status.values}
+
+
+def stamped_outputs() -> list[str]:
+    """Names of the outputs whose messages carry the stamp of their image."""
+    return [each.name for each in OUTPUTS if "header" in each.message.get_fields_and_field_types()]
 
 
 def main() -> int:
@@ -72,14 +76,14 @@ def main() -> int:
         0.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("outputs", nargs="+", choices=_STAMPED)
+    parser.add_argument("outputs", nargs="+", choices=stamped_outputs())
     options = parser.parse_args()
     prefer_shared_memory()
     # An exception out of the handler could hit rclpy in the middle of a message.
     stopped = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    listener = BenchmarkListener([Output(name) for name in options.outputs])
+    listener = BenchmarkListener([OUTPUTS.get(name) for name in options.outputs])
     executor = SingleThreadedExecutor()
     executor.add_node(listener)
     print("there", flush=True)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from depth_anything_ros.errors import DepthAnythingError
 
@@ -78,30 +79,21 @@ class Usage:
 
     @classmethod
     def of(cls, process: int) -> Usage:
-        """Ask Linux.
+        """What a process has used up to now.
 
         Args:
             process: Its number.
 
         Raises:
-            DepthAnythingError: There is no /proc, or no such process.
+            DepthAnythingError: There is no such process.
         """
-        folder = Path("/proc") / str(process)
         try:
-            # Behind the name, which may hold spaces: utime and stime are fields 14 and 15.
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            pages = int((folder / "statm").read_text().split()[1])
-        except OSError as error:
-            raise DepthAnythingError(
-                f"what process {process} uses cannot be read from /proc: {error.strerror}; "
-                "bench node needs Linux"
-            ) from error
-        ticks = int(fields[11]) + int(fields[12])
-        return cls(
-            time.monotonic(),
-            ticks / os.sysconf("SC_CLK_TCK"),
-            pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
-        )
+            observed = psutil.Process(process)
+            times = observed.cpu_times()
+            memory = observed.memory_info().rss
+        except psutil.Error as error:
+            raise DepthAnythingError(f"process {process} cannot be observed: {error}") from error
+        return cls(time.monotonic(), times.user + times.system, memory / 1e6)
 
 
 def measure_node(
@@ -130,12 +122,12 @@ def measure_node(
     parameters = [part for each in load.parameters for part in ("-p", each)]
     node_arguments = [*constant, "--ros-args", *parameters]
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_running("benchmark_listener", load.outputs))
-        camera = stack.enter_context(_running("benchmark_camera", camera_arguments))
+        listener = stack.enter_context(_running("listener", load.outputs))
+        camera = stack.enter_context(_running("camera", camera_arguments))
         for each in (listener, camera):
             each.wait_for_line(_START_TIMEOUT)
         started = time.time()
-        node = stack.enter_context(_running("benchmark_depth_node", node_arguments))
+        node = stack.enter_context(_running("depth_node", node_arguments))
         for _ in load.outputs:
             listener.wait_for_line(_FIRST_ANSWER_TIMEOUT, node)
         time.sleep(WARM_UP_S)
@@ -252,13 +244,13 @@ def listening(outputs: Sequence[str] = OUTPUTS) -> Iterator[None]:
     Raises:
         DepthAnythingError: It cannot start; the text has its last words.
     """
-    with _running("benchmark_listener", outputs) as listener:
+    with _running("listener", outputs) as listener:
         listener.wait_for_line(_START_TIMEOUT)
         yield
 
 
 class _Process:
-    """A module of the node's folder, run by itself; what it prints comes line by line."""
+    """A module of this folder, run by itself; what it prints comes line by line."""
 
     def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
         self.module = module
@@ -271,7 +263,7 @@ class _Process:
         with errors.open("wb") as sink:
             # A session of its own: Ctrl-C reaches this process only, which stops them in order.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"depth_anything_ros.node.{module}", *arguments],
+                [sys.executable, "-m", f"depth_anything_ros.benchmark.node.{module}", *arguments],
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 text=True,

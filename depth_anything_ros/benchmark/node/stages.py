@@ -29,7 +29,7 @@ from depth_anything_ros.geometry.cloud import build_cloud
 from depth_anything_ros.geometry.cloud_filters import flying_pixels
 from depth_anything_ros.inference.preprocess import Normaliser, network_size
 from depth_anything_ros.metric.sources.fixed import FixedScaler
-from depth_anything_ros.node.camera.outputs import OUTPUT_TYPES, Output, limit_range
+from depth_anything_ros.node.camera.output import OUTPUTS
 from depth_anything_ros.node.messages import (
     camera_from_info,
     cloud_to_message,
@@ -41,6 +41,7 @@ from depth_anything_ros.node.messages import (
     rgb_to_image,
 )
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+from depth_anything_ros.pipeline import DepthLimits, limit_depth
 
 SCALE, SHIFT = 0.4, 0.02
 """1/Z = SCALE * disparity + SHIFT."""
@@ -61,13 +62,13 @@ EDGES = "flying pixels"
 STAGES = (*DEPTH_STAGES, EDGES, "cloud", "cloud message", "cloud published")
 """All of it, in order."""
 
-OUTPUTS = (Output.DEPTH, Output.CAMERA_INFO, Output.POINTS)
+_DEPTH, _CAMERA_INFO, _POINTS = PUBLISHED = ("depth/image", "depth/camera_info", "points")
 """What is published."""
 
 _NODE = "depth_anything"
 _TIMEOUT = 30.0
 
-Publish = Callable[[Output, Any], None]
+Publish = Callable[[str, Any], None]
 Stages = dict[str, Callable[[], None]]
 """By name, in order: each takes what the ones before it have left."""
 
@@ -154,15 +155,15 @@ class NodeStages:
         self._depth_m: FloatImage = depth_m
 
     def _depth_message(self) -> None:
-        limited = limit_range(self._depth_m, 0.0, float("inf"))
+        limited = limit_depth(self._depth_m, DepthLimits())
         self.depth = depth_to_image(limited, "32FC1", self._header, self.depth)
 
     def _camera_info(self) -> None:
         self.info = info_from_camera(self._camera, self._header)
 
     def _publish_depth(self) -> None:
-        self._publish(Output.CAMERA_INFO, self.info)
-        self._publish(Output.DEPTH, self.depth)
+        self._publish(_CAMERA_INFO, self.info)
+        self._publish(_DEPTH, self.depth)
 
     def _edges(self) -> None:
         self._flying = flying_pixels(self._depth_m, self._camera)
@@ -177,7 +178,7 @@ class NodeStages:
         self.points = cloud_to_message(self._points, self._header, self.points)
 
     def _publish_cloud(self) -> None:
-        self._publish(Output.POINTS, self.points)
+        self._publish(_POINTS, self.points)
 
 
 class Calculations(NamedTuple):
@@ -254,8 +255,8 @@ class StraightforwardStages:
         self._info.header = self._header
 
     def _publish_depth(self) -> None:
-        self._publish(Output.CAMERA_INFO, self._info)
-        self._publish(Output.DEPTH, self.depth)
+        self._publish(_CAMERA_INFO, self._info)
+        self._publish(_DEPTH, self.depth)
 
     def _cloud(self) -> None:
         self._records = self._calculate.cloud(self._depth_m, self._camera, self._rgb)
@@ -276,7 +277,7 @@ class StraightforwardStages:
         )
 
     def _publish_cloud(self) -> None:
-        self._publish(Output.POINTS, self.points)
+        self._publish(_POINTS, self.points)
 
 
 @contextlib.contextmanager
@@ -298,19 +299,19 @@ def publishing(domain: int) -> Iterator[Publish]:
     node = Node(_NODE, context=context)
     try:
         publishers = {
-            output: node.create_publisher(
-                OUTPUT_TYPES[output],
-                f"~/{output.value}",
+            name: node.create_publisher(
+                OUTPUTS.get(name).message,
+                f"~/{name}",
                 QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE),
             )
-            for output in OUTPUTS
+            for name in PUBLISHED
         }
         until = time.monotonic() + _TIMEOUT
         while not all(each.get_subscription_count() for each in publishers.values()):
             if time.monotonic() > until:
                 raise DepthAnythingError(f"nobody listened within {_TIMEOUT:g} s")
             time.sleep(0.05)
-        yield lambda output, message: publishers[output].publish(message)
+        yield lambda name, message: publishers[name].publish(message)
     finally:
         node.destroy_node()
         rclpy.try_shutdown(context=context)

@@ -8,14 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.parameters import NodeParameters
-from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 
 _INFOS_KEPT = 30
+_FRAMES_KEPT = 10
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,20 @@ class CameraInput:
 
     def __init__(
         self,
-        node: Node,
+        matcher: QosMatcher,
         name: str,
         parameters: NodeParameters,
         on_image: Callable[[bool], None],
         wake: Callable[[], None],
-        points_complete: Callable[[int], bool],
     ) -> None:
         """Subscribe to `image` (or `image/compressed`) and `camera_info` below the camera's name.
 
         Args:
-            node: The node to subscribe with.
+            matcher: The node's subscriptions.
             name: Name of the camera, empty for the only one.
-            parameters: Reliability, transport and patience.
+            parameters: Reliability and transport.
             on_image: Called with every image; True when it replaced one nobody had taken.
             wake: Called when something new may make a sample ready.
-            points_complete: Tells whether the points of a stamp have come.
         """
         self._on_image = on_image
         self._wake = wake
@@ -57,12 +55,12 @@ class CameraInput:
         self._image: Image | CompressedImage | None = None
         self._waiting_since = 0.0
         self._infos: OrderedDict[int, CameraInfo] = OrderedDict()
-        self._newest_info: dict[str, CameraInfo] = {}
+        self._newest_info: OrderedDict[str, CameraInfo] = OrderedDict()
         below = f"{name}/" if name else ""
         compressed = parameters.image_transport == "compressed"
         reliability = parameters.image_reliability
         self._images = MatchedSubscription(
-            node,
+            matcher,
             CompressedImage if compressed else Image,
             f"{below}image/compressed" if compressed else f"{below}image",
             self._receive_image,
@@ -70,10 +68,8 @@ class CameraInput:
             reliability,
         )
         self._camera_infos = MatchedSubscription(
-            node, CameraInfo, f"{below}camera_info", self._receive_info, 5, reliability
+            matcher, CameraInfo, f"{below}camera_info", self._receive_info, 5, reliability
         )
-        self._needs_info = True
-        self.change(parameters, points_complete)
 
     @property
     def image_topic(self) -> str:
@@ -100,28 +96,20 @@ class CameraInput:
         """Which quality of service of a publisher does not fit, or None."""
         return self._images.incompatible or self._camera_infos.incompatible
 
-    def change(self, parameters: NodeParameters, points_complete: Callable[[int], bool]) -> None:
-        """Take over new parameters.
-
-        Args:
-            parameters: Reliability and patience.
-            points_complete: Tells whether the points of a stamp have come.
-        """
-        self._info_timeout = parameters.camera_info_timeout
-        self._points_timeout = parameters.points_timeout
-        self._points_complete = points_complete
-        self._needs_info = not parameters.camera_info_url
+    def change(self, parameters: NodeParameters) -> None:
+        """Ask for another reliability where the parameters want it."""
         for subscription in (self._images, self._camera_infos):
             subscription.reliability = parameters.image_reliability
-        self.match()
+            subscription.match()
 
-    def match(self) -> None:
-        """Look again at what the publishers offer."""
-        self._images.match()
-        self._camera_infos.match()
-
-    def take(self) -> tuple[CameraSample | None, float | None]:
+    def take(
+        self, parameters: NodeParameters, points_complete: Callable[[int], bool]
+    ) -> tuple[CameraSample | None, float | None]:
         """Take the newest image if it is ready.
+
+        Args:
+            parameters: How long an image waits for its camera_info and points.
+            points_complete: Tells whether the points of a stamp have come.
 
         Returns:
             The sample, or None; and when an image waits for its camera_info or points, the
@@ -132,23 +120,18 @@ class CameraInput:
         if image is None:
             return None, None
         info = self._info_of(image)
-        missing_info = self._needs_info and info is None and self._camera_infos.has_publisher
-        if missing_info and waited < self._info_timeout:
-            return None, self._info_timeout - waited
-        patient = waited < self._points_timeout
-        if patient and not self._points_complete(nanoseconds(image.header.stamp)):
-            return None, self._points_timeout - waited
+        needs_info = info is None and not parameters.camera_info_url
+        timeout = parameters.camera_info_timeout
+        if needs_info and waited < timeout and self._camera_infos.has_publisher:
+            return None, timeout - waited
+        patient = waited < parameters.points_timeout
+        if patient and not points_complete(nanoseconds(image.header.stamp)):
+            return None, parameters.points_timeout - waited
         with self._lock:
             if self._image is image:
                 self._image = None
                 return CameraSample(image, info), None
         return None, 0.0
-
-    def _info_of(self, image: Image | CompressedImage) -> CameraInfo | None:
-        """The camera_info of the same stamp, else the newest of the same frame."""
-        with self._lock:
-            info = self._infos.get(nanoseconds(image.header.stamp))
-            return info or self._newest_info.get(image.header.frame_id)
 
     def close(self) -> None:
         """Unsubscribe and forget what was received."""
@@ -158,6 +141,12 @@ class CameraInput:
             self._image = None
             self._infos.clear()
             self._newest_info.clear()
+
+    def _info_of(self, image: Image | CompressedImage) -> CameraInfo | None:
+        """The camera_info of the same stamp, else the newest of the same frame."""
+        with self._lock:
+            info = self._infos.get(nanoseconds(image.header.stamp))
+            return info or self._newest_info.get(image.header.frame_id)
 
     def _receive_image(self, message: Image | CompressedImage) -> None:
         with self._lock:
@@ -172,8 +161,10 @@ class CameraInput:
         with self._lock:
             self._infos[nanoseconds(message.header.stamp)] = message
             self._newest_info[message.header.frame_id] = message
-            while len(self._infos) > _INFOS_KEPT:
-                self._infos.popitem(last=False)
+            self._newest_info.move_to_end(message.header.frame_id)
+            for kept, most in ((self._infos, _INFOS_KEPT), (self._newest_info, _FRAMES_KEPT)):
+                while len(kept) > most:
+                    kept.popitem(last=False)
             waiting = self._image is not None
         if waiting:
             self._wake()

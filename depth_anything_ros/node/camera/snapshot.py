@@ -14,7 +14,7 @@ from depth_anything_ros.formats.depth_files import write_metric_png, write_npy
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.frames import DepthFrame
 from depth_anything_ros.geometry.cloud import build_cloud
-from depth_anything_ros.node.camera.outputs import preview_of
+from depth_anything_ros.node.camera.outputs.preview import preview_of
 
 
 def write_snapshot(folder: Path, camera_name: str, answer: DepthFrame) -> Path:

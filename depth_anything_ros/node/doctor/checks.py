@@ -31,6 +31,7 @@ from depth_anything_ros.node.doctor.graph import (
 from depth_anything_ros.node.doctor.machine import has_gpu
 from depth_anything_ros.node.messages import camera_from_info, image_to_rgb, nanoseconds
 from depth_anything_ros.node.runtime.shared_memory import segment_size
+from depth_anything_ros.node.runtime.statistics import DropReason
 from depth_anything_ros.node.sensors.transforms import TransformError
 
 _NEAR = 3
@@ -355,7 +356,8 @@ def _large_images(graph: GraphView, link: Link) -> Iterator[Finding]:
                 f"{full_name(publisher.node_namespace, publisher.node_name)} holds "
                 f"{segment / 1e6:.1f} MB: Fast DDS cuts them up, and best-effort ones get lost",
                 "start the publisher with FASTRTPS_DEFAULT_PROFILES_FILE (from Kilted on "
-                "FASTDDS_DEFAULT_PROFILES_FILE) set to this package's node/fastdds_profile.xml",
+                "FASTDDS_DEFAULT_PROFILES_FILE) set to this package's "
+                "node/runtime/fastdds_profile.xml",
             )
 
 
@@ -453,7 +455,11 @@ def _device(view: DepthNodeView) -> Iterator[Finding]:
 def _own_words(view: DepthNodeView) -> Iterator[Finding]:
     """What the node itself complains about."""
     for status, figures in zip(view.statuses.values(), view.figures, strict=True):
-        dropped = [f"{key} {value}" for key, value in figures.items() if _is_failure(key)]
+        dropped = [
+            f"{reason.key} {figures[reason.key]}"
+            for reason in DropReason
+            if reason.is_failure and reason.key in figures
+        ]
         if dropped and figures.get("frames_out") == "0":
             yield problem(
                 f"{status.name}: no image was answered ({', '.join(dropped)})",
@@ -462,12 +468,6 @@ def _own_words(view: DepthNodeView) -> Iterator[Finding]:
         if status.level != DiagnosticStatus.OK:
             make = warning if status.level == DiagnosticStatus.WARN else problem
             yield make(f"{status.name} says: {status.message}", "its log says more")
-
-
-def _is_failure(key: str) -> bool:
-    """Whether a count is of images that should have been answered."""
-    harmless = ("nobody subscribes", "newer image came", "disabled")
-    return key.startswith("dropped (") and not any(reason in key for reason in harmless)
 
 
 def _who(link: Link) -> str:

@@ -23,7 +23,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu, LaserScan, PointCloud2, Range
 
-from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 from depth_anything_ros.node.sensors.transforms import Transforms
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -245,13 +245,14 @@ class GraphView:
 
     def _listen(self, views: list[DepthNodeView], seconds: float) -> None:
         """Wait for one message on every input that is published, and for the diagnostics."""
+        matcher = QosMatcher(self._node)
         ears = []
         for view in views:
             for link in view.inputs:
                 if link.others:
                     store = self._storer(link, view.simulated_time)
                     ears.append(
-                        MatchedSubscription(self._node, _CLASSES[link.kind], link.topic, store, 5)
+                        MatchedSubscription(matcher, _CLASSES[link.kind], link.topic, store, 5)
                     )
 
         def complete() -> bool:

@@ -1,4 +1,4 @@
-"""Loads a model beside the one that runs."""
+"""Loads models beside whatever runs, in a thread of its own; the newest request wins."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ class Networks:
     experts: tuple[DepthEstimator, ...] = ()
 
 
+Load = Callable[[ModelSettings, Sequence[str]], Networks]
+"""Makes a model and its experts ready, as `load_and_warm` does."""
+
+Done = Callable[["Networks | DepthAnythingError"], object]
+"""Gets the networks, or why there are none; called in the loader's thread."""
+
+
 def load_and_warm(settings: ModelSettings, experts: Sequence[str] = ()) -> Networks:
     """Load a model and its experts, and run each once.
 
@@ -43,40 +50,61 @@ def load_and_warm(settings: ModelSettings, experts: Sequence[str] = ()) -> Netwo
     return Networks(models[0], tuple(model.estimator for model in models[1:]))
 
 
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    settings: ModelSettings
+    experts: tuple[str, ...]
+    done: Done
+
+
 class ModelLoader:
-    """Loads in a thread of its own, one model at a time."""
+    """Loads one model at a time; a request that waits is replaced by a newer one."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, load: Load = load_and_warm) -> None:
+        """Prepare; the thread starts with the first request.
 
-    def load(
-        self,
-        settings: ModelSettings,
-        experts: Sequence[str],
-        done: Callable[[Networks | DepthAnythingError], object],
-    ) -> None:
+        Args:
+            load: Makes a model and its experts ready.
+        """
+        self._load = load
+        self._condition = threading.Condition()
+        self._next: _Request | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model is being loaded."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def load(self, settings: ModelSettings, experts: Sequence[str], done: Done) -> None:
         """Load a model, warm it up and hand it over.
 
         Args:
             settings: Which model, and how it runs.
             experts: Further models.
-            done: Called in the loader's thread with the networks, or with why there are none.
+            done: Called once, in the loader's thread.
         """
-        threading.Thread(
-            target=self._run, args=(settings, experts, done), name="model_loader", daemon=True
-        ).start()
+        with self._condition:
+            replaced, self._next = self._next, _Request(settings, tuple(experts), done)
+            if not self.busy:
+                self._thread = threading.Thread(target=self._run, name="model_loader", daemon=True)
+                self._thread.start()
+        if replaced is not None:
+            replaced.done(DepthAnythingError("another model was asked for before it was loaded"))
 
-    def _run(
-        self,
-        settings: ModelSettings,
-        experts: Sequence[str],
-        done: Callable[[Networks | DepthAnythingError], object],
-    ) -> None:
-        with self._lock:
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                request, self._next = self._next, None
+                if request is None:
+                    self._thread = None
+                    return
             try:
-                result: Networks | DepthAnythingError = load_and_warm(settings, experts)
+                result: Networks | DepthAnythingError = self._load(
+                    request.settings, request.experts
+                )
             except DepthAnythingError as error:
                 result = error
             except Exception as error:  # the running model must survive whatever a file does
                 result = DepthAnythingError(f"{type(error).__name__}: {error}")
-        done(result)
+            request.done(result)

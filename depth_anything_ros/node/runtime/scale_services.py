@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from depth_anything_ros.metric.scaler import MetricScaler
 class ScaleServices:
     """`~/scale/freeze` (SetBool), `~/scale/reset`, `~/scale/save`, `~/scale/load` (Trigger).
 
-    With several cameras they are below the camera's name: `~/front/scale/freeze`.
+    With several cameras they are below the camera's name: `~/front/scale/freeze`. None of them
+    waits for the network: the scaler is safe to be operated while a frame is on its way.
     """
 
     def __init__(
@@ -26,8 +26,7 @@ class ScaleServices:
         node: Node,
         camera: str,
         scaler: Callable[[], MetricScaler | None],
-        path: Callable[[], str],
-        lock: threading.Lock,
+        path: Callable[[], Path | None],
     ) -> None:
         """Offer the services.
 
@@ -35,12 +34,10 @@ class ScaleServices:
             node: The node to offer them with.
             camera: Name of the camera, empty for the only one.
             scaler: Gives the scaler in use, or None before the node is configured.
-            path: Gives the file to save to and load from, or an empty text.
-            lock: Held by whoever uses the scaler.
+            path: Gives the file to save to and load from, or None.
         """
         self._scaler = scaler
         self._path = path
-        self._lock = lock
         below = f"~/{camera}/scale" if camera else "~/scale"
         node.create_service(SetBool, f"{below}/freeze", self._freeze)
         node.create_service(Trigger, f"{below}/reset", self._reset)
@@ -72,15 +69,15 @@ class ScaleServices:
         return scaler
 
     def _file(self) -> Path:
-        if not self._path():
+        path = self._path()
+        if path is None:
             raise InputError("parameter scale_file is empty; set it to the file to use")
-        return Path(self._path()).expanduser()
+        return path
 
     def _answer(self, response: Any, action: Callable[[], None], done: str) -> Any:
         """Fill a response of either service type."""
         try:
-            with self._lock:
-                action()
+            action()
         except DepthAnythingError as error:
             response.success, response.message = False, str(error)
         else:

@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 FOLDER = Path("/dev/shm")
 
 _LOCK = re.compile(r"fast(rtps|dds)_[0-9a-f]{16}_el")
@@ -49,12 +51,22 @@ def segment_size(gid: Sequence[int], own_gid: Sequence[int]) -> int | None:
     lower_half = int.from_bytes(bytes(gid[_PROCESS]), "little")
     sizes = [
         segment.stat().st_size
-        for process in Path("/proc").glob("[0-9]*")
-        if int(process.name) & 0xFFFF == lower_half
+        for process in psutil.process_iter()
+        if process.pid & 0xFFFF == lower_half
         for segment in _segments_of(process)
         if segment.exists()
     ]
     return max(sizes, default=None)
+
+
+def remove_own_segments() -> None:
+    """Delete the segments of this process, which must not use ROS afterwards.
+
+    For an end in haste: Fast DDS deletes them itself when its participant is destroyed in peace.
+    """
+    for segment in list(_segments_of(psutil.Process())):
+        segment.unlink(missing_ok=True)
+        segment.with_name(f"{segment.name}_el").unlink(missing_ok=True)
 
 
 def _segment(lock: Path) -> Path:
@@ -70,11 +82,11 @@ def _is_free(lock: Path) -> bool:
     return True
 
 
-def _segments_of(process: Path) -> Iterator[Path]:
+def _segments_of(process: psutil.Process) -> Iterator[Path]:
     """The segments whose lock a process keeps open."""
     try:
-        opened = [file.readlink() for file in (process / "fd").iterdir()]
-    except OSError:  # not ours to look at, or gone
+        opened = [Path(file.path) for file in process.open_files()]
+    except (psutil.Error, OSError):  # not ours to look at, or gone
         return
     for file in opened:
         if _LOCK.fullmatch(file.name):

@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+from typing import NoReturn
 
-import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+
+from depth_anything_ros.node.runtime.boundary import GuardedNode
+from depth_anything_ros.node.runtime.shared_memory import remove_own_segments
 
 
 def spin_until_stopped(node: Node) -> None:
     """Serve a node until Ctrl-C, SIGTERM or a shutdown of ROS.
 
     A terminal and `ros2 launch` both send SIGINT on Ctrl-C; from the first one on the process is
-    on its way out, and the second must not break its clean-up off.
+    on its way out, and the second must not break its clean-up off. What a callback raises ends
+    nothing where the node is guarded.
 
     Args:
         node: The node.
     """
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
     try:
-        rclpy.spin(node)
+        while node.context.ok():
+            _spin(executor, node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        executor.remove_node(node)
+        executor.shutdown(0)
+
+
+def exit_at_once(status: int) -> NoReturn:
+    """End the process though threads are deep in a network, which the interpreter cannot stop.
+
+    Args:
+        status: The process's exit status.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    remove_own_segments()
+    os._exit(status)
+
+
+def _spin(executor: SingleThreadedExecutor, node: Node) -> None:
+    """Serve a node until something is raised; go on where it is guarded."""
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        raise
+    except Exception as error:
+        if not isinstance(node, GuardedNode):
+            raise
+        node.report("a callback failed", error)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from depth_anything_ros.node.runtime.boundary import sentence_of
+
 
 class Worker:
     """Calls a step whenever it is woken, one at a time, until it is stopped."""
 
-    def __init__(self, step: Callable[[], float | None]) -> None:
+    def __init__(self, step: Callable[[], float | None], failed: Callable[[str], None]) -> None:
         """Start the thread.
 
         Args:
             step: Does what there is to do and returns the seconds after which it wants to be
-                called again even if nobody wakes it, or None. Must not raise.
+                called again even if nobody wakes it, or None.
+            failed: Told in words what a step has raised; the thread goes on.
         """
         self._step = step
+        self._failed = failed
         self._condition = threading.Condition()
         self._woken = False
         self._stopped = False
@@ -29,16 +33,20 @@ class Worker:
             self._woken = True
             self._condition.notify()
 
-    def stop(self, patience: float | None = None) -> None:
+    def stop(self, patience: float) -> bool:
         """Let the step in progress finish, then end the thread.
 
         Args:
-            patience: Seconds to wait for it; None waits as long as it takes.
+            patience: Seconds to wait for it.
+
+        Returns:
+            Whether it has ended.
         """
         with self._condition:
             self._stopped = True
             self._condition.notify()
         self._thread.join(patience)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         again: float | None = None
@@ -49,4 +57,8 @@ class Worker:
                 if self._stopped:
                     return
                 self._woken = False
-            again = self._step()
+            try:
+                again = self._step()
+            except Exception as error:
+                again = None
+                self._failed(sentence_of(error))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.errors import InputError
@@ -17,7 +16,7 @@ from depth_anything_ros.formats.point_cloud2 import read_xyz
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.node.messages import camera_from_info, depth_of, nanoseconds
-from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 
 Points = npt.NDArray[np.float64]
 _MESSAGES_KEPT = 20
@@ -74,7 +73,7 @@ class PointSensor:
 
     def __init__(
         self,
-        node: Node,
+        matcher: QosMatcher,
         name: str,
         kind: type,
         to_points: Callable[[Any], Points],
@@ -83,7 +82,7 @@ class PointSensor:
         """Subscribe.
 
         Args:
-            node: The node to subscribe with.
+            matcher: The node's subscriptions.
             name: Topic, as in the parameters.
             kind: Message class.
             to_points: Reads the points of a message, in its own frame.
@@ -94,12 +93,8 @@ class PointSensor:
         self._on_message = on_message
         self._lock = threading.Lock()
         self._messages: deque[Any] = deque(maxlen=_MESSAGES_KEPT)
-        self._subscription = MatchedSubscription(node, kind, name, self._receive, 5)
+        self._subscription = MatchedSubscription(matcher, kind, name, self._receive, 5)
         self.topic = self._subscription.topic
-
-    def match(self) -> None:
-        """Look again at what the publishers offer."""
-        self._subscription.match()
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -115,23 +110,24 @@ class PointSensor:
         with self._lock:
             return any(nanoseconds(message.header.stamp) >= stamp for message in self._messages)
 
-    def nearest(self, stamp: int, slop: float) -> Any | None:
+    def nearest(self, stamp: int) -> Any | None:
         """The message nearest in time to a stamp.
 
         Args:
             stamp: Time in nanoseconds.
-            slop: Seconds it may be off.
 
         Returns:
-            The message, or None when none is near enough.
+            The message, or None when none has come.
         """
         with self._lock:
             messages = list(self._messages)
         if not messages:
             return None
-        best = min(messages, key=lambda message: abs(nanoseconds(message.header.stamp) - stamp))
-        off = abs(nanoseconds(best.header.stamp) - stamp) / 1e9
-        return best if off <= slop else None
+        return min(messages, key=lambda each: abs(nanoseconds(each.header.stamp) - stamp))
+
+    def apart(self, message: Any, stamp: int) -> float:
+        """Seconds by which a message is later than a stamp in nanoseconds."""
+        return (nanoseconds(message.header.stamp) - stamp) * 1e-9
 
     def points(self, message: Any) -> Points:
         """The points of a message, Nx3 metres in its own frame.
@@ -155,23 +151,18 @@ class PointSensor:
 class DepthImageSensor(PointSensor):
     """A depth camera or ToF: a depth image with a camera_info beside it."""
 
-    def __init__(self, node: Node, name: str, on_message: Callable[[], None]) -> None:
+    def __init__(self, matcher: QosMatcher, name: str, on_message: Callable[[], None]) -> None:
         """Subscribe to the image and to `camera_info` in the same namespace.
 
         Args:
-            node: The node to subscribe with.
+            matcher: The node's subscriptions.
             name: Topic of the depth image.
             on_message: Called after each depth image.
         """
         self._info: CameraInfo | None = None
         beside = f"{name.rsplit('/', 1)[0]}/camera_info" if "/" in name else f"{name}_camera_info"
-        self._infos = MatchedSubscription(node, CameraInfo, beside, self._receive_info, 5)
-        super().__init__(node, name, Image, self._back_projected, on_message)
-
-    def match(self) -> None:
-        """Look again at what the publishers offer."""
-        super().match()
-        self._infos.match()
+        self._infos = MatchedSubscription(matcher, CameraInfo, beside, self._receive_info, 5)
+        super().__init__(matcher, name, Image, self._back_projected, on_message)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -10,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
-from rclpy.node import Node
 from scipy.spatial.transform import Rotation, Slerp
 from sensor_msgs.msg import PointCloud2
 
+from depth_anything_ros.errors import InputError
 from depth_anything_ros.node.messages import nanoseconds
-from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription
+from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 from depth_anything_ros.node.sensors.points import cloud_points
 from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_pose
 
 _POSES_KEPT = 400
 _LONGEST_GAP = 0.5
+_FURTHEST = 1e8
+"""Metres from the origin up to which a pose is believed; UTM and ECEF lie within."""
 
 POSE_TYPES: dict[str, type] = {"pose": PoseStamped, "odometry": Odometry, "path": Path}
 """Messages that carry poses, by the word that selects them."""
@@ -39,7 +41,12 @@ class PoseBuffer:
         Args:
             stamp: Time in nanoseconds.
             pose: 4x4 float64.
+
+        Raises:
+            InputError: The position is nowhere.
         """
+        if not np.abs(pose[:3, 3]).max() < _FURTHEST:
+            raise InputError(f"position {pose[:3, 3].tolist()} lies off the Earth")
         with self._lock:
             if self._poses and stamp <= self._poses[-1][0]:
                 if stamp == self._poses[-1][0]:
@@ -95,20 +102,16 @@ class OdometryInput:
         base_frame: child_frame_id of the newest message, or empty.
     """
 
-    def __init__(self, node: Node, topic: str) -> None:
+    def __init__(self, matcher: QosMatcher, topic: str) -> None:
         """Subscribe.
 
         Args:
-            node: The node to subscribe with.
+            matcher: The node's subscriptions.
             topic: Topic of the odometry.
         """
         self.base_frame = ""
         self._poses = PoseBuffer()
-        self._subscription = MatchedSubscription(node, Odometry, topic, self._receive, 20)
-
-    def match(self) -> None:
-        """Look again at what the publishers offer."""
-        self._subscription.match()
+        self._subscription = MatchedSubscription(matcher, Odometry, topic, self._receive, 20)
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -126,11 +129,13 @@ class OdometryInput:
 class SlamInput:
     """Trajectory and map points of a SLAM system without metric scale, in its own frame."""
 
-    def __init__(self, node: Node, pose_topic: str, pose_type: str, points_topic: str) -> None:
+    def __init__(
+        self, matcher: QosMatcher, pose_topic: str, pose_type: str, points_topic: str
+    ) -> None:
         """Subscribe.
 
         Args:
-            node: The node to subscribe with.
+            matcher: The node's subscriptions.
             pose_topic: Topic of the poses of the camera's optical frame in the map.
             pose_type: One of `POSE_TYPES`.
             points_topic: Topic of the map points (PointCloud2 in the map frame).
@@ -138,14 +143,9 @@ class SlamInput:
         self._poses = PoseBuffer()
         self._points: npt.NDArray[np.float64] | None = None
         self._subscriptions = [
-            MatchedSubscription(node, POSE_TYPES[pose_type], pose_topic, self._receive_pose, 20),
-            MatchedSubscription(node, PointCloud2, points_topic, self._receive_points, 2),
+            MatchedSubscription(matcher, POSE_TYPES[pose_type], pose_topic, self._receive_pose, 20),
+            MatchedSubscription(matcher, PointCloud2, points_topic, self._receive_points, 2),
         ]
-
-    def match(self) -> None:
-        """Look again at what the publishers offer."""
-        for subscription in self._subscriptions:
-            subscription.match()
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -1,0 +1,1 @@
+"""The topics of a camera, one module each; see `depth_anything_ros.node.camera.output`."""

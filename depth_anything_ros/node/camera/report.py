@@ -1,0 +1,135 @@
+"""What becomes of one camera's images: counts, words to the user, and its health."""
+
+from __future__ import annotations
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
+from depth_anything_ros.node.camera.inputs import CameraInput
+from depth_anything_ros.node.runtime.health import (
+    SCALE_LEVELS,
+    CameraHealth,
+    scale_values,
+    status_name,
+)
+from depth_anything_ros.node.runtime.log import ThrottledLog, one_line
+from depth_anything_ros.node.runtime.statistics import (
+    CameraStatistics,
+    DropReason,
+    memory_values,
+)
+
+
+class CameraReport:
+    """Counts what becomes of a camera's images, and says in words what is wrong.
+
+    Attributes:
+        statistics: Its counts.
+        log: Says what is wrong, throttled, with the camera's name before it.
+    """
+
+    def __init__(self, node: str, camera: str, log: ThrottledLog) -> None:
+        """Prepare.
+
+        Args:
+            node: Full name of the node.
+            camera: Name of the camera, empty for the only one.
+            log: Says what is wrong.
+        """
+        self.statistics = CameraStatistics()
+        self.log = log
+        self._node = node
+        self._camera = camera
+        self._state: ScaleState | None = None
+        self._had_metres = False
+
+    def forget_scale(self) -> None:
+        """Start anew with another scaler."""
+        self._had_metres = False
+
+    def answered(self, answer: DepthFrame, latency: float, sent: int) -> None:
+        """Count an answer and say what became of its metres.
+
+        Args:
+            answer: Depth of one image.
+            latency: Seconds since the image's stamp.
+            sent: How many outputs went out.
+        """
+        before, self._state = self._state, answer.scale_state
+        if sent:
+            self.statistics.publish(latency)
+        else:
+            self.statistics.drop(DropReason.NO_METRES)
+        reason = answer.scale_state.reason
+        if answer.scale_state.quality is Quality.INVALID:
+            if self._had_metres:
+                self.log.warn(f"depth is unknown: {reason}")
+            else:
+                self.log.warn_once(
+                    f"no metres on ~/depth/image and ~/points: {reason}; ~/disparity/image has "
+                    "the numbers of a relative network"
+                )
+            return
+        if self._had_metres and before is not None and before.quality is Quality.INVALID:
+            self.log.info(f"metres again: {reason}")
+        self._had_metres = True
+
+    def refused(self, error: Exception) -> None:
+        """Count and explain an image that got no answer.
+
+        Args:
+            error: Why.
+        """
+        if isinstance(error, InputError):
+            self.statistics.drop(DropReason.UNUSABLE)
+            self.log.warn(f"image not answered: {error}")
+        else:
+            self.statistics.drop(DropReason.FAILED)
+            self.log.error(f"image not answered: {type(error).__name__}: {error}")
+
+    def health(
+        self, source: CameraInput | None, model: dict[str, str], stale_after: float
+    ) -> CameraHealth:
+        """What there is to say about this camera.
+
+        Args:
+            source: What it listens to, or None while the node is not active.
+            model: What is known of the network, by name.
+            stale_after: Seconds without an image that are worth a warning.
+        """
+        level, message = self._verdict(source, stale_after)
+        return CameraHealth(
+            name=status_name(self._node, self._camera),
+            level=level,
+            message=one_line(message),
+            hardware_id=model.get("device", ""),
+            values={
+                **model,
+                **self.statistics.values(),
+                **(scale_values(self._state) if self._state else {}),
+                **memory_values(model.get("device", "")),
+            },
+        )
+
+    def _verdict(self, source: CameraInput | None, stale_after: float) -> tuple[bytes, str]:
+        """The most important thing to say, and how bad it is."""
+        ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+        if source is None:
+            return ok, "the node is not active"
+        if source.incompatible:
+            return error, source.incompatible
+        silence = self.statistics.silence
+        if silence is None or silence > stale_after:
+            if not source.has_publisher:
+                return error, (
+                    f"nobody publishes {source.image_topic}; remap image to the camera's topic"
+                )
+            if silence is None:
+                return warn, f"no image has come on {source.image_topic} yet"
+            return warn, f"no image on {source.image_topic} for {silence:.1f} s"
+        if self.log.recent:
+            return warn, self.log.recent
+        if self._state is None:
+            return ok, "images come, nobody subscribes to an answer"
+        return SCALE_LEVELS[self._state.quality], self._state.reason

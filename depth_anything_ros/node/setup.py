@@ -1,0 +1,80 @@
+"""What the worker needs to know for a frame: one immutable snapshot, swapped as a whole.
+
+Callbacks of the executor make a new one and put it in place of the old; a frame on its way keeps
+the one it was taken with. So no thread waits for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.node.camera.files import CameraFiles
+from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.runtime.model_loader import Networks
+from depth_anything_ros.node.sensors.inputs import SensorInputs
+from depth_anything_ros.node.sensors.placement import Placement
+from depth_anything_ros.pipeline import DepthLimits, SecondOpinions
+
+
+@dataclass(frozen=True)
+class CameraSetup:
+    """What belongs to one camera.
+
+    Attributes:
+        scaler: Its way to metres; it remembers, and is safe to be operated from any thread.
+        files: Its calibration and mask.
+        limits: Which of its depths are given out.
+    """
+
+    scaler: MetricScaler
+    files: CameraFiles
+    limits: DepthLimits
+
+
+@dataclass(frozen=True)
+class NodeSetup:
+    """The node at one moment, once it is configured.
+
+    Attributes:
+        parameters: The values of all parameters.
+        networks: The network and its experts.
+        cameras: By name of the camera.
+        placement: Where things stand to the cameras.
+        sensors: What is measured around the cameras; None while the node is not active.
+    """
+
+    parameters: NodeParameters
+    networks: Networks
+    cameras: Mapping[str, CameraSetup]
+    placement: Placement
+    sensors: SensorInputs | None = None
+
+    def opinions(self) -> SecondOpinions:
+        """What confidence is taken from, as the parameters and the model want it."""
+        choice, experts = self.parameters.confidence, self.networks.experts
+        if choice == "auto":
+            kind = self.networks.model.estimator.kind
+            relative = kind is PredictionKind.RELATIVE_DISPARITY
+            choice = "off" if experts else "flip" if relative else "zoom"
+        return SecondOpinions({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
+
+
+def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:
+    """Which depths of a camera are given out.
+
+    Args:
+        parameters: Ranges, confidence, `on_invalid`.
+        files: The camera's mask.
+    """
+    nearest, furthest = parameters.range_limits
+    return DepthLimits(
+        nearest,
+        furthest,
+        parameters.min_confidence,
+        files.hidden,
+        fill_invalid=parameters.on_invalid != "drop",
+    )
