@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
+import generate
 import pytest
 import yaml
 from toy_records import toy_records
@@ -30,27 +29,18 @@ TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "QUALITY_DECLARATION.md", *PAG
 by_page = pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_generated_parts_are_up_to_date(generate: ModuleType, page: Path) -> None:
+def test_generated_parts_are_up_to_date(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert generate.generated(text) == text, "run `make docs`"
 
 
-def test_every_part_stands_on_a_page(generate: ModuleType) -> None:
+def test_every_part_stands_on_a_page() -> None:
     used = re.findall(r"<!-- generated: (\w+) -->", "".join(page.read_text() for page in PAGES))
     assert sorted(used) == sorted(generate.PARTS)
 
 
-def test_a_table_escapes_pipes(generate: ModuleType) -> None:
+def test_a_table_escapes_pipes() -> None:
     assert generate.table(("a", "b"), [("x|y", "z")]).splitlines() == [
         "| a | b |",
         "| --- | --- |",
@@ -58,7 +48,7 @@ def test_a_table_escapes_pipes(generate: ModuleType) -> None:
     ]
 
 
-def test_meanings_of_settings_are_read_from_docstrings(generate: ModuleType) -> None:
+def test_meanings_of_settings_are_read_from_docstrings() -> None:
     class Example:
         """A class.
 
@@ -76,7 +66,7 @@ def test_meanings_of_settings_are_read_from_docstrings(generate: ModuleType) -> 
         assert all(generate.attribute_meanings(kind).values())
 
 
-def test_findings_are_read_from_the_code(generate: ModuleType) -> None:
+def test_findings_are_read_from_the_code() -> None:
     text = generate.findings()
     assert "| problem | " in text and "| warning | " in text
     assert "\u2039name\u203a has use_sim_time" in text
@@ -165,7 +155,7 @@ def test_parameters_that_are_set_exist(page: Path) -> None:
         assert re.search(rf"^ +{name}:", shown, re.M), f"there is no parameter {name}"
 
 
-def test_what_is_registered_is_documented(generate: ModuleType) -> None:
+def test_what_is_registered_is_documented() -> None:
     @click.command("toy")
     @click.option("--speed", help="How fast.")
     def toy(speed: str) -> None:
