@@ -1,0 +1,95 @@
+"""A small network of relative disparity: EfficientNet-Lite encoder and DPT head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.depth_network import DepthNetwork
+from depth_anything_ros.network.families.lite.encoder import STRIDE, Encoder
+from depth_anything_ros.network.families.lite.head import Head
+from depth_anything_ros.network.preprocessing import Preprocessing
+
+INPUT_SIZE = 192
+"""Shorter side of the input in pixels at which the embedded network was trained."""
+
+
+@dataclass(frozen=True)
+class LiteConfig:
+    """The architecture of one network.
+
+    Attributes:
+        variant: "lite0", "lite1" or "lite2".
+        features: Channels of the head's fusion.
+        head_features: Channels of the head's last hidden convolution.
+    """
+
+    variant: str = "lite0"
+    features: int = 64
+    head_features: int = 32
+
+
+class LiteDepth(DepthNetwork):
+    """EfficientNet-Lite encoder (`backbone`) and DPT head (`head`).
+
+    Args:
+        config: The architecture.
+    """
+
+    family = "lite"
+
+    def __init__(self, config: LiteConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = Encoder(config.variant)
+        self.head = Head(self.backbone.channels, config.features, config.head_features)
+        # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
+        assert self.head.output.bias is not None
+        nn.init.ones_(self.head.output.bias)
+
+    @property
+    def kind(self) -> PredictionKind:
+        """Disparity up to scale and shift."""
+        return PredictionKind.RELATIVE_DISPARITY
+
+    @property
+    def encoder(self) -> str:
+        """The variant of EfficientNet-Lite."""
+        return self.config.variant
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Sides are multiples of the encoder's largest stride."""
+        return Preprocessing(input_size=INPUT_SIZE, multiple_of=STRIDE)
+
+    def metadata(self) -> dict[str, str]:
+        """Nothing: the shapes of the tensors tell everything."""
+        return {}
+
+    def simplify(self) -> None:
+        """Fold the head's batch normalisation; see `DepthNetwork.simplify`."""
+        self.head.fold_normalisation()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Predict disparity.
+
+        Args:
+            image: N x 3 x H x W, RGB, normalised (mean and deviation of ImageNet); H and W
+                multiples of 32.
+
+        Returns:
+            N x H x W float32, disparity >= 0 up to scale and shift.
+
+        Raises:
+            InputError: A side is not a multiple of 32.
+        """
+        height, width = image.shape[-2:]
+        if height % STRIDE or width % STRIDE:
+            raise InputError(
+                f"network input is {height}x{width}; both sides must be multiples of {STRIDE}"
+            )
+        return F.relu(self.head(self.backbone(image)).squeeze(1).float())
