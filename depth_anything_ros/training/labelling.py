@@ -77,12 +77,13 @@ def label_pictures(
 def _teacher(recipe: LabelRecipe, device: torch.device) -> Labeller:
     network = recipe.network.build().to(device).eval()
     bf16 = recipe.precision == "bf16"
+    multiple = network.preprocessing.multiple_of
 
     @torch.no_grad()
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         by_size: dict[tuple[int, int], list[int]] = {}
         for number, image in enumerate(images):
-            size = fit_size(image.shape[0], image.shape[1], recipe.input_size)
+            size = fit_size(image.shape[0], image.shape[1], recipe.input_size, multiple)
             by_size.setdefault(size, []).append(number)
         answers: dict[int, npt.NDArray[np.float32]] = {}
         for (height, width), numbers in by_size.items():

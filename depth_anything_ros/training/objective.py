@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
-from depth_anything_ros.network.families.depth_anything.vit import PATCH
+from depth_anything_ros.network.trainable import TrainableNetwork
 from depth_anything_ros.training import losses
 from depth_anything_ros.training.augmentation import CutMix, draw_cutmix
 from depth_anything_ros.training.loader import Batch
@@ -26,12 +25,12 @@ class Objective:
         recipe: The run.
     """
 
-    def __init__(self, network: DepthAnything, recipe: Recipe) -> None:
+    def __init__(self, network: TrainableNetwork, recipe: Recipe) -> None:
         self._network = network
         self._recipe = recipe
         self._frozen = None
         if recipe.feature_weight:
-            self._frozen = copy.deepcopy(network.pretrained).requires_grad_(False).eval()
+            self._frozen = copy.deepcopy(network).requires_grad_(False).eval()
 
     def loss(self, batch: Batch, chance: list[int]) -> Tensor:
         """Run the network over a batch and score what it gives.
@@ -43,20 +42,20 @@ class Objective:
         Returns:
             The loss, a scalar with its graph.
         """
-        recipe, network = self._recipe, self._network
+        recipe = self._recipe
         image = batch.image.contiguous(memory_format=torch.channels_last)
         terms = [(batch.target, batch.valid, 1.0)]
         cut = self._cut(batch, chance)
         if cut is not None:
             image, terms = cut.mix(image), cut.split(batch.target, batch.valid)
-        tokens, prediction = self._forward(image)
+        features, prediction = self._forward(image)
         loss = prediction.new_zeros(())
         for target, valid, share in terms:
             loss = loss + share * self._label_loss(prediction, target, valid, batch.pseudo)
         if self._frozen is not None:
             with torch.no_grad(), self._autocast(image.device):
-                (wanted,) = self._frozen(image, network.config.taps[-1:])
-            aligned = losses.feature_alignment(tokens[-1], wanted)
+                wanted = self._frozen.encode(image)[-1]
+            aligned = losses.feature_alignment(_tokens(features[-1]), _tokens(wanted))
             loss = loss + recipe.feature_weight * aligned
         return loss
 
@@ -71,18 +70,17 @@ class Objective:
         return draw_cutmix(rng, height, width, batch.image.device)
 
     def _forward(self, image: Tensor) -> tuple[Any, Tensor]:
-        """The encoder's tokens, and disparity or metres."""
+        """The encoder's features, and disparity or metres."""
         recipe, network = self._recipe, self._network
-        rows, columns = image.shape[-2] // PATCH, image.shape[-1] // PATCH
         with self._autocast(image.device):
             with torch.no_grad() if recipe.freeze_encoder else nullcontext():
-                tokens = network.pretrained(image, network.config.taps)
-            out = network.depth_head(tokens, rows, columns).squeeze(1)
-        limit = network.config.max_depth
+                features = network.encode(image)
+            out = network.decode(features, image.shape[-2], image.shape[-1])
+        limit = network.max_depth
         if limit:
-            return tokens, out.float().sigmoid() * limit
+            return features, out.float().sigmoid() * limit
         # A fixed scale keeps values above 0 by itself; what is cut off would not learn.
-        return tokens, out.float() if recipe.fixed_scale else out.float().relu()
+        return features, out.float() if recipe.fixed_scale else out.float().relu()
 
     def _label_loss(
         self, prediction: Tensor, target: Tensor, valid: Tensor, pseudo: Tensor
@@ -96,9 +94,11 @@ class Objective:
                 loss = loss + recipe.normal_weight * normals
             return loss
         loss = prediction.new_zeros(())
-        for chosen, trimmed in ((~pseudo, 0.0), (pseudo, recipe.trimmed)):
+        pseudo_edges = recipe.gradient_weight * recipe.pseudo_gradient_share
+        for chosen, of_pseudo in ((~pseudo, False), (pseudo, True)):
             if not bool(chosen.any()):
                 continue
+            trimmed = recipe.trimmed if of_pseudo else 0.0
             ours, truth, known = prediction[chosen], target[chosen], valid[chosen]
             if recipe.fixed_scale:
                 part = losses.fixed_scale(ours, truth, known, trimmed)
@@ -106,7 +106,9 @@ class Objective:
             else:
                 part = losses.scale_shift_invariant(ours, truth, known, trimmed)
                 edges = losses.gradient_matching(ours, truth, known)
-            part = part + recipe.gradient_weight * edges
+            part = part + (pseudo_edges if of_pseudo else recipe.gradient_weight) * edges
+            if recipe.log_depth_weight and not of_pseudo:
+                part = part + recipe.log_depth_weight * losses.aligned_log_depth(ours, truth, known)
             loss = loss + part * chosen.float().mean()
         return loss
 
@@ -114,3 +116,8 @@ class Objective:
         if self._recipe.precision == "fp32":
             return nullcontext()
         return torch.autocast(device.type, torch.bfloat16)
+
+
+def _tokens(features: Tensor) -> Tensor:
+    """Features as N x tokens x C, from maps as well."""
+    return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.trainable import TrainableNetwork
 from depth_anything_ros.training.muon import Muon, is_matrix
 from depth_anything_ros.training.recipe import Recipe
 
 
-def make_optimizers(network: DepthAnything, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def make_optimizers(network: TrainableNetwork, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW with a rate of its own for the encoder; Muon for the matrices where it is wanted.
 
     Args:
@@ -25,10 +25,10 @@ def make_optimizers(network: DepthAnything, recipe: Recipe) -> list[torch.optim.
     rest: list[dict[str, Any]] = []
     matrices: list[nn.Parameter] = []
     for part, rate in (
-        (network.pretrained, recipe.encoder_rate),
-        (network.depth_head, recipe.head_rate),
+        (network.encoder_module, recipe.encoder_rate),
+        (network.decoder_module, recipe.head_rate),
     ):
-        named = list(part.named_parameters())
+        named = [(name, weight) for name, weight in part.named_parameters() if weight.requires_grad]
         if recipe.matrix_rate:
             matrices += [weight for name, weight in named if is_matrix(name, weight)]
             named = [(name, weight) for name, weight in named if not is_matrix(name, weight)]

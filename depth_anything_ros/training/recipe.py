@@ -36,10 +36,13 @@ class Recipe:
             picture's median and deviation), instead of any as in the papers; it learns faster
             from scratch.
         gradient_weight: Weight of gradient matching (V2: 2).
+        pseudo_gradient_share: Share of it that holds for pseudo-labels, whose edges are soft.
+        log_depth_weight: Weight of the log depth error after alignment, on exact labels.
         feature_weight: Weight of feature alignment with the frozen start of the encoder.
         normal_weight: Weight of the surface normal loss (metric; a focal length of the width).
         trimmed: Share of the largest-loss pixels of pseudo-labelled pictures left out.
         freeze_encoder: Whether only the head learns.
+        frozen_stages: First stages of a convolutional encoder that keep their weights.
         strong: Strong perturbations of pseudo-labelled pictures.
         smallest_crop: Least share of the shorter side that a random crop of a relative network's
             picture keeps; 1 for none.
@@ -75,10 +78,13 @@ class Recipe:
     ema: float = 0.0
     fixed_scale: bool = False
     gradient_weight: float = 2.0
+    pseudo_gradient_share: float = 1.0
+    log_depth_weight: float = 0.0
     feature_weight: float = 0.0
     normal_weight: float = 0.0
     trimmed: float = 0.1
     freeze_encoder: bool = False
+    frozen_stages: int = 0
     strong: Strength = field(default_factory=Strength)
     smallest_crop: float = 0.6
     perturb_labelled: bool = False
@@ -104,8 +110,9 @@ class Recipe:
         Raises:
             SettingError: The text names the setting, its value and what it may be.
         """
-        if len(self.size) != 2 or any(side < 14 or side % 14 for side in self.size):
-            raise SettingError(f"size is {list(self.size)}; it must be two multiples of 14")
+        multiple = self.network.multiple_of
+        if len(self.size) != 2 or any(side < multiple or side % multiple for side in self.size):
+            raise SettingError(f"size is {list(self.size)}; it must be two multiples of {multiple}")
         for name in ("steps", "batch", "accumulation", "save_every", "validate_every"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be 1 or more")

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import read_image
-from depth_anything_ros.network.families.depth_anything.vit import PATCH
 from depth_anything_ros.network.preprocessing import MEAN, STD
 
 FloatImage = npt.NDArray[np.float32]
@@ -100,13 +99,14 @@ class Prepared:
     pseudo: bool
 
 
-def fit_size(height: int, width: int, shorter: int) -> tuple[int, int]:
-    """The network's size for a whole picture: aspect kept, both sides multiples of a patch.
+def fit_size(height: int, width: int, shorter: int, multiple: int) -> tuple[int, int]:
+    """The network's size for a whole picture: aspect kept, both sides multiples of a number.
 
     Args:
         height: Rows of the picture.
         width: Columns of the picture.
         shorter: Wanted length of the shorter side.
+        multiple: What both sides are multiples of.
 
     Returns:
         (height, width).
@@ -114,7 +114,7 @@ def fit_size(height: int, width: int, shorter: int) -> tuple[int, int]:
     scale = shorter / min(height, width)
 
     def side(length: int) -> int:
-        return max(PATCH, round(length * scale / PATCH) * PATCH)
+        return max(multiple, round(length * scale / multiple) * multiple)
 
     return side(height), side(width)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.trainable import TrainableNetwork
 from depth_anything_ros.training.loader import Batch, batches, validation_images
 from depth_anything_ros.training.objective import Objective
 from depth_anything_ros.training.optimizers import make_optimizers, set_rates
@@ -57,7 +57,8 @@ class Trainer:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._objective = Objective(self.network, recipe)
         if recipe.freeze_encoder:
-            self.network.pretrained.requires_grad_(False)
+            self.network.encoder_module.requires_grad_(False)
+        self.network.freeze_start(recipe.frozen_stages)
         self.optimizers = make_optimizers(self.network, recipe)
         self.average: dict[str, Tensor] | None = None
         if recipe.ema:
@@ -105,7 +106,7 @@ class Trainer:
         peers.wait()
         return scores
 
-    def result(self) -> DepthAnything:
+    def result(self) -> TrainableNetwork:
         """The network with the averaged weights, where they are averaged.
 
         Returns:
@@ -127,7 +128,7 @@ class Trainer:
     def _set_training(self) -> None:
         self.network.train()
         if self.recipe.freeze_encoder:
-            self.network.pretrained.eval()  # its normalisations stay as they are, too
+            self.network.encoder_module.eval()  # its normalisations stay as they are, too
 
     def _train_step(self, parts: list[Batch]) -> dict[str, float]:
         recipe = self.recipe

@@ -28,7 +28,9 @@ def network() -> DepthAnything:
         stem=(8, 16, 24),
         stem_units=1,
     )
-    return recipe.build().eval()
+    built = recipe.build().eval()
+    assert isinstance(built, DepthAnything)
+    return built
 
 
 def test_the_maps_lie_on_the_grids_the_head_expects() -> None:

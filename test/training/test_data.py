@@ -247,8 +247,8 @@ def test_network_input_and_size() -> None:
     image = to_network(np.full((14, 14, 3), 255, np.uint8))
     assert image.shape == (3, 14, 14)
     assert image[0, 0, 0] == pytest.approx((1 - 0.485) / 0.229)
-    assert fit_size(480, 640, 252) == (252, 336)
-    assert fit_size(20, 2000, 14) == (14, 1400)
+    assert fit_size(480, 640, 252, 14) == (252, 336)
+    assert fit_size(20, 2000, 14, 14) == (14, 1400)
 
 
 # --- perturbations ---------------------------------------------------------------------------

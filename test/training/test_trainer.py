@@ -263,13 +263,15 @@ def test_rates_frozen_encoder_and_average(index: Path, tmp_path: Path) -> None:
 
 def test_encoder_weights_of_dinov2_are_taken(tmp_path: Path) -> None:
     whole = NetworkRecipe(width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8)).build()
-    torch.save(whole.pretrained.state_dict(), tmp_path / "dinov2.pth")
+    torch.save(whole.encoder_module.state_dict(), tmp_path / "dinov2.pth")
     named = NetworkRecipe(
         encoder_checkpoint=str(tmp_path / "dinov2.pth"),
         width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8),
     )  # fmt: skip
-    built = named.build().pretrained.state_dict()
-    assert all(torch.equal(value, built[n]) for n, value in whole.pretrained.state_dict().items())
+    built = named.build().encoder_module.state_dict()
+    assert all(
+        torch.equal(value, built[n]) for n, value in whole.encoder_module.state_dict().items()
+    )
     with pytest.raises(CheckpointError, match="no DINOv2 state dict"):
         NetworkRecipe(encoder_checkpoint=str(tmp_path / "dinov2.pth")).build()
 
@@ -283,7 +285,7 @@ def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
         checkpoint=str(tmp_path / "relative.safetensors"), max_depth=10.0
     ).build()
     depth = network(torch.randn(1, 3, 28, 42))
-    assert network.config.kind is PredictionKind.METRIC_DEPTH
+    assert network.kind is PredictionKind.METRIC_DEPTH
     assert 3 < depth.min() < depth.max() < 7
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.families.depth_anything.dpt import DptHead
 from depth_anything_ros.network.families.depth_anything.vit import PATCH, VisionTransformer
+from depth_anything_ros.network.trainable import TrainableNetwork
 
 Levels = tuple[int, int, int, int]
 
@@ -143,7 +144,7 @@ ENCODERS: dict[str, tuple[int, int, int, Levels]] = {
 """Width, depth, head features and head out_channels of the official networks."""
 
 
-class DepthAnything(DepthNetwork):
+class DepthAnything(TrainableNetwork):
     """A Depth Anything network.
 
     Its state dict has the names and shapes of the official files (`pretrained.*`,
@@ -220,9 +221,41 @@ class DepthAnything(DepthNetwork):
             raise InputError(
                 f"network input is {height}x{width}; both sides must be multiples of {PATCH}"
             )
-        rows, cols = height // PATCH, width // PATCH
-        tokens = self.pretrained(image, self.config.taps)
-        out = self.depth_head(tokens, rows, cols).squeeze(1).float()
+        out = self.decode(self.encode(image), height, width).float()
         if self.config.max_depth is None:
             return F.relu(out)
         return torch.sigmoid(out) * self.config.max_depth
+
+    @property
+    def encoder_module(self) -> nn.Module:
+        """DINOv2."""
+        return self.pretrained
+
+    @property
+    def decoder_module(self) -> nn.Module:
+        """The DPT head."""
+        return self.depth_head
+
+    @property
+    def output_layer(self) -> nn.Conv2d:
+        """The head's last convolution."""
+        last = self.depth_head.get_submodule("scratch.output_conv2.2")
+        assert isinstance(last, nn.Conv2d)
+        return last
+
+    def encode(self, image: Tensor) -> Sequence[Tensor]:
+        """Four levels of tokens (with a stem two of them maps); see `TrainableNetwork.encode`."""
+        tokens: Sequence[Tensor] = self.pretrained(image, self.config.taps)
+        return tokens
+
+    def decode(self, features: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """See `TrainableNetwork.decode`."""
+        out: Tensor = self.depth_head(features, height // PATCH, width // PATCH)
+        return out.squeeze(1)
+
+    def freeze_start(self, stages: int) -> None:
+        """Refuse: a transformer has no stages; see `TrainableNetwork.freeze_start`."""
+        if stages:
+            raise SettingError(
+                f"frozen_stages is {stages}; a transformer has none, use freeze_encoder"
+            )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.families.lite.encoder import STRIDE, Encoder
 from depth_anything_ros.network.families.lite.head import Head
 from depth_anything_ros.network.preprocessing import Preprocessing
+from depth_anything_ros.network.trainable import TrainableNetwork
 
 INPUT_SIZE = 192
 """Shorter side of the input in pixels at which the embedded network was trained."""
@@ -33,7 +34,7 @@ class LiteConfig:
     head_features: int = 32
 
 
-class LiteDepth(DepthNetwork):
+class LiteDepth(TrainableNetwork):
     """EfficientNet-Lite encoder (`backbone`) and DPT head (`head`).
 
     Args:
@@ -92,4 +93,39 @@ class LiteDepth(DepthNetwork):
             raise InputError(
                 f"network input is {height}x{width}; both sides must be multiples of {STRIDE}"
             )
-        return F.relu(self.head(self.backbone(image)).squeeze(1).float())
+        return F.relu(self.decode(self.encode(image), height, width).float())
+
+    @property
+    def encoder_module(self) -> nn.Module:
+        """EfficientNet-Lite."""
+        return self.backbone
+
+    @property
+    def decoder_module(self) -> nn.Module:
+        """The DPT head."""
+        return self.head
+
+    @property
+    def output_layer(self) -> nn.Conv2d:
+        """The head's last convolution."""
+        return self.head.output
+
+    def encode(self, image: Tensor) -> Sequence[Tensor]:
+        """Four maps at strides 4, 8, 16 and 32; see `TrainableNetwork.encode`."""
+        levels: list[Tensor] = self.backbone(image)
+        return levels
+
+    def decode(self, features: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """See `TrainableNetwork.decode`."""
+        out: Tensor = self.head(features)
+        return out.squeeze(1)
+
+    def freeze_start(self, stages: int) -> None:
+        """Keep the stem and the first of seven stages; see `TrainableNetwork.freeze_start`."""
+        if not 0 <= stages <= len(self.backbone.stages):
+            raise SettingError(
+                f"frozen_stages is {stages}; this encoder has {len(self.backbone.stages)} stages"
+            )
+        if stages:
+            self.backbone.stem.requires_grad_(False)
+            self.backbone.stages[:stages].requires_grad_(False)
