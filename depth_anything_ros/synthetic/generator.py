@@ -15,7 +15,7 @@ from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.synthetic import views
 from depth_anything_ros.synthetic.rendering import artefacts, textures
 from depth_anything_ros.synthetic.rendering.render import trace_images
-from depth_anything_ros.synthetic.rendering.scene import stack
+from depth_anything_ros.synthetic.rendering.scene_batch import stack
 from depth_anything_ros.synthetic.worlds import kinds as worlds
 from depth_anything_ros.synthetic.worlds.world import World
 

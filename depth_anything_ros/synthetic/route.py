@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.synthetic.rendering.scene import Scene, stack
+from depth_anything_ros.synthetic.rendering.scene import Scene
+from depth_anything_ros.synthetic.rendering.scene_batch import stack
 from depth_anything_ros.synthetic.rendering.solids import Kind
 from depth_anything_ros.synthetic.worlds.world import World
 

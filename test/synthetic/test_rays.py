@@ -13,7 +13,8 @@ from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.synthetic import lidar
 from depth_anything_ros.synthetic.rendering import textures
 from depth_anything_ros.synthetic.rendering.render import render, scan
-from depth_anything_ros.synthetic.rendering.scene import Light, Material, Scene, stack
+from depth_anything_ros.synthetic.rendering.scene import Light, Material, Scene
+from depth_anything_ros.synthetic.rendering.scene_batch import stack
 from depth_anything_ros.synthetic.rendering.solids import Kind
 from depth_anything_ros.synthetic.rendering.terrain import fractal_heights, height_at
 from depth_anything_ros.synthetic.rendering.tracing import all_candidates, nearest

@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.synthetic.rendering import shading
-from depth_anything_ros.synthetic.rendering.scene import Scene, Scenes, stack
+from depth_anything_ros.synthetic.rendering import shading, visibility
+from depth_anything_ros.synthetic.rendering.scene import Scene
+from depth_anything_ros.synthetic.rendering.scene_batch import Scenes, stack
+from depth_anything_ros.synthetic.rendering.surfels import COARSE, coarse, surfels_at
 from depth_anything_ros.synthetic.rendering.textures import Atlas
 from depth_anything_ros.synthetic.rendering.tracing import (
     all_candidates,
@@ -79,17 +81,17 @@ def trace_images(
     if atlas is None:
         return Rendering(torch.zeros(batch, 3, height, width, device=scenes.device), image(t))
     footprint = (tiles[:, :, 0, 1] - tiles[:, :, 0, 0]).abs().flatten()[:, None]
-    seen = shading.surfels_at(scenes, atlas, scene_of, origin, direction, t, surface, footprint)
-    points = shading.coarse(seen, TILE)
-    side = TILE // shading.COARSE
-    shares = torch.stack(shading.visibility(scenes, scene_of, points, side))
+    seen = surfels_at(scenes, atlas, scene_of, origin, direction, t, surface, footprint)
+    points = coarse(seen, TILE)
+    side = TILE // COARSE
+    shares = torch.stack(visibility.visibility(scenes, scene_of, points, side))
 
     rows, columns = (-(-length // TILE) * side for length in (height, width))
 
     def small(values: Tensor) -> Tensor:
         return _from_tiles(values.unflatten(-2, (batch, count)), rows, columns, side)
 
-    shares = shading.blend(small(shares), small(points.face), image(seen.face))
+    shares = visibility.blend(small(shares), small(points.face), image(seen.face))
     shares = F.pad(shares, pad, mode="replicate")
     lamp, open_share = _to_tiles(shares.transpose(0, 1)).permute(2, 0, 1, 3).flatten(1, 2)
     length = (direction * direction).sum(1).sqrt()

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from depth_anything_ros.synthetic.rendering.solids import Kind
 
@@ -85,25 +83,24 @@ class Light:
     fog_colour: Rgb = (0.7, 0.75, 0.8)
     occlusion: float = 1.0
 
-    def row(self) -> list[float]:
-        """All numbers in the order of `LIGHT`."""
-        return [
-            *self.sun, float(self.near), self.radius, *self.colour, *self.fill, *self.fill_colour,
-            *self.above, *self.below, *self.zenith, *self.horizon, self.clouds,
-            float(self.cloud_texture), self.fog, *self.fog_colour, self.occlusion,
-        ]  # fmt: skip
 
+@dataclass(frozen=True)
+class Surface:
+    """One surface of a scene.
 
-LIGHT = {
-    name: slice(start, start + size)
-    for name, start, size in (
-        ("sun", 0, 3), ("near", 3, 1), ("radius", 4, 1), ("colour", 5, 3), ("fill", 8, 3),
-        ("fill_colour", 11, 3), ("above", 14, 3), ("below", 17, 3), ("zenith", 20, 3),
-        ("horizon", 23, 3), ("clouds", 26, 1), ("cloud_texture", 27, 1), ("fog", 28, 1),
-        ("fog_colour", 29, 3), ("occlusion", 32, 1),
-    )
-}  # fmt: skip
-"""Columns of each quantity of a light."""
+    Attributes:
+        kind: Its shape.
+        centre: Metres in the world.
+        half: Half sizes along its own axes in metres (1, 1, 1 for a plane).
+        material: Its appearance.
+        turn: Rotation world -> its own frame, row by row.
+    """
+
+    kind: Kind
+    centre: Vector
+    half: Vector
+    material: Material
+    turn: Matrix = IDENTITY
 
 
 @dataclass
@@ -114,20 +111,17 @@ class Scene:
         light: Light, sky and air.
         heights: Height field of the terrain in metres, GxG float32, or None.
         extent: Side of the square the height field covers, centred on the origin, in metres.
+        surfaces: Its surfaces.
     """
 
     light: Light = field(default_factory=Light)
     heights: npt.NDArray[np.float32] | None = None
     extent: float = 1.0
-    _kinds: list[int] = field(default_factory=list)
-    _centres: list[Vector] = field(default_factory=list)
-    _turns: list[Matrix] = field(default_factory=list)
-    _halves: list[Vector] = field(default_factory=list)
-    _materials: list[list[float]] = field(default_factory=list)
+    surfaces: list[Surface] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Number of surfaces."""
-        return len(self._kinds)
+        return len(self.surfaces)
 
     def add(
         self, kind: Kind, centre: Vector, half: Vector, material: Material, turn: Matrix = IDENTITY
@@ -141,16 +135,7 @@ class Scene:
             material: Its appearance.
             turn: Rotation world -> its own frame, row by row.
         """
-        self._kinds.append(int(kind))
-        self._centres.append(centre)
-        self._turns.append(turn)
-        self._halves.append(half)
-        # The number of the surface shifts its texture, so that equal surfaces differ.
-        shift = 0.37 * len(self._kinds)
-        self._materials.append(
-            [*material.dark, *material.bright, material.texture, material.scale, material.gloss,
-             material.mirror, material.glow, shift % 1.0]
-        )  # fmt: skip
+        self.surfaces.append(Surface(kind, centre, half, material, turn))
 
     def plane(self, point: Vector, normal: Vector, material: Material) -> None:
         """Add an endless plane that is seen from the side its unit normal points to.
@@ -253,13 +238,14 @@ class Scene:
         Returns:
             Metres; planes and terrain do not count.
         """
-        if not self._kinds:
+        if not self.surfaces:
             return math.inf
-        kinds = np.array(self._kinds)
-        local = np.einsum(
-            "nij,nj->ni", np.array(self._turns), np.array(point) - np.array(self._centres)
-        )
-        outside = np.maximum(np.abs(local) - np.array(self._halves), 0)
+        kinds = np.array([surface.kind for surface in self.surfaces])
+        turns = np.array([surface.turn for surface in self.surfaces])
+        offsets = np.array(point) - np.array([surface.centre for surface in self.surfaces])
+        local = np.einsum("nij,nj->ni", turns, offsets)
+        halves = np.array([surface.half for surface in self.surfaces])
+        outside = np.maximum(np.abs(local) - halves, 0)
         distance = np.linalg.norm(outside, axis=1)
         return float(np.min(np.where(kinds < Kind.PLANE, distance, np.inf)))
 
@@ -366,100 +352,3 @@ class Place:
         """
         spots = [self.moved(*map(float, vertex)) for vertex in np.asarray(vertices)]
         self.scene.mesh([(spot.x, spot.y, spot.z) for spot in spots], faces, material)
-
-
-MATERIAL = {
-    name: slice(start, start + size)
-    for name, start, size in (
-        ("dark", 0, 3), ("bright", 3, 3), ("texture", 6, 1), ("scale", 7, 1), ("gloss", 8, 1),
-        ("mirror", 9, 1), ("glow", 10, 1), ("shift", 11, 1),
-    )
-}  # fmt: skip
-"""Columns of each quantity of a material."""
-
-
-@dataclass(frozen=True)
-class Scenes:
-    """Some scenes as tensors, padded to the longest: B scenes of S surfaces.
-
-    Attributes:
-        kind: B x S int64 of `Kind`; -1 is padding.
-        centre: B x S x 3 metres.
-        turn: B x S x 3 x 3, world -> own frame.
-        half: B x S x 3 metres.
-        material: B x S x 12, laid out as in `MATERIAL`.
-        light: B x 33, laid out as in `LIGHT`.
-        heights: Per scene its height field (G x G) or None.
-        extent: Per scene the side of its height field in metres.
-    """
-
-    kind: Tensor
-    centre: Tensor
-    turn: Tensor
-    half: Tensor
-    material: Tensor
-    light: Tensor
-    heights: tuple[Tensor | None, ...]
-    extent: tuple[float, ...]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the tensors are."""
-        return self.kind.device
-
-    def of(self, name: str) -> Tensor:
-        """One quantity of the light, B x its size.
-
-        Args:
-            name: A key of `LIGHT`.
-
-        Returns:
-            B x 1 or B x 3.
-        """
-        return self.light[:, LIGHT[name]]
-
-
-def stack(scenes: Sequence[Scene], device: torch.device | str = "cpu") -> Scenes:
-    """Put scenes side by side for batched ray casting.
-
-    Args:
-        scenes: At least one scene.
-        device: Where to put the tensors.
-
-    Returns:
-        The batch.
-    """
-    count = max(1, *(len(scene) for scene in scenes))
-    batch = len(scenes)
-    kind = np.full((batch, count), -1, np.int64)
-    centre = np.zeros((batch, count, 3), np.float32)
-    turn = np.zeros((batch, count, 3, 3), np.float32)
-    half = np.ones((batch, count, 3), np.float32)
-    material = np.zeros((batch, count, 12), np.float32)
-    for row, scene in enumerate(scenes):
-        n = len(scene)
-        if n:
-            kind[row, :n] = scene._kinds
-            centre[row, :n] = scene._centres
-            turn[row, :n] = scene._turns
-            half[row, :n] = scene._halves
-            material[row, :n] = scene._materials
-    light = np.array([scene.light.row() for scene in scenes], np.float32)
-    fields = [
-        None if scene.heights is None else torch.from_numpy(scene.heights).to(device)
-        for scene in scenes
-    ]
-
-    def tensor(values: npt.NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(values).to(device)
-
-    return Scenes(
-        kind=tensor(kind),
-        centre=tensor(centre),
-        turn=tensor(turn),
-        half=tensor(half),
-        material=tensor(material),
-        light=tensor(light),
-        heights=tuple(fields),
-        extent=tuple(scene.extent for scene in scenes),
-    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from depth_anything_ros.synthetic.rendering.scene import Scenes
+from depth_anything_ros.synthetic.rendering.scene_batch import Scenes
 from depth_anything_ros.synthetic.rendering.solids import Kind, hit
 from depth_anything_ros.synthetic.rendering.terrain import hit_heights
 
