@@ -33,6 +33,7 @@ from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
 from depth_anything_ros.node.camera.publishers import CameraOutputs
 from depth_anything_ros.node.camera.report import CameraReport
 from depth_anything_ros.node.frame_loop import FrameLoop, NodeCamera
+from depth_anything_ros.node.parameter import unknown_parameters, usage
 from depth_anything_ros.node.parameters import NodeParameters, names_at_load
 from depth_anything_ros.node.runtime.boundary import GuardedNode, sentence_of
 from depth_anything_ros.node.runtime.diagnostics import DiagnosticsPublisher
@@ -46,7 +47,11 @@ from depth_anything_ros.node.runtime.model_loader import (
     load_and_warm,
 )
 from depth_anything_ros.node.runtime.scale_services import ScaleServices
-from depth_anything_ros.node.runtime.spinning import exit_at_once, spin_until_stopped
+from depth_anything_ros.node.runtime.spinning import (
+    asks_for_help,
+    exit_at_once,
+    spin_until_stopped,
+)
 from depth_anything_ros.node.runtime.subscriptions import QosMatcher
 from depth_anything_ros.node.runtime.worker import Worker
 from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
@@ -59,6 +64,10 @@ _MATCH_PERIOD = 0.25
 _START_PERIOD = 0.05
 _SNAPSHOT_PATIENCE = 10.0
 _STOP_PATIENCE = 2.0
+_PURPOSE = (
+    "Turns the images on image (and camera_info) into ~/depth/image, ~/points and more; "
+    "`depth_anything doctor` says why nothing comes."
+)
 
 
 class DepthNode(GuardedNode):
@@ -83,6 +92,8 @@ class DepthNode(GuardedNode):
         super().__init__("depth_anything", **arguments)
         self._settings = NodeParameters.declare(self)
         log_through(self.get_logger())
+        for sentence in unknown_parameters(self, NodeParameters.__dataclass_fields__):
+            self.get_logger().warning(sentence)
         self._setup: NodeSetup | None = None
         self._changing = threading.Lock()  # held while a setup is made, never while it is used
         self._failure: str | None = None
@@ -507,14 +518,17 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         load: Makes the networks ready.
 
     Returns:
-        0 after a normal stop, 1 when a start parameter is impossible.
+        0 after a normal stop and for --help, 1 when a start parameter is impossible.
     """
+    if asks_for_help(arguments):
+        print(usage("depth_node", _PURPOSE, NodeParameters))
+        return 0
     transport_warning = prefer_shared_memory()
-    rclpy.init(args=arguments)
     try:
+        rclpy.init(args=arguments)
         node = DepthNode(load)
-    except (DepthAnythingError, ParameterException) as error:
-        print(f"depth_node: {error}", file=sys.stderr)
+    except (DepthAnythingError, ParameterException, RuntimeError) as error:
+        print(f"depth_node: {sentence_of(error)}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1
     if transport_warning:

@@ -1,4 +1,4 @@
-"""Every parameter of the depth node: its default, meaning, limits, and how a change is checked.
+"""Every parameter of the depth node: its default, meaning and limits.
 
 One dataclass is the single place that knows them: it declares them, types them for the code and
 is what the documentation is held against.
@@ -10,80 +10,18 @@ import dataclasses
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.node import Node
+from collections.abc import Iterable
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.inference.backend import backend_choices, precision_choices
 from depth_anything_ros.metric.selection import scaler_names
 from depth_anything_ros.metric.source import SCALE_SOURCES
-
-_LARGEST = 1e9
-
-
-@dataclasses.dataclass(frozen=True)
-class ParameterText:
-    """What there is to know about one parameter.
-
-    Attributes:
-        describe: Gives its meaning; asked when it is needed, since it may list registered things.
-        choices: Gives the values it may have; none for any.
-        minimum: Smallest number, None without limits.
-        maximum: Largest number.
-        read_only: It cannot change while the node runs.
-        at_load: A change takes effect when a model is loaded.
-    """
-
-    describe: Callable[[], str]
-    choices: Callable[[], tuple[str, ...]] = tuple
-    minimum: float | None = None
-    maximum: float | None = None
-    read_only: bool = False
-    at_load: bool = False
-
-    @classmethod
-    def of(cls, field: dataclasses.Field[Any]) -> ParameterText:
-        """What a field of `NodeParameters` keeps about itself."""
-        text = field.metadata["text"]
-        assert isinstance(text, cls)
-        return text
-
-    def full(self) -> str:
-        """Meaning, choices, limits and when a change takes effect."""
-        text = self.describe()
-        if self.choices():
-            text += f" One of {', '.join(self.choices())}."
-        if self.minimum is not None and self.maximum is not None:
-            text += f" From {self.minimum:g} to {self.maximum:g}."
-        if self.read_only:
-            text += " Read-only."
-        if self.at_load:
-            text += " Takes effect at configure and ~/load_model."
-        return text
-
-
-def _parameter(
-    default: Any,
-    description: str | Callable[[], str],
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] | Callable[[], tuple[str, ...]] = (),
-    read_only: bool = False,
-    at_load: bool = False,
-) -> Any:
-    text = ParameterText(
-        describe=description if callable(description) else lambda: description,
-        choices=choices if callable(choices) else lambda: choices,
-        minimum=minimum,
-        maximum=maximum,
-        read_only=read_only,
-        at_load=at_load,
-    )
-    return dataclasses.field(default=default, metadata={"text": text})
+from depth_anything_ros.node.parameter import (
+    LARGEST,
+    ParameterInfo,
+    ParameterSet,
+    parameter,
+)
 
 
 def _scaler_description() -> str:
@@ -95,198 +33,212 @@ def _scaler_description() -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class NodeParameters:
+class NodeParameters(ParameterSet):
     """The values of all parameters at one moment; each field is a parameter of the same name."""
 
-    autostart: bool = _parameter(
+    autostart: bool = parameter(
         True, "Configure and activate at start, without a lifecycle manager.", read_only=True
     )
-    model: str = _parameter(
+    model: str = parameter(
         "auto",
         "Catalogue name (see `depth_anything models`), path to a .pth, .safetensors or .onnx file, "
         "or embedded: the small network in this package. auto takes the official V2 Small where "
         "it is in the cache or can be downloaded, else the embedded one, and says which.",
         at_load=True,
     )
-    device: str = _parameter(
+    device: str = parameter(
         "auto", "auto (cuda, else mps, else cpu), cpu, mps, cuda or cuda:N.", at_load=True
     )
-    backend: str = _parameter(
+    backend: str = parameter(
         "auto",
         "Library that runs the network; auto takes the fastest installed one whose depth stays "
         "within 1 % of float32 with these very weights.",
         choices=backend_choices,
         at_load=True,
     )
-    precision: str = _parameter(
+    precision: str = parameter(
         "auto",
         "Arithmetic of the network; auto takes the fastest that stays within 1 % of float32, but "
         "never int8.",
         choices=precision_choices,
         at_load=True,
     )
-    input_size: int = _parameter(
+    input_size: int = parameter(
         0,
         "Pixels of the image's shorter side as the network sees it; smaller is faster and coarser, "
         "0 takes the model's own (518 for the official ones).",
         minimum=0,
         maximum=4096,
     )
-    num_threads: int = _parameter(
+    num_threads: int = parameter(
         0,
         "CPU threads of the network; 0 leaves one core to the rest of the robot.",
         minimum=0,
         maximum=1024,
         at_load=True,
     )
-    scaler: str = _parameter(
+    scaler: str = parameter(
         "auto",
         _scaler_description,
         choices=scaler_names,
     )
-    scale: float = _parameter(
+    scale: float = parameter(
         0.0,
         "Scaler fixed: factor in 1/Z = scale * disparity + shift (relative model) or "
         "Z = scale * Z_network + shift (metric model); 0 means not given.",
         minimum=0.0,
-        maximum=_LARGEST,
+        maximum=LARGEST,
     )
-    shift: float = _parameter(
-        0.0, "Scaler fixed: the shift that goes with scale.", minimum=-_LARGEST, maximum=_LARGEST
+    shift: float = parameter(
+        0.0, "Scaler fixed: the shift that goes with scale.", minimum=-LARGEST, maximum=LARGEST
     )
-    scale_file: str = _parameter(
+    scale_file: str = parameter(
         "",
         "Scale file: ~/scale/save writes it, ~/scale/load and scaler fixed read it "
         "(in place of scale and shift).",
     )
-    baseline: float = _parameter(
+    baseline: float = parameter(
         0.0,
         "Scaler baseline: virtual stereo baseline in metres of a relative model, in "
         "Z = f * B / disparity; 0 means not given.",
         minimum=0.0,
-        maximum=_LARGEST,
+        maximum=LARGEST,
     )
-    fit_shift: str = _parameter(
+    fit_shift: str = parameter(
         "auto",
         "Whether a shift is fitted beside the scale; auto: for relative models only.",
         choices=("auto", "always", "never"),
     )
-    min_points: int = _parameter(
+    min_points: int = parameter(
         6,
         "Fewest measured points that are trusted; 1 lets a single Range scale a metric model.",
         minimum=1,
         maximum=1_000_000,
     )
-    refinement: str = _parameter(
+    refinement: str = parameter(
         "local",
         "local lets measured points correct the depth around them, none applies scale and shift "
         "only.",
         choices=("local", "none"),
     )
-    scale_max_age: float = _parameter(
+    scale_max_age: float = parameter(
         2.0,
         "Seconds for which a scale is used without a fresh measurement.",
         minimum=0.01,
-        maximum=_LARGEST,
+        maximum=LARGEST,
     )
-    on_invalid: str = _parameter(
+    on_invalid: str = parameter(
         "nan",
         "What goes out while there is no valid scale: nan (depth is NaN everywhere), hold (the "
         "last scale for ever) or drop (nothing).",
         choices=("nan", "hold", "drop"),
     )
-    cloud_topics: tuple[str, ...] = _parameter(
-        ("points",), "Scaler sparse: PointCloud2 topics (LiDAR, map points)."
+    cloud_topics: tuple[str, ...] = parameter(
+        ("points",),
+        "Scaler sparse: PointCloud2 topics (LiDAR, map points).",
+        topic=True,
     )
-    scan_topics: tuple[str, ...] = _parameter(("",), "Scaler sparse: LaserScan topics.")
-    range_topics: tuple[str, ...] = _parameter(
-        ("",), "Scaler sparse: Range topics with a beam narrower than 0.2 rad."
+    scan_topics: tuple[str, ...] = parameter(("",), "Scaler sparse: LaserScan topics.", topic=True)
+    range_topics: tuple[str, ...] = parameter(
+        ("",),
+        "Scaler sparse: Range topics with a beam narrower than 0.2 rad.",
+        topic=True,
     )
-    depth_topics: tuple[str, ...] = _parameter(
-        ("",), "Scaler sparse: depth images (32FC1 or 16UC1) with a camera_info beside them."
+    depth_topics: tuple[str, ...] = parameter(
+        ("",),
+        "Scaler sparse: depth images (32FC1 or 16UC1) with a camera_info beside them.",
+        topic=True,
     )
-    points_slop: float = _parameter(
+    points_slop: float = parameter(
         0.1,
         "Seconds between an image and the points used for it, at most.",
         minimum=0.0,
         maximum=10.0,
     )
-    points_timeout: float = _parameter(
+    points_timeout: float = parameter(
         0.0,
         "Seconds an image waits until every point sensor has sent something as new as it.",
         minimum=0.0,
         maximum=10.0,
     )
-    sensor_extrinsics: str = _parameter(
+    sensor_extrinsics: str = parameter(
         "",
         "Where things stand, instead of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings points of a "
         "sensor into the optical frame; {topic or frame: [...], ...} for several, with several "
         "cameras {camera: {topic or frame: [...]}}.",
     )
-    fixed_frame: str = _parameter(
+    fixed_frame: str = parameter(
         "",
         "Frame that stands still (odom): points are moved by the robot's motion between their "
         "time and the image's, and scaler motion takes camera poses from tf2.",
     )
-    tf_timeout: float = _parameter(
+    tf_timeout: float = parameter(
         0.05, "Seconds to wait for a transform.", minimum=0.0, maximum=10.0
     )
-    odometry_topic: str = _parameter(
-        "odom", "Scalers motion and slam: nav_msgs/Odometry of the robot in metres."
+    odometry_topic: str = parameter(
+        "odom",
+        "Scalers motion and slam: nav_msgs/Odometry of the robot in metres.",
+        topic=True,
     )
-    slam_pose_topic: str = _parameter(
-        "slam/pose", "Scaler slam: poses of the optical frame in the SLAM map."
+    slam_pose_topic: str = parameter(
+        "slam/pose",
+        "Scaler slam: poses of the optical frame in the SLAM map.",
+        topic=True,
     )
-    slam_pose_type: str = _parameter(
+    slam_pose_type: str = parameter(
         "pose",
         "Scaler slam: message of slam_pose_topic: PoseStamped, Odometry or Path.",
         choices=("pose", "odometry", "path"),
     )
-    slam_points_topic: str = _parameter(
-        "slam/points", "Scaler slam: PointCloud2 of map points in the SLAM map."
+    slam_points_topic: str = parameter(
+        "slam/points",
+        "Scaler slam: PointCloud2 of map points in the SLAM map.",
+        topic=True,
     )
-    base_frame: str = _parameter(
+    base_frame: str = parameter(
         "base_footprint", "Scaler ground_plane: frame on the ground, z up (REP-120)."
     )
-    camera_height: float = _parameter(
+    camera_height: float = parameter(
         0.0,
         "Scaler ground_plane: metres from the ground to the camera; 0 takes tf2's base_frame.",
         minimum=0.0,
         maximum=1000.0,
     )
-    camera_pitch_deg: float = _parameter(
+    camera_pitch_deg: float = parameter(
         0.0,
         "Scaler ground_plane, with camera_height: degrees the camera looks down.",
         minimum=-90.0,
         maximum=90.0,
     )
-    camera_roll_deg: float = _parameter(
+    camera_roll_deg: float = parameter(
         0.0,
         "Scaler ground_plane, with camera_height: degrees the camera leans to the right.",
         minimum=-180.0,
         maximum=180.0,
     )
-    imu_topic: str = _parameter(
-        "", "Scaler ground_plane: sensor_msgs/Imu whose gravity gives the attitude; empty: none."
+    imu_topic: str = parameter(
+        "",
+        "Scaler ground_plane: sensor_msgs/Imu whose gravity gives the attitude; empty: none.",
+        topic=True,
     )
-    cameras: tuple[str, ...] = _parameter(
+    cameras: tuple[str, ...] = parameter(
         ("",),
         "Names of cameras that share the model: each has <name>/image, <name>/camera_info and "
         "~/<name>/... of its own. Empty: one camera on image and camera_info.",
         read_only=True,
     )
-    image_transport: str = _parameter(
+    image_transport: str = parameter(
         "raw",
         "raw listens to image, compressed to image/compressed (JPEG or PNG).",
         choices=("raw", "compressed"),
         read_only=True,
     )
-    camera_info_url: str = _parameter(
+    camera_info_url: str = parameter(
         "",
         "Calibration file (camera_info YAML) in place of the topic; for several cameras "
         "{name: file, ...}.",
     )
-    rectify: str = _parameter(
+    rectify: str = parameter(
         "auto",
         "Undistort images before the network and publish the rectified camera_info: auto where "
         "the lens has distortion, on also turns by R, off keeps the picture and sends the cloud "
@@ -294,155 +246,149 @@ class NodeParameters:
         "camera_info without distortion.",
         choices=("auto", "on", "off"),
     )
-    roi: tuple[int, ...] = _parameter(
+    roi: tuple[int, ...] = parameter(
         (0, 0, 0, 0),
         "Rectangle of the (rectified) image to work on: x, y, width, height in pixels; all 0 "
         "takes the whole.",
     )
-    mask_file: str = _parameter(
+    mask_file: str = parameter(
         "",
         "Picture of the (rectified) image's size, black on the robot's own body: there depth is "
         "NaN; for several cameras {name: file, ...}.",
     )
-    max_rate: float = _parameter(
+    max_rate: float = parameter(
         0.0,
         "Images answered per second and camera, at most; 0 means no limit.",
         minimum=0.0,
         maximum=1000.0,
     )
-    stale_after: float = _parameter(
+    stale_after: float = parameter(
         2.0,
         "Seconds without an image after which diagnostics warn.",
         minimum=0.1,
         maximum=3600.0,
     )
-    snapshot_folder: str = _parameter("~/.ros/depth_anything", "Folder that ~/snapshot writes to.")
-    image_reliability: str = _parameter(
+    snapshot_folder: str = parameter("~/.ros/depth_anything", "Folder that ~/snapshot writes to.")
+    image_reliability: str = parameter(
         "auto",
         "Reliability of the subscriptions to image and camera_info; auto is reliable while every "
         "publisher offers it.",
         choices=("auto", "reliable", "best_effort"),
     )
-    max_image_pixels: int = _parameter(
+    max_image_pixels: int = parameter(
         50_000_000,
         "Largest image that is decoded, in pixels; a larger one is refused.",
         minimum=1,
         maximum=2**31 - 1,
     )
-    camera_info_timeout: float = _parameter(
+    camera_info_timeout: float = parameter(
         0.2,
         "Seconds an image waits for its camera_info before it is answered without a cloud.",
         minimum=0.0,
         maximum=10.0,
     )
-    depth_encoding: str = _parameter(
+    depth_encoding: str = parameter(
         "32FC1",
         "Encoding of ~/depth/image: 32FC1 (metres, NaN unknown) or 16UC1 (millimetres, 0 unknown).",
         choices=("32FC1", "16UC1"),
     )
-    min_range: float = _parameter(
+    min_range: float = parameter(
         0.0,
         "Nearest depth in metres along the optical axis; nearer is -inf in the depth image "
         "(REP-117) and left out of the cloud.",
         minimum=0.0,
-        maximum=_LARGEST,
+        maximum=LARGEST,
     )
-    max_range: float = _parameter(
+    max_range: float = parameter(
         0.0,
         "Furthest depth in metres along the optical axis; further is +inf in the depth image "
         "(REP-117) and left out of the cloud; 0 means no limit.",
         minimum=0.0,
-        maximum=_LARGEST,
+        maximum=LARGEST,
     )
-    cloud_organized: bool = _parameter(
+    cloud_organized: bool = parameter(
         True, "Keep the image's grid in ~/points (NaN where unknown) instead of known points only."
     )
-    cloud_color: bool = _parameter(True, "Give the points of ~/points the image's colours (rgb).")
-    cloud_confidence: bool = _parameter(
+    cloud_color: bool = parameter(True, "Give the points of ~/points the image's colours (rgb).")
+    cloud_confidence: bool = parameter(
         False, "Give the points of ~/points a field confidence (0 to 1)."
     )
-    cloud_frame: str = _parameter(
+    cloud_frame: str = parameter(
         "",
         "Frame with z up (base_link, odom) in which min_height and max_height are measured; the "
         "points stay in the optical frame.",
     )
-    min_height: float = _parameter(
-        -_LARGEST,
+    min_height: float = parameter(
+        -LARGEST,
         "Lowest z in cloud_frame of a point, metres.",
-        minimum=-_LARGEST,
-        maximum=_LARGEST,
+        minimum=-LARGEST,
+        maximum=LARGEST,
     )
-    max_height: float = _parameter(
-        _LARGEST,
+    max_height: float = parameter(
+        LARGEST,
         "Highest z in cloud_frame of a point, metres.",
-        minimum=-_LARGEST,
-        maximum=_LARGEST,
+        minimum=-LARGEST,
+        maximum=LARGEST,
     )
-    voxel_size: float = _parameter(
+    voxel_size: float = parameter(
         0.0,
         "Edge in metres of the cubes of which ~/points keeps one point each; 0 keeps all.",
         minimum=0.0,
         maximum=1000.0,
     )
-    edge_angle_deg: float = _parameter(
+    edge_angle_deg: float = parameter(
         2.0,
         "Points at depth edges are left out of ~/points where ray and surface meet at less than "
         "this angle (flying pixels); 0 keeps them.",
         minimum=0.0,
         maximum=80.0,
     )
-    scan_frame: str = _parameter(
+    scan_frame: str = parameter(
         "",
         "Frame of ~/scan, x forward and z up (base_link, base_footprint); empty: no scan.",
     )
-    scan_min_height: float = _parameter(
+    scan_min_height: float = parameter(
         0.1,
         "Lowest z in scan_frame that ~/scan sees, metres.",
         minimum=-1000.0,
         maximum=1000.0,
     )
-    scan_max_height: float = _parameter(
+    scan_max_height: float = parameter(
         1.5,
         "Highest z in scan_frame that ~/scan sees, metres.",
         minimum=-1000.0,
         maximum=1000.0,
     )
-    scan_increment_deg: float = _parameter(
+    scan_increment_deg: float = parameter(
         0.5, "Degrees between two rays of ~/scan.", minimum=0.01, maximum=30.0
     )
-    confidence: str = _parameter(
+    confidence: str = parameter(
         "auto",
         "Second opinions for confidence, asked only when somebody wants it: zoom (two enlarged "
         "views, best for metric models), flip (a mirrored view, best for relative ones), off "
         "(experts only); auto chooses by the model.",
         choices=("auto", "zoom", "flip", "off"),
     )
-    experts: tuple[str, ...] = _parameter(
+    experts: tuple[str, ...] = parameter(
         ("",),
         "Further models that vote on the order of pixels for confidence (one to three).",
         at_load=True,
     )
-    min_confidence: float = _parameter(
+    min_confidence: float = parameter(
         0.0,
         "Pixels of less confidence are NaN in depth and cloud; 0 keeps all.",
         minimum=0.0,
         maximum=1.0,
     )
-    cloud_stride: int = _parameter(
+    cloud_stride: int = parameter(
         1, "Every n-th row and column becomes a point of ~/points.", minimum=1, maximum=1000
     )
-    preview_grayscale: bool = _parameter(
+    preview_grayscale: bool = parameter(
         False, "Draw ~/depth/preview in grey instead of colours (near is bright)."
     )
 
-    def __post_init__(self) -> None:
-        """Refuse values that are impossible alone or together.
-
-        Raises:
-            SettingError: The text names the parameter, its value and what is possible.
-        """
-        for field in dataclasses.fields(self):
-            _check_value(field, getattr(self, field.name))
+    def check_together(self) -> None:
+        """Refuse values that are impossible together; see `ParameterSet.check_together`."""
         if self.max_range and self.max_range <= self.min_range:
             raise SettingError(
                 f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
@@ -468,45 +414,6 @@ class NodeParameters:
         """Nearest and furthest depth in metres; the furthest may be infinite."""
         return self.min_range, self.max_range or math.inf
 
-    def changed(self, values: Mapping[str, Any]) -> NodeParameters:
-        """The same parameters with some values changed, all checked together.
-
-        Args:
-            values: New values by parameter name; names of other parameters are passed over.
-
-        Returns:
-            The new parameters.
-
-        Raises:
-            SettingError: A new value is impossible; nothing has changed.
-        """
-        known = {field.name: field for field in dataclasses.fields(self)}
-        return dataclasses.replace(
-            self,
-            **{name: _plain(known[name], value) for name, value in values.items() if name in known},
-        )
-
-    @classmethod
-    def declare(cls, node: Node) -> NodeParameters:
-        """Declare every parameter on a node and read the values it was started with.
-
-        Args:
-            node: The node.
-
-        Returns:
-            The values.
-
-        Raises:
-            SettingError: A start value is impossible.
-            rclpy.exceptions.ParameterException: A start value has another type or is out of range.
-        """
-        values = {}
-        for field in dataclasses.fields(cls):
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            declared = node.declare_parameter(field.name, default, _descriptor(field))
-            values[field.name] = _plain(field, declared.value)
-        return cls(**values)
-
 
 def names_at_load(names: Iterable[str]) -> list[str]:
     """Which of some parameters take effect only when a model is loaded.
@@ -517,7 +424,7 @@ def names_at_load(names: Iterable[str]) -> list[str]:
     Returns:
         Those of them, in order.
     """
-    later = {f.name for f in dataclasses.fields(NodeParameters) if ParameterText.of(f).at_load}
+    later = {f.name for f in dataclasses.fields(NodeParameters) if ParameterInfo.of(f).at_load}
     return [name for name in names if name in later]
 
 
@@ -534,53 +441,9 @@ def parameters_yaml() -> str:
         "  ros__parameters:",
     ]
     for field in dataclasses.fields(NodeParameters):
-        lines += [f"    # {line}" for line in textwrap.wrap(ParameterText.of(field).full(), 92)]
+        lines += [f"    # {line}" for line in textwrap.wrap(ParameterInfo.of(field).full(), 92)]
         lines.append(f"    {field.name}: {json.dumps(field.default)}")
     return "\n".join(lines) + "\n"
-
-
-def _plain(field: dataclasses.Field[Any], value: Any) -> Any:
-    """A parameter's value as the dataclass keeps it.
-
-    Arrays become tuples. YAML reads a plain on or off as a boolean, so where these are choices a
-    boolean means them.
-    """
-    if isinstance(field.default, tuple):
-        return tuple(value)
-    if isinstance(value, bool) and "off" in ParameterText.of(field).choices():
-        return "on" if value else "off"
-    return value
-
-
-def _check_value(field: dataclasses.Field[Any], value: Any) -> None:
-    text = ParameterText.of(field)
-    choices = text.choices()
-    if choices and value not in choices:
-        raise SettingError(f"{field.name} is '{value}'; use one of {', '.join(choices)}")
-    minimum, maximum = text.minimum, text.maximum
-    if minimum is not None and maximum is not None and not minimum <= value <= maximum:
-        raise SettingError(f"{field.name} is {value:g}; use {minimum:g} to {maximum:g}")
-
-
-def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
-    text = ParameterText.of(field)
-    descriptor = ParameterDescriptor(
-        description=text.describe(),
-        read_only=text.read_only,
-        dynamic_typing="off" in text.choices(),
-    )
-    if text.choices():
-        descriptor.additional_constraints = "one of " + ", ".join(text.choices())
-    if text.minimum is not None and text.maximum is not None:
-        if isinstance(field.default, float):
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(text.minimum), to_value=float(text.maximum))
-            ]
-        else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(text.minimum), to_value=int(text.maximum), step=1)
-            ]
-    return descriptor
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import dataclasses
 import json
 
 from depth_anything_ros.node.camera.output import OUTPUTS
-from depth_anything_ros.node.parameters import NodeParameters, ParameterText
+from depth_anything_ros.node.parameter import ParameterInfo
+from depth_anything_ros.node.parameters import NodeParameters
 
 INPUTS: tuple[tuple[str, str, str], ...] = (
     (
@@ -73,7 +74,7 @@ def reference() -> str:
         lines.append("")
     lines += ["| parameter | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(NodeParameters):
-        text = ParameterText.of(field)
+        text = ParameterInfo.of(field)
         meaning = text.describe().replace("|", "\\|")
         if text.choices():
             meaning += f" One of {', '.join(text.choices())}."

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.node.parameters import NodeParameters, ParameterText, parameters_yaml
+from depth_anything_ros.node.parameter import ParameterInfo
+from depth_anything_ros.node.parameters import NodeParameters, parameters_yaml
 
 CONFIG = Path(__file__).parents[2] / "config" / "depth_anything.yaml"
 
@@ -28,7 +29,7 @@ def test_the_parameter_file_is_the_code_s() -> None:
 
 def test_every_parameter_is_described() -> None:
     for field in dataclasses.fields(NodeParameters):
-        assert ParameterText.of(field).describe().endswith("."), field.name
+        assert ParameterInfo.of(field).describe().endswith("."), field.name
 
 
 def test_changes_are_checked_together() -> None:

@@ -55,12 +55,21 @@ class CameraFiles:
         mask = value_for_camera(parameters.mask_file, camera, "mask_file")
         calibration = None
         if url:
-            calibration = read_camera(path_of(url.removeprefix("file://"), "camera_info_url"))
+            calibration = _calibration(path_of(url.removeprefix("file://"), "camera_info_url"))
         hidden = None
         if mask:
             picture = read_image(path_of(mask, "mask_file"))
             hidden = np.asarray((picture < _HIDDEN_BELOW).all(axis=2))
         return cls(calibration, hidden, named)
+
+
+def _calibration(path: Path) -> Camera:
+    try:
+        return read_camera(path)
+    except (ValueError, OverflowError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is no camera calibration: {error}") from error
 
 
 def scale_file_of(parameters: NodeParameters, camera: str) -> Path | None:

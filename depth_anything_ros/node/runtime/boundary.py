@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode
 
 from depth_anything_ros.errors import DepthAnythingError
@@ -15,7 +16,7 @@ from depth_anything_ros.node.runtime.log import ThrottledLog, one_line
 
 def sentence_of(error: BaseException) -> str:
     """An exception in words: ours are meant for users, others say what they are."""
-    if isinstance(error, DepthAnythingError):
+    if isinstance(error, (DepthAnythingError, ParameterException)):
         return one_line(str(error))
     return one_line(f"{type(error).__name__}: {error}")
 

@@ -14,6 +14,17 @@ from depth_anything_ros.node.runtime.boundary import GuardedNode
 from depth_anything_ros.node.runtime.shared_memory import remove_own_segments
 
 
+def asks_for_help(arguments: list[str] | None) -> bool:
+    """Whether a command line asks what the program is.
+
+    Args:
+        arguments: Command line; None takes the process's own.
+    """
+    own = sys.argv if arguments is None else arguments
+    before_ros = own[: own.index("--ros-args")] if "--ros-args" in own else own
+    return bool({"-h", "--help"} & set(before_ros))
+
+
 def spin_until_stopped(node: Node) -> None:
     """Serve a node until Ctrl-C, SIGTERM or a shutdown of ROS.
 

@@ -135,7 +135,15 @@ def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
             }
             for camera, table in by_camera.items()
         }
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError, InputError) as error:
+    except (
+        yaml.YAMLError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        InputError,
+    ) as error:
         raise SettingError(
             f"sensor_extrinsics is '{text}': {error}; write [x, y, z, qx, qy, qz, qw], "
             "{topic: [...]} or {camera: {topic: [...]}}"
