@@ -1,0 +1,206 @@
+"""Whatever a callback raises becomes a sentence; the node lives and answers the next image."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from rclpy.context import Context
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from ros_harness import DOMAIN, Consumer, NodeProcess
+from std_srvs.srv import Trigger
+from tiny_networks import write_red_network
+
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.constant_estimator import ConstantEstimator
+from depth_anything_ros.network.model_info import ModelInfo
+from depth_anything_ros.node.depth_node import DepthNode
+from depth_anything_ros.node.parameters import NodeParameters
+from depth_anything_ros.node.runtime.model_loader import Networks
+
+HOSTILE: tuple[Any, ...] = (
+    "~nosuchuser/x",
+    "{front: 2001-99-99}",
+    "[" * 3000,
+    "[1, 2, 3, 0, 0, 0, 1" + "0" * 400 + "]",
+    "bad topic\n[FATAL] forged",
+    "//x",
+    float("nan"),
+    float("inf"),
+    -(2**62),
+    True,
+    ["", "bad topic"],
+    [1, 2],
+    [1.5],
+    b"\x00\xff",
+)
+"""Values that some parameter cannot have."""
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[DepthNode]:
+    """An active depth node in this process, with a network that answers 5 m."""
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    context = Context()
+    rclpy.init(context=context, domain_id=DOMAIN)
+    info = ModelInfo("five", "none", "none", PredictionKind.METRIC_DEPTH)
+    networks = Networks(LoadedModel(ConstantEstimator(0.0), info))
+    made = DepthNode(
+        lambda settings, experts: networks,
+        context=context,
+        parameter_overrides=[
+            Parameter("autostart", value=False),
+            Parameter("imu_topic", value="imu"),
+            Parameter("depth_topics", value=["depth"]),
+            Parameter("scan_topics", value=["scan"]),
+            Parameter("range_topics", value=["range"]),
+        ],
+    )
+    assert made.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert made.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    yield made
+    made.close()
+    made.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def test_every_subscription_and_timer_survives_what_it_is_given(node: DepthNode) -> None:
+    subscriptions: list[Any] = list(node.subscriptions)
+    assert len(subscriptions) >= 10
+    for subscription in subscriptions:
+        for message in (None, object(), subscription.msg_type()):
+            subscription.callback(message)
+    for timer in list(node.timers):
+        timer.callback()
+
+
+def test_every_service_answers_what_it_cannot_do(node: DepthNode) -> None:
+    services: list[Any] = list(node.services)
+    assert len(services) >= 18
+    for service in services:
+        response = service.srv_type.Response()
+        answer = service.callback(None, response)
+        if inspect.iscoroutine(answer):
+            answer.close()
+            continue
+        assert answer is response, service.srv_name
+
+
+def test_a_service_that_fails_says_why(node: DepthNode) -> None:
+    async def broken(request: Any, response: Any) -> Any:
+        raise ZeroDivisionError("broken")
+
+    for kind in ("sync", "async"):
+        callback: Callable[..., Any] = broken
+        if kind == "sync":
+
+            def callback(request: Any, response: Any) -> Any:
+                raise ZeroDivisionError("broken")
+
+        service = node.create_service(Trigger, f"~/{kind}", callback)
+        response = service.callback(Trigger.Request(), Trigger.Response())
+        if inspect.iscoroutine(response):
+            response = asyncio.run(response)
+        assert (response.success, response.message) == (False, "ZeroDivisionError: broken")
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(NodeParameters)])
+def test_every_parameter_is_changed_as_a_whole_or_not_at_all(node: DepthNode, name: str) -> None:
+    for value in HOSTILE:
+        before = whole(node)
+        try:
+            changes = [Parameter(name, value=value), Parameter("cloud_stride", value=0)]
+        except (TypeError, AssertionError):
+            continue
+        result = node.set_parameters_atomically(changes)
+        assert not result.successful
+        assert "\n" not in result.reason
+        assert whole(node) == before
+
+
+def whole(node: DepthNode) -> dict[str, Any]:
+    """Everything of a node that a parameter may change."""
+    names = [field.name for field in dataclasses.fields(NodeParameters)]
+    return {
+        "parameters": [repr(node.get_parameter(name).value) for name in names],
+        "setup": node._setup,
+        "settings": node._settings,
+        "subscriptions": sorted(each.topic_name for each in node.subscriptions),
+    }
+
+
+def test_a_refused_change_leaves_no_subscription(node: DepthNode, tmp_path: Path) -> None:
+    before = whole(node)
+    for _ in range(3):
+        result = node.set_parameters_atomically(
+            [
+                Parameter("cloud_topics", value=["extra"]),
+                Parameter("mask_file", value=str(tmp_path / "nothing.png")),
+            ]
+        )
+        assert not result.successful
+        assert "nothing.png cannot be read" in result.reason
+    assert whole(node) == before
+
+
+def test_failed_transitions_say_why(node: DepthNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.trigger_deactivate()
+    said: list[str] = []
+    monkeypatch.setattr(node.get_logger(), "error", lambda text: said.append(text))
+
+    def broken() -> None:
+        raise OSError("no more sockets")
+
+    monkeypatch.setattr(node, "_activate", broken)
+    assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
+    assert said == ["cannot activate: OSError: no more sockets"]
+    assert node._health("").message == said[0]
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    monkeypatch.setattr(node, "_configure", broken)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    assert said[1:] == ["cannot configure: OSError: no more sockets"]
+    assert node._health("").message == said[1]
+    monkeypatch.undo()
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert "nobody publishes" in node._health("").message
+
+
+def test_a_load_that_ends_after_cleanup_changes_nothing(node: DepthNode) -> None:
+    setup = node._setup
+    assert setup is not None
+    loaded = setup.networks
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    assert "cleaned up" in str(node._swap(setup, loaded))
+    assert node._setup is None
+
+
+def test_requests_that_the_state_does_not_allow_are_refused(
+    start: Callable[..., NodeProcess], consumer: Consumer, tmp_path: Path
+) -> None:
+    node = start("depth_node", model=write_red_network(tmp_path, "metric_depth"), autostart=False)
+    consumer.wait(lambda: bool(consumer.diagnostics), 30, "the node is not there")
+    assert consumer.state() == "unconfigured"
+    for transition in (
+        Transition.TRANSITION_ACTIVATE,
+        Transition.TRANSITION_CLEANUP,
+        Transition.TRANSITION_DEACTIVATE,
+        99,
+    ):
+        assert not consumer.change_state(transition)
+        assert consumer.state() == "unconfigured"
+    assert consumer.change_state(Transition.TRANSITION_CONFIGURE)
+    assert node.alive
+    assert "Traceback" not in node.log
