@@ -25,6 +25,7 @@ OPENVINO = ["openvino", "nncf", "onnx", "onnxscript"]
 BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]
+VIDEO = ["av"]
 TEST = ["pytest<9", "pytest-timeout", "hypothesis"]
 
 
@@ -75,7 +76,8 @@ setup(
         "openvino": OPENVINO,
         "demo": DEMO,
         "train": TRAIN,
-        "test": [*TEST, *ROS, *ONNX, *DEMO, "transformers"],
+        "video": VIDEO,
+        "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, "transformers"],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],
     },

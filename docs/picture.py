@@ -97,7 +97,7 @@ def photograph_row(
     low, high = np.percentile(prediction.values, [1, 99])
     scale = (1 / nearest - 1 / farthest) / float(high - low)
     scaler = FixedScaler(scale, 1 / farthest - scale * float(low))
-    camera = Camera.from_fov(width, HEIGHT, 50.0)
+    camera = Camera.from_hfov(width, HEIGHT, 50.0)
     depth = scaler.scale(prediction, Frame(rgb, camera=camera)).depth_m
     assert depth is not None
     cloud = build_cloud(
@@ -116,7 +116,7 @@ def lidar_row(estimator: DepthEstimator) -> RgbImage:
     Returns:
         `HEIGHT` rows, RGB.
     """
-    camera = Camera.from_fov(HEIGHT * 4 // 3, HEIGHT, 80.0)
+    camera = Camera.from_hfov(HEIGHT * 4 // 3, HEIGHT, 80.0)
     robot = Robot("room", 3, {"camera": camera})
     rgb, truth = robot.photograph("camera", _DRIVEN_M)
     camera_lidar = np.linalg.inv(robot.base_camera["camera"]) @ robot.base_lidar

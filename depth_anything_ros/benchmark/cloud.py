@@ -31,7 +31,7 @@ def cloud_contenders(height: int, width: int) -> dict[str, Contender]:
     depth = rng.uniform(0.5, 20.0, (height, width)).astype(np.float32)
     depth[rng.uniform(size=depth.shape) < 0.02] = np.nan
     rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    pinhole = Camera.from_fov(width, height, 60.0)
+    pinhole = Camera.from_hfov(width, height, 60.0)
     distorted = Camera(
         *(width, height, pinhole.fx, pinhole.fy, pinhole.cx, pinhole.cy),
         distortion_model="plumb_bob",

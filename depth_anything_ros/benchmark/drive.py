@@ -53,7 +53,7 @@ def drive(height: int, width: int, points: int, images: int = 12) -> list[tuple[
         For each image of the lap a relative network's prediction, 10 % wrong in places, and the
         frame it belongs to; stamps start at 0 and are `PERIOD_NS` apart.
     """
-    camera = Camera.from_fov(width, height, 70.0)
+    camera = Camera.from_hfov(width, height, 70.0)
     rng = np.random.default_rng(0)
     coarse = [rng.integers(40, 216, (cells, cells), dtype=np.uint8) for cells in (128, 512)]
     texture = np.mean([cv2.resize(each, (1024, 1024)) for each in coarse], axis=0).astype(np.uint8)

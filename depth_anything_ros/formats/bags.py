@@ -20,7 +20,7 @@ import yaml
 from depth_anything_ros.errors import InputError, require
 from depth_anything_ros.formats.encodings import decode_depth, decode_image
 from depth_anything_ros.formats.extrinsics import extrinsics_of
-from depth_anything_ros.formats.media import decode_compressed
+from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.formats.point_cloud2 import read_xyz
 from depth_anything_ros.geometry.camera import Camera
 
@@ -387,7 +387,7 @@ def image_of(message: Any) -> npt.NDArray[np.uint8]:
         InputError: The image cannot be decoded.
     """
     if hasattr(message, "format"):
-        return decode_compressed(np.asarray(message.data, np.uint8), "compressed image")
+        return decode_compressed_message(np.asarray(message.data, np.uint8), message.format)
     return decode_image(*_image_fields(message))
 
 

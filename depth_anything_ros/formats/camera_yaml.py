@@ -43,7 +43,7 @@ def read_camera(path: Path) -> Camera:
             d=_matrix(content, "distortion_coefficients"),
             r=_matrix(content, "rectification_matrix", 9),
             p=_matrix(content, "projection_matrix", 12),
-            distortion_model=str(content.get("distortion_model", "")),
+            distortion_model=_model(content),
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -73,11 +73,21 @@ def write_camera(path: Path, camera: Camera, name: str = "camera") -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def _model(content: dict[str, Any]) -> str:
+    """The distortion model; some tools name it `camera_model`, some not at all.
+
+    camera_info_manager takes plumb_bob where none is named.
+    """
+    named = content.get("distortion_model") or content.get("camera_model") or ""
+    model = str(named).strip().lower()
+    return "plumb_bob" if model in ("", "pinhole", "none") else model
+
+
 def _size(content: dict[str, Any], key: str) -> int:
     value = content.get(key)
-    if not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
         raise InputError(f"{key} is {value!r}; it must be a whole number of pixels")
-    return value
+    return int(value)
 
 
 def _matrix(content: dict[str, Any], key: str, length: int | None = None) -> list[float]:
@@ -85,11 +95,11 @@ def _matrix(content: dict[str, Any], key: str, length: int | None = None) -> lis
     entry = content.get(key)
     if entry is None and key != "camera_matrix":
         return []
-    data = entry.get("data") if isinstance(entry, dict) else None
+    data = entry.get("data") if isinstance(entry, dict) else entry
     if not isinstance(data, list):
         raise InputError(f"{key} has no 'data' list (expected: rows, cols, data)")
     try:
-        numbers = [float(value) for value in data]
+        numbers = np.ravel(np.asarray(data, np.float64)).tolist()
     except (TypeError, ValueError) as error:
         raise InputError(f"{key} holds something that is not a number: {data}") from error
     if length is not None and len(numbers) != length:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 
-FARTHEST_PNG_M = 65.535
-"""Largest depth in metres that a 16-bit PNG in millimetres holds."""
+_LARGEST = 65535
+"""Of 16 bits."""
 
 
 def write_npy(path: Path, values: npt.NDArray[np.float32]) -> None:
@@ -24,21 +24,33 @@ def write_npy(path: Path, values: npt.NDArray[np.float32]) -> None:
     np.save(path, np.asarray(values, np.float32))
 
 
-def write_metric_png(path: Path, depth_m: npt.NDArray[np.float32]) -> int:
-    """Write metres as a 16-bit PNG in millimetres, the encoding of REP-118's 16UC1.
+def farthest_of_png(png_scale: float) -> float:
+    """The largest depth in metres that a 16-bit PNG holds.
+
+    Args:
+        png_scale: Units per metre.
+    """
+    return _LARGEST / png_scale
+
+
+def write_metric_png(
+    path: Path, depth_m: npt.NDArray[np.float32], png_scale: float = 1000.0
+) -> int:
+    """Write metres as a 16-bit PNG; in millimetres it is the encoding of REP-118's 16UC1.
 
     Args:
         path: The `.png` file to write.
         depth_m: HxW float32 metres; NaN where unknown.
+        png_scale: Units per metre: 1000 for millimetres, 256 as KITTI's files, 5000 as TUM's.
 
     Returns:
-        How many known pixels lie beyond `FARTHEST_PNG_M`. They are written as 0 = unknown, as a
+        How many known pixels lie beyond `farthest_of_png`. They are written as 0 = unknown, as a
         saturated value would pass for a measured one.
     """
     known = np.isfinite(depth_m) & (depth_m > 0)
-    near = known & (depth_m <= FARTHEST_PNG_M)
-    millimetres = np.rint(np.where(near, depth_m, 0) * 1000).astype(np.uint16)
-    _write_png(path, millimetres)
+    near = known & (depth_m <= farthest_of_png(png_scale))
+    levels = np.rint(np.where(near, depth_m, 0) * png_scale).astype(np.uint16)
+    _write_png(path, levels)
     return int(np.count_nonzero(known & ~near))
 
 

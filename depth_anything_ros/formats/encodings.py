@@ -66,10 +66,17 @@ _LAYOUTS = {
     "bgr8": _BGR,
     "rgba8": _Layout(4, cv2.COLOR_RGBA2RGB),
     "bgra8": _Layout(4, cv2.COLOR_BGRA2RGB),
+    "rgb16": _Layout(3, None, sample_bytes=2),
+    "bgr16": _Layout(3, cv2.COLOR_BGR2RGB, sample_bytes=2),
+    "rgba16": _Layout(4, cv2.COLOR_RGBA2RGB, sample_bytes=2),
+    "bgra16": _Layout(4, cv2.COLOR_BGRA2RGB, sample_bytes=2),
     "mono8": _GREY_8,
     "mono16": _GREY_16,
     "8UC1": _GREY_8,
     "8UC3": _BGR,  # cv_bridge, where such images come from, speaks OpenCV's BGR
+    "8UC4": _Layout(4, cv2.COLOR_BGRA2RGB),
+    "16UC3": _Layout(3, cv2.COLOR_BGR2RGB, sample_bytes=2),
+    "16UC4": _Layout(4, cv2.COLOR_BGRA2RGB, sample_bytes=2),
     "16UC1": _GREY_16,
     "yuv422": _UYVY,
     "uyvy": _UYVY,
@@ -100,7 +107,8 @@ def decode_image(
 ) -> npt.NDArray[np.uint8]:
     """Read an image message's bytes as RGB.
 
-    16-bit samples lose their low byte (value >> 8). YUV is ITU-R BT.601 with limited range, as
+    Of 16-bit samples the upper 8 of the bits in use are kept (see `to_8_bit`). YUV is ITU-R BT.601
+    with limited range, as
     in OpenCV. Bayer patterns are demosaiced bilinearly.
 
     Args:
@@ -127,13 +135,31 @@ def decode_image(
     rows = height + int(height * layout.extra_rows)
     samples = _rows(data, rows, width * layout.channels * layout.sample_bytes, step, encoding)
     if layout.sample_bytes == 2:
-        samples = samples[:, 0 if is_bigendian else 1 :: 2]
+        wide = np.ascontiguousarray(samples).view(">u2" if is_bigendian else "<u2")
+        samples = to_8_bit(wide)
     pixels = np.ascontiguousarray(samples)
     if layout.channels > 1:
         pixels = pixels.reshape(rows, width, layout.channels)
     if layout.conversion is None:
         return pixels
     return np.asarray(cv2.cvtColor(pixels, layout.conversion), np.uint8)
+
+
+def to_8_bit(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint8]:
+    """16-bit samples of a picture as 8 bits.
+
+    Cameras of 10, 12 and 14 bits often leave their samples in the low bits: the brightest one tells
+    how many bits are in use, and of those the upper 8 are kept.
+
+    Args:
+        samples: Any shape.
+
+    Returns:
+        The same shape.
+    """
+    used = int(samples.max(initial=0)).bit_length()
+    shift = next(bits for bits in (8, 10, 12, 14, 16) if used <= bits) - 8
+    return (samples >> shift).astype(np.uint8)
 
 
 def decode_depth(

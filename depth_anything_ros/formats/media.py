@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.encodings import decode_image, to_8_bit
 
 RgbImage = npt.NDArray[np.uint8]
 
+_NAMED = 5
+"""Files that are left out and named."""
+
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .bmp .tif .tiff .webp .ppm .pgm .pnm .jp2".split()  # noqa: SIM905
-)
-VIDEO_SUFFIXES = frozenset(".mp4 .avi .mov .mkv .webm .m4v .mpg .mpeg .ts".split())  # noqa: SIM905
+    (".jpg", ".jpeg", ".jpe", ".jp2", ".png", ".webp", ".avif", ".gif", ".bmp", ".dib", ".tif")
+) | {".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".exr", ".hdr", ".ras", ".sr"}
+VIDEO_SUFFIXES = frozenset(
+    (".mp4", ".m4v", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts")
+) | {".wmv", ".flv", ".3gp", ".3g2", ".ogv", ".vob", ".mjpeg", ".mjpg"}
+"""Endings of the files that OpenCV reads."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,19 @@ class VideoInfo:
     frames: int
 
 
-def find_media(inputs: Sequence[Path], recursive: bool = False) -> list[MediaFile]:
+def find_media(
+    inputs: Sequence[Path],
+    recursive: bool = False,
+    skip: Collection[Path] = (),
+    report: Callable[[str], None] = lambda sentence: None,
+) -> list[MediaFile]:
     """List the images and videos of some files and folders.
 
     Args:
         inputs: Files and folders, in the order wanted.
         recursive: Look into folders below those given.
+        skip: Files of folders that are left out without a word.
+        report: Told which files of a folder are left out because of their suffix.
 
     Returns:
         The files; those of a folder in natural order (2 before 10), hidden ones left out.
@@ -85,14 +101,14 @@ def find_media(inputs: Sequence[Path], recursive: bool = False) -> list[MediaFil
     taken: set[str] = set()
     for entry in inputs:
         if entry.is_dir():
-            paths = _files_of_folder(entry, recursive)
+            paths = _files_of_folder(entry, recursive, skip, report)
             names = [path.relative_to(entry).with_suffix("").as_posix() for path in paths]
         elif entry.exists():
             paths, names = [entry], [entry.stem]
         else:
             raise InputError(f"{entry} does not exist")
         for path, name in zip(paths, names, strict=True):
-            unique = _unique(name, path.suffix, taken)
+            unique = unique_name(name, path.suffix, taken)
             taken.add(unique)
             found.append(MediaFile(path, unique))
     return found
@@ -142,8 +158,8 @@ def read_image(path: Path) -> RgbImage:
         path: Any format OpenCV reads.
 
     Returns:
-        HxWx3 uint8 RGB, upright as its EXIF orientation says. 16-bit samples lose their low byte,
-        grey becomes RGB, alpha is left out.
+        HxWx3 uint8 RGB, upright as its EXIF orientation says. Of 16-bit samples the upper 8 of the
+        bits in use are kept, grey becomes RGB, alpha is left out.
 
     Raises:
         InputError: The file cannot be read or holds no image.
@@ -155,12 +171,13 @@ def read_image(path: Path) -> RgbImage:
     return decode_compressed(content, str(path))
 
 
-def decode_compressed(content: npt.NDArray[np.uint8], name: str) -> RgbImage:
-    """Decode the bytes of an image file, or of sensor_msgs/CompressedImage.
+def decode_compressed(content: npt.NDArray[np.uint8], name: str, upright: bool = True) -> RgbImage:
+    """Decode the bytes of an image file.
 
     Args:
         content: JPEG, PNG or any other format OpenCV reads, as N uint8.
         name: What an error calls the image.
+        upright: Turn the image as its EXIF orientation says.
 
     Returns:
         HxWx3 uint8 RGB, as `read_image` returns it.
@@ -168,10 +185,63 @@ def decode_compressed(content: npt.NDArray[np.uint8], name: str) -> RgbImage:
     Raises:
         InputError: The bytes hold no image.
     """
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    how = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    image = _decoded(content, how if upright else how | cv2.IMREAD_IGNORE_ORIENTATION, name)
+    if image.dtype == np.uint16:
+        image = to_8_bit(image)
+    elif image.dtype != np.uint8:
+        image = _decoded(content, cv2.IMREAD_COLOR, name)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode_compressed_message(content: npt.NDArray[np.uint8], format_name: str) -> RgbImage:
+    """Decode the bytes of a sensor_msgs/CompressedImage.
+
+    A camera's picture stays as the camera_info describes it, whatever EXIF says.
+
+    Args:
+        content: The data, as N uint8.
+        format_name: The message's format, as "jpeg" or "bayer_rggb8; png compressed"; before the
+            semicolon stands the encoding of the picture that was compressed.
+
+    Returns:
+        HxWx3 uint8 RGB.
+
+    Raises:
+        InputError: The bytes hold no image.
+    """
+    name = f"compressed image ({format_name})"
+    encoding = format_name.partition(";")[0].strip()
+    if encoding.startswith("bayer_"):
+        mosaic = _decoded(content, cv2.IMREAD_UNCHANGED, name)
+        if mosaic.ndim == 2:  # else the publisher has made colours of it
+            height, width = mosaic.shape
+            pattern = f"{encoding.rstrip('0123456789')}{8 * mosaic.itemsize}"
+            data = np.ascontiguousarray(mosaic).view(np.uint8).ravel()
+            big = sys.byteorder == "big"
+            return decode_image(data, height, width, width * mosaic.itemsize, pattern, big)
+    return decode_compressed(content, name, upright=False)
+
+
+def write_image(path: Path, rgb: RgbImage) -> None:
+    """Write an image file.
+
+    Args:
+        path: The file; its suffix says the format.
+        rgb: HxWx3 uint8 RGB.
+    """
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    path.write_bytes(cv2.imencode(path.suffix, bgr)[1].tobytes())
+
+
+def _decoded(content: npt.NDArray[np.uint8], how: int, name: str) -> npt.NDArray[Any]:
+    try:
+        image = cv2.imdecode(content, how) if content.size else None
+    except cv2.error as error:
+        raise InputError(f"{name} cannot be decoded: {error.err}") from error
     if image is None:
         raise InputError(f"{name} is not an image that OpenCV can read, or it is damaged")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    return image
 
 
 def video_info(path: Path) -> VideoInfo:
@@ -222,18 +292,27 @@ def _open_video(path: Path) -> cv2.VideoCapture:
     return capture
 
 
-def _files_of_folder(folder: Path, recursive: bool) -> list[Path]:
+def _files_of_folder(
+    folder: Path, recursive: bool, skip: Collection[Path], report: Callable[[str], None]
+) -> list[Path]:
     wanted = IMAGE_SUFFIXES | VIDEO_SUFFIXES
-    candidates = folder.rglob("*") if recursive else folder.iterdir()
-    paths = [
+    files = [
         path
-        for path in candidates
-        if path.suffix.lower() in wanted
-        and path.is_file()
+        for path in (folder.rglob("*") if recursive else folder.iterdir())
+        if path.is_file()
+        and path not in skip
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
+    paths = [path for path in files if path.suffix.lower() in wanted]
     if not paths:
         raise InputError(f"{folder} holds no image and no video")
+    others = sorted(path.name for path in files if path.suffix.lower() not in wanted)
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        report(
+            f"{folder}: left out, neither image nor video by their suffix: "
+            f"{', '.join(others[:_NAMED])}{more}"
+        )
     return sorted(paths, key=lambda path: _natural_key(path.relative_to(folder).as_posix()))
 
 
@@ -245,8 +324,17 @@ def _natural_key(text: str) -> list[tuple[int, str]]:
     ]
 
 
-def _unique(name: str, suffix: str, taken: set[str]) -> str:
-    """`name`, else with the file's suffix (a.png beside a.jpg: a_png), else with a number."""
+def unique_name(name: str, suffix: str, taken: Collection[str]) -> str:
+    """A name that is not taken: with the file's suffix (a.png beside a.jpg: a_png) or a number.
+
+    Args:
+        name: The name wanted.
+        suffix: The file's suffix with its dot, or empty.
+        taken: Names that are taken.
+
+    Returns:
+        The name itself where it is free.
+    """
     if name not in taken:
         return name
     named = f"{name}_{suffix[1:].lower()}" if suffix else name

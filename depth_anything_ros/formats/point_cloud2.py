@@ -31,38 +31,41 @@ def read_xyz(
         width: Points per row.
         height: Rows; 1 for a cloud without order.
         point_step: Bytes per point.
-        row_step: Bytes per row, padding included; not looked at when there is one row.
+        row_step: Bytes per row, padding included; not looked at when there is one row, or when the
+            data has exactly width * height points.
         is_bigendian: Whether numbers have their high byte first.
 
     Returns:
         Nx3 float64 in the cloud's own frame and unit (metres), N = width * height, row by row;
-        points a sensor did not measure stay as they are (usually NaN).
+        points a sensor did not measure stay as they are (usually NaN). Empty for a cloud of no
+        points, whatever its fields.
 
     Raises:
         InputError: x, y or z is missing or not readable, or the sizes contradict the data.
     """
+    if not width * height:  # some drivers send a bare message until they have measured
+        return np.empty((0, 3), np.float64)
     dtype = _point_dtype(fields, point_step, ">" if is_bigendian else "<")
+    flat = np.frombuffer(data, np.uint8)
     row_bytes = width * point_step
-    if height <= 1:
-        row_step = row_bytes
+    if height == 1 or flat.size == height * row_bytes:
+        row_step = row_bytes  # some drivers leave it 0, or set it to the size of the whole
     if row_step < row_bytes:
         raise InputError(
             f"point cloud row_step is {row_step} bytes, but {width} points of {point_step} bytes "
             f"need {row_bytes}"
         )
-    flat = np.frombuffer(data, np.uint8)
-    needed = (height - 1) * row_step + row_bytes if width and height else 0
+    needed = (height - 1) * row_step + row_bytes
     if flat.size < needed:
         raise InputError(
             f"point cloud data has {flat.size} bytes, but {width}x{height} points need {needed}"
         )
     xyz = np.empty((height, width, 3), np.float64)
-    if needed:
-        points: npt.NDArray[np.void] = np.ndarray(
-            (height, width), dtype, buffer=flat, strides=(row_step, point_step)
-        )
-        for axis, name in enumerate("xyz"):
-            xyz[..., axis] = points[name]
+    points: npt.NDArray[np.void] = np.ndarray(
+        (height, width), dtype, buffer=flat, strides=(row_step, point_step)
+    )
+    for axis, name in enumerate("xyz"):
+        xyz[..., axis] = points[name]
     return xyz.reshape(-1, 3)
 
 

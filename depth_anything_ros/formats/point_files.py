@@ -70,7 +70,7 @@ def read_points(path: Path) -> PointFile:
 
 
 def _csv_arrays(path: Path) -> dict[str, npt.NDArray[np.float64]]:
-    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    header, *rows = path.read_text(encoding="utf-8-sig").splitlines() or [""]
     names = [name.strip().lower() for name in header.split(",")]
     table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, len(names)))
     if table.shape[1] != len(names):

@@ -1,8 +1,8 @@
-"""Depth as pictures for people: near is warm (or bright), far is cold (or dark)."""
+"""Depth as pictures for people: near is bright, far is dark."""
 
 from __future__ import annotations
 
-import functools
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 RgbImage = npt.NDArray[np.uint8]
 
-_SPECTRAL = (
-    "5e4fa2 3288bd 66c2a5 abdda4 e6f598 ffffbf fee08b fdae61 f46d43 d53e4f 9e0142"  # far ... near
-)
-"""ColorBrewer's 11-class Spectral, turned round: the map of the official Depth Anything scripts."""
+_COLORS = cv2.COLORMAP_INFERNO
+"""Perceptually uniform: what is nearer is brighter, in print and for colour-blind people, too."""
+
+_INDENT = 16
+_LEAST_BAR = 100
 
 _MARGIN = 50
 """Columns of white between image and preview, as in the official Depth Anything scripts."""
@@ -22,31 +23,150 @@ _SAMPLES = 40_000
 """About how many pixels the range of a preview is taken from; enough for a percentile."""
 
 
+class DepthColors:
+    """Pictures of depth whose colours mean the same from one picture to the next.
+
+    The range of colours follows 1/Z, so that metric and relative pictures look alike. It takes the
+    first picture's and then drifts slowly, so that a video does not flicker.
+
+    Args:
+        grayscale: Grey in place of colours.
+        drift: Share of the way towards a picture's own range that the range goes each time.
+    """
+
+    def __init__(self, grayscale: bool = False, drift: float = 0.1) -> None:
+        self._grayscale = grayscale
+        self._drift = drift
+        self._range: tuple[float, float] | None = None
+        self._metres = False
+
+    def depth(self, depth_m: npt.NDArray[np.float32]) -> RgbImage:
+        """Picture metres.
+
+        Args:
+            depth_m: HxW float32 metres; NaN where unknown.
+
+        Returns:
+            HxWx3 uint8 RGB, near bright, black where unknown.
+        """
+        with np.errstate(divide="ignore"):
+            picture = self.disparity(np.float32(1) / depth_m)
+        self._metres = True
+        return picture
+
+    def disparity(self, disparity: npt.NDArray[np.float32]) -> RgbImage:
+        """Picture disparity, stretched between its 1st and 99th percentile.
+
+        Args:
+            disparity: HxW float32, larger is nearer; NaN or infinite where unknown.
+
+        Returns:
+            HxWx3 uint8 RGB, near bright, black where unknown.
+        """
+        self._metres = False
+        low, high = _range(disparity)
+        if self._range is not None and high > low:
+            before_low, before_high = self._range
+            low = before_low + self._drift * (low - before_low)
+            high = before_high + self._drift * (high - before_high)
+        if high > low:
+            self._range = low, high
+        return _paint(disparity, low, high, self._grayscale)
+
+    def legend(self) -> Legend | None:
+        """What the colours of the last picture mean, None where it had no metres or no range."""
+        if not self._metres or self._range is None:
+            return None
+        low, high = self._range
+        if not high > max(low, 0):
+            return None
+        return Legend(1 / high, 1 / low if low > 0 else np.inf, self._grayscale)
+
+
+class Legend(NamedTuple):
+    """The meaning of the colours of a picture of metres.
+
+    Attributes:
+        near: Metres at the brightest colour.
+        far: Metres at the darkest colour.
+        grayscale: Whether it is grey.
+    """
+
+    near: float
+    far: float
+    grayscale: bool
+
+    def bar(self, height: int) -> RgbImage:
+        """Draw it.
+
+        Args:
+            height: Rows.
+
+        Returns:
+            height x 50 x 3 uint8 RGB: a strip of colour with metres beside it, near on top; white
+            where there is no room.
+        """
+        bar = np.full((height, _MARGIN, 3), 255, np.uint8)
+        if height < _LEAST_BAR:
+            return bar
+        ramp = np.linspace(1, 0, height - 2 * _INDENT, dtype=np.float32)[:, None]
+        bar[_INDENT : height - _INDENT, 3:11] = _paint(ramp, 0.0, 1.0, self.grayscale)
+        for share in np.linspace(0, 1, 5):
+            row = _INDENT + round(share * (height - 2 * _INDENT - 1))
+            metres = 1 / ((1 - share) / self.near + share / self.far)
+            text = f"{metres:.3g}" if metres < 1000 else ">1k"
+            cv2.putText(
+                bar, text, (14, row + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA
+            )
+        cv2.putText(bar, "m", (14, 9), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)
+        return bar
+
+
 def colorize_depth(depth_m: npt.NDArray[np.float32], grayscale: bool = False) -> RgbImage:
-    """Picture metres; colours follow 1/Z, so that metric and relative previews look alike.
+    """Picture metres by themselves; see `DepthColors.depth`.
 
     Args:
         depth_m: HxW float32 metres; NaN where unknown.
-        grayscale: Grey instead of colours.
+        grayscale: Grey in place of colours.
 
     Returns:
-        HxWx3 uint8 RGB, black where unknown.
+        HxWx3 uint8 RGB, near bright, black where unknown.
     """
-    with np.errstate(divide="ignore"):
-        return colorize_disparity(np.float32(1) / depth_m, grayscale)
+    return DepthColors(grayscale).depth(depth_m)
 
 
 def colorize_disparity(disparity: npt.NDArray[np.float32], grayscale: bool = False) -> RgbImage:
-    """Picture disparity, stretched between its 1st and 99th percentile.
+    """Picture disparity by itself; see `DepthColors.disparity`.
 
     Args:
         disparity: HxW float32, larger is nearer; NaN or infinite where unknown.
-        grayscale: Grey instead of colours.
+        grayscale: Grey in place of colours.
 
     Returns:
-        HxWx3 uint8 RGB, black where unknown.
+        HxWx3 uint8 RGB, near bright, black where unknown.
     """
-    low, high = _range(disparity)
+    return DepthColors(grayscale).disparity(disparity)
+
+
+def side_by_side(rgb: RgbImage, preview: RgbImage, legend: Legend | None = None) -> RgbImage:
+    """Put image and preview beside each other.
+
+    Args:
+        rgb: HxWx3 uint8 RGB.
+        preview: HxWx3 uint8 RGB.
+        legend: What the colours mean, drawn between the two.
+
+    Returns:
+        Hx(2W+50)x3 uint8 RGB with white between the two.
+    """
+    height = rgb.shape[0]
+    margin = np.full((height, _MARGIN, 3), 255, np.uint8) if legend is None else legend.bar(height)
+    return np.hstack([rgb, margin, preview])
+
+
+def _paint(
+    disparity: npt.NDArray[np.float32], low: float, high: float, grayscale: bool
+) -> RgbImage:
     # A flat image has no near and far: all of it becomes the middle colour.
     gain, offset = (255 / (high - low), -low) if high > low else (0.0, 0.0)
     levels = (disparity + np.float32(offset)) * np.float32(gain)
@@ -57,26 +177,13 @@ def colorize_disparity(disparity: npt.NDArray[np.float32], grayscale: bool = Fal
     if not all_known:
         levels = np.where(known, levels, np.float32(0))
     grey = np.clip(levels, 0, 255).astype(np.uint8)
-    picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
-    if not grayscale:
-        picture = cv2.applyColorMap(grey, _spectral_table())
+    if grayscale:
+        picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    else:
+        picture = cv2.cvtColor(cv2.applyColorMap(grey, _COLORS), cv2.COLOR_BGR2RGB)
     if not all_known:
         picture[~known] = 0
     return np.asarray(picture, np.uint8)
-
-
-def side_by_side(rgb: RgbImage, preview: RgbImage) -> RgbImage:
-    """Put image and preview beside each other.
-
-    Args:
-        rgb: HxWx3 uint8 RGB.
-        preview: HxWx3 uint8 RGB.
-
-    Returns:
-        Hx(2W+50)x3 uint8 RGB with white between the two.
-    """
-    margin = np.full((rgb.shape[0], _MARGIN, 3), 255, np.uint8)
-    return np.hstack([rgb, margin, preview])
 
 
 def _range(disparity: npt.NDArray[np.float32]) -> tuple[float, float]:
@@ -87,12 +194,3 @@ def _range(disparity: npt.NDArray[np.float32]) -> tuple[float, float]:
         return 0.0, 0.0
     low, high = np.percentile(sample, [1, 99])
     return float(low), float(high)
-
-
-@functools.cache
-def _spectral_table() -> RgbImage:
-    """256x1x3 uint8 RGB, linear between the classes, as OpenCV's applyColorMap wants it."""
-    anchors = np.array([list(bytes.fromhex(color)) for color in _SPECTRAL.split()], np.float64)
-    places = np.linspace(0, 255, len(anchors))
-    channels = [np.interp(np.arange(256), places, anchors[:, c]) for c in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)[:, None, :]

@@ -20,13 +20,13 @@ from depth_anything_ros.errors import InputError
 PINHOLE = ""
 DISTORTION_LENGTHS = {
     "plumb_bob": (4, 5),
-    "rational_polynomial": (8, 12, 14),
+    "rational_polynomial": (4, 5, 8, 12, 14),
     "equidistant": (4,),
 }
 """Distortion models of sensor_msgs/distortion_models.hpp and how many coefficients each may have.
 
-5 and more coefficients are OpenCV's k1 k2 p1 p2 k3 [k4 k5 k6 [s1 s2 s3 s4 [tx ty]]]; equidistant
-(also called fisheye) is k1 k2 k3 k4 of Kannala and Brandt.
+4 and more coefficients are OpenCV's k1 k2 p1 p2 [k3 [k4 k5 k6 [s1 s2 s3 s4 [tx ty]]]]; equidistant
+(also called fisheye) is k1 k2 k3 k4 of Kannala and Brandt, all zero for the ideal r = f * theta.
 """
 
 _ALIASES = {"fisheye": "equidistant", "none": PINHOLE, "pinhole": PINHOLE}
@@ -116,10 +116,11 @@ class Camera:
         Args:
             width: Columns of the full-resolution calibration image.
             height: Rows of the full-resolution calibration image.
-            k: 9 numbers, row by row.
-            d: Distortion coefficients; all zero or empty means none.
-            r: 9 numbers, row by row; empty or all zero means identity.
-            p: 12 numbers, row by row; empty or all zero means K.
+            k: 9 numbers, row by row; all zero where P is a calibration means that the image is
+                rectified and P its camera.
+            d: Distortion coefficients; all zero or empty means none, but for equidistant.
+            r: 9 numbers, row by row; empty, all zero or not finite means identity.
+            p: 12 numbers, row by row; empty or no calibration means K.
             distortion_model: Name as in CameraInfo; "fisheye" is read as "equidistant".
             binning: (binning_x, binning_y); 0 means 1.
             roi: (x_offset, y_offset, width, height) at full resolution; all zero means the whole.
@@ -136,8 +137,16 @@ class Camera:
             raise InputError(
                 f"camera_info R and P have {len(r)} and {len(p)} numbers; they must have 9 and 12"
             )
+        if len(p) and not _is_projection(p, k):
+            p = ()
+        if len(p) and not any(k):
+            k, d, r, distortion_model = (p[0], 0, p[2], 0, p[5], p[6], 0, 0, 1), (), (), PINHOLE
+        if len(r) and not (any(r) and all(map(math.isfinite, r))):
+            r = ()
         name = _ALIASES.get(distortion_model, distortion_model)
         distortion = tuple(float(value) for value in d) if any(d) else ()
+        if name == "equidistant" and not distortion:
+            distortion = (0.0,) * 4
         if distortion and name == "plumb_bob" and len(distortion) in (8, 12, 14):
             name = "rational_polynomial"  # OpenCV-made files often keep the wrong name
         camera = cls(
@@ -149,8 +158,8 @@ class Camera:
             cy=float(k[5]),
             distortion_model=name if distortion else PINHOLE,
             distortion=distortion,
-            rotation=tuple(float(value) for value in r) if any(r) else _IDENTITY,
-            projection=tuple(float(value) for value in p) if any(p) else (),
+            rotation=tuple(float(value) for value in r) if len(r) else _IDENTITY,
+            projection=tuple(float(value) for value in p),
         )
         x_offset, y_offset, roi_width, roi_height = roi
         if roi_width and roi_height:
@@ -167,7 +176,7 @@ class Camera:
         return camera
 
     @classmethod
-    def from_fov(cls, width: int, height: int, hfov_deg: float) -> Camera:
+    def from_hfov(cls, width: int, height: int, hfov_deg: float) -> Camera:
         """Make an ideal camera with square pixels from its horizontal field of view.
 
         Args:
@@ -304,6 +313,15 @@ class Camera:
             float(p[0, 2]),
             float(p[1, 2]),
         )
+
+
+def _is_projection(p: Sequence[float], k: Sequence[float]) -> bool:
+    """Whether P is a calibration rather than zeros, NaN or placeholders (focal lengths of 1)."""
+    if not all(map(math.isfinite, p)) or not (p[0] > 0 and p[5] > 0):
+        return False
+    return not any(k) or all(
+        of_k <= 0 or 0.1 < of_p / of_k < 10 for of_p, of_k in ((p[0], k[0]), (p[5], k[4]))
+    )
 
 
 RayTable = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]

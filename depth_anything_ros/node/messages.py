@@ -30,7 +30,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.compressed_depth import FORMATS, encode_compressed_depth
 from depth_anything_ros.formats.encodings import decode_depth, decode_image
 from depth_anything_ros.formats.image_header import encoded_size
-from depth_anything_ros.formats.media import decode_compressed
+from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
@@ -81,7 +81,7 @@ def decode(message: Image | CompressedImage, max_pixels: int = 2**30) -> RgbImag
     if isinstance(message, CompressedImage):
         content = np.frombuffer(message.data, np.uint8)
         _check_pixels(encoded_size(content[:_HEADER_BYTES].tobytes()), max_pixels)
-        return decode_compressed(content, f"compressed image ({message.format})")
+        return decode_compressed_message(content, message.format)
     _check_pixels((message.width, message.height), max_pixels)
     return image_to_rgb(message)
 

@@ -19,7 +19,7 @@ def test_the_reference_cloud_is_the_same_cloud() -> None:
     rng = np.random.default_rng(0)
     depth = rng.uniform(1, 9, (12, 16)).astype(np.float32)
     rgb = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    camera = Camera.from_fov(16, 12, 60.0)
+    camera = Camera.from_hfov(16, 12, 60.0)
     ours = build_cloud(depth, camera, rgb).data
     reference = straightforward_cloud(depth, camera, rgb)
     for index, name in enumerate(("x", "y", "z")):

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from depth_anything_ros.api import EDGE_ANGLE_DEG
 from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.preview import colorize_depth
 from depth_anything_ros.geometry.camera import Camera, project
+from depth_anything_ros.geometry.cloud_filters import flying_pixels
 
 RunCli = Callable[..., Any]
 NYU = (518.8579, 519.46961, 325.58245, 253.73617)
@@ -63,9 +65,12 @@ def test_image_gives_every_file(
     assert preview.shape == (480, 640 + 50 + 640, 3)
     np.testing.assert_array_equal(preview[:, :640], rgb)
     np.testing.assert_array_equal(preview[:, 690:], colorize_depth(depth))
+    legend = preview[:, 640:690]
+    assert len(np.unique(legend.reshape(-1, 3), axis=0)) > 100
 
     points = read_ply(tmp_path / "rgb_00000_cloud.ply")
-    assert len(points) == np.isfinite(depth).sum()
+    in_the_air = flying_pixels(depth, Camera(640, 480, *NYU), EDGE_ANGLE_DEG)
+    assert len(points) == (np.isfinite(depth) & ~in_the_air).sum()
     xyz = np.stack([points[axis] for axis in "xyz"], axis=-1)
     u, v, z = project(Camera(640, 480, *NYU), xyz)
     columns, rows = np.rint(u).astype(int), np.rint(v).astype(int)
@@ -121,7 +126,8 @@ def test_folder_with_a_broken_image(
     result = run_cli("run", folder, "-m", fastdepth, "-o", tmp_path / "out", "--pred-only")
     assert result.code == 0
     assert "1.png is not an image" in result.err
-    assert "1 of 2 files" in result.err
+    assert "1 of 2 inputs" in result.err
+    assert "depth in metres (GOOD 1)" in result.err.splitlines()[-1]
     assert not list((tmp_path / "out").glob("1*"))
     assert read_image(tmp_path / "out" / "2_preview.png").shape == (480, 640, 3)
 
@@ -194,6 +200,9 @@ def test_relative_model_gives_disparity(
     assert (report["backend"], report["precision"]) == ("torch", "fp32")
     assert report["network_size"] == {"height": 70, "width": 112}
     assert report["scale_state"]["quality"] == "INVALID"
+    low, high = report["png_range"]
+    np.testing.assert_allclose(low + png / 65535 * (high - low), disparity, atol=1e-3)
+    assert "relative disparity (near is large, no metres)" in result.err.splitlines()[-1]
 
 
 def test_clouds_need_metres(
@@ -207,7 +216,7 @@ def test_clouds_need_metres(
         "run", photo, *options, "-o", tmp_path / "out", "--scale", "0.1", "--shift", "0.2"
     )
     assert scaled.code == 0, scaled.err
-    assert len(read_ply(tmp_path / "out" / "photo.v1_cloud.ply")) == 60 * 90
+    assert len(read_ply(tmp_path / "out" / "photo.v1_cloud.ply")) > 0.8 * 60 * 90
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_contradictions_are_refused() -> None:
     with pytest.raises(InputError, match="has 23 bytes, but 2x1 points need 24"):
         read_xyz(bytes(23), XYZ_F4, 2, 1, 12, 24)
     with pytest.raises(InputError, match="row_step is 20"):
-        read_xyz(bytes(48), XYZ_F4, 2, 2, 12, 20)
+        read_xyz(bytes(60), XYZ_F4, 2, 2, 12, 20)
     with pytest.raises(InputError, match="z ends at byte 12, beyond point_step 8"):
         read_xyz(bytes(48), XYZ_F4, 2, 1, 8, 16)
     with pytest.raises(InputError, match="datatype 9"):

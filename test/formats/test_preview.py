@@ -3,13 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity, side_by_side
+from depth_anything_ros.formats.preview import (
+    DepthColors,
+    colorize_depth,
+    colorize_disparity,
+    side_by_side,
+)
 
-NEAR = (0x9E, 0x01, 0x42)  # the red end of ColorBrewer's Spectral
-FAR = (0x5E, 0x4F, 0xA2)  # its violet end
+NEAR = (252, 255, 164)  # the bright end of inferno
+FAR = (0, 0, 4)  # its dark end
 
 
-def test_near_is_red_in_metres_and_in_disparity() -> None:
+def test_near_is_bright_in_metres_and_in_disparity() -> None:
     depth = np.linspace(1, 50, 400, dtype=np.float32).reshape(20, 20)
     for picture in (colorize_depth(depth), colorize_disparity(np.float32(1) / depth)):
         assert tuple(picture[0, 0]) == NEAR
@@ -26,10 +31,44 @@ def test_grey_is_bright_when_near() -> None:
     assert (np.diff(picture[..., 0].ravel().astype(int)) <= 0).all()
 
 
-def test_the_middle_class_lies_in_the_middle() -> None:
+def test_what_is_nearer_is_brighter_everywhere() -> None:
     disparity = np.linspace(0, 1, 10_001, dtype=np.float32)[None]
-    middle = colorize_disparity(disparity)[0, 5000].astype(int)
-    assert np.abs(middle - [0xFF, 0xFF, 0xBF]).max() <= 4
+    red, green, blue = np.moveaxis(colorize_disparity(disparity)[0].astype(float), -1, 0)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # ITU-R BT.709
+    assert (np.diff(luminance) >= -1.5).all()
+    assert np.ptp(luminance) > 230
+
+
+def test_colours_are_steady_over_a_video() -> None:
+    colors = DepthColors()
+    depth = np.linspace(1, 9, 400, dtype=np.float32).reshape(20, 20)
+    first = colors.depth(depth)
+    passing = depth.copy()
+    passing[10:] = 0.3  # somebody walks past the camera
+    steady = np.abs(colors.depth(passing)[:10].astype(int) - first[:10]).mean()
+    alone = np.abs(colorize_depth(passing)[:10].astype(int) - first[:10]).mean()
+    assert steady < 0.5 * alone
+    for _ in range(60):
+        settled = colors.depth(passing)
+    assert np.abs(settled.astype(int) - colorize_depth(passing)).max() < 8
+
+
+def test_the_legend_names_near_and_far() -> None:
+    colors = DepthColors()
+    assert colors.legend() is None
+    colors.disparity(np.linspace(0.1, 1, 400, dtype=np.float32).reshape(20, 20))
+    assert colors.legend() is None  # no metres, no legend
+    colors.depth(np.linspace(1, 10, 400, dtype=np.float32).reshape(20, 20))
+    legend = colors.legend()
+    assert legend is not None
+    assert 0.99 < legend.near < 1.2
+    assert 8 < legend.far < 10.1
+    bar = legend.bar(200)
+    assert bar.shape == (200, 50, 3)
+    strip = bar[16:184, 5].astype(int).sum(axis=1)
+    assert strip[0] > 600 > strip[-1]
+    assert (np.diff(strip) <= 6).all()
+    assert (legend.bar(40) == 255).all()
 
 
 def test_unknown_is_black_and_outliers_do_not_wash_out() -> None:

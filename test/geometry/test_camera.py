@@ -104,7 +104,7 @@ def test_resizing_keeps_rays_of_the_same_place() -> None:
 
 
 def test_field_of_view_spans_the_outer_edges() -> None:
-    wide = Camera.from_fov(640, 480, 90.0)
+    wide = Camera.from_hfov(640, 480, 90.0)
     x, _ = rays_of_pixels(wide, np.array([-0.5, 639.5]), np.array([0.0, 0.0]))
     np.testing.assert_allclose(x, [-1.0, 1.0], atol=1e-12)
 

@@ -9,7 +9,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.geometry.objects import find_objects, oriented_box
 
-CAMERA = Camera.from_fov(640, 480, 65.0)
+CAMERA = Camera.from_hfov(640, 480, 65.0)
 UP = np.array([0.0, -1.0, 0.0])
 
 

@@ -12,7 +12,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.geometry.scan import ScanLayout, clearing_points, depth_to_scan
 
-CAMERA = Camera.from_fov(320, 240, 80.0)
+CAMERA = Camera.from_hfov(320, 240, 80.0)
 BENT = replace(CAMERA, distortion_model="plumb_bob", distortion=(-0.1, 0.02, 0.0005, -0.0005, 0.0))
 HALF = math.radians(35)
 LAYOUT = ScanLayout(-HALF, HALF, math.radians(1), 0.3, 8.0, 0.1, 1.0)

@@ -75,7 +75,7 @@ def test_four_cameras_of_different_rates_and_sizes_share_a_slow_model(
         width, height = sizes[name]
         image, info = publishers[name]
         rgb = picture(len(name), width, height)
-        camera = Camera.from_fov(width, height, 70.0)
+        camera = Camera.from_hfov(width, height, 70.0)
         while not stop.wait(1 / rate):
             header = Header(stamp=consumer.header().stamp, frame_id=f"{name}_optical")
             sent[name].append(nanoseconds(header.stamp))

@@ -73,7 +73,7 @@ def write_drive(folder: Path, count: int = 32) -> list[npt.NDArray[np.float32]]:
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
-    camera = Camera.from_fov(96, 64, 75.0)
+    camera = Camera.from_hfov(96, 64, 75.0)
     atlas = textures.build(0)
     world = worlds.build(np.random.default_rng(6), atlas, "room")
     directions = lidar.beams(16, -25, 20, 360)

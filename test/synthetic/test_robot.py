@@ -14,7 +14,7 @@ from depth_anything_ros.synthetic.robot import KINDS, Robot
 from depth_anything_ros.synthetic.route import BODY, Route, find_route
 from depth_anything_ros.synthetic.worlds import kinds as worlds
 
-CAMERAS = {"camera": Camera.from_fov(64, 48, 70.0)}
+CAMERAS = {"camera": Camera.from_hfov(64, 48, 70.0)}
 
 
 @pytest.mark.parametrize("half", [0.0, 1.3])

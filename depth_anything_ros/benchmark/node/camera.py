@@ -65,7 +65,7 @@ class BenchmarkCamera(Node):
         self.listened: float | None = None
         self.sent: list[int] = []
         self._period = 1 / rate
-        camera = Camera.from_fov(width, height, HFOV_DEG)
+        camera = Camera.from_hfov(width, height, HFOV_DEG)
         header = Header(frame_id=_FRAME)
         self._image = rgb_to_image(picture(width, height), header)
         self._info = info_from_camera(camera, header)

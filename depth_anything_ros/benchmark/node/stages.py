@@ -101,7 +101,7 @@ class Scene:
         values = np.asarray(hills, np.float32)
         return cls(
             rgb_to_image(picture(width, height), header),
-            info_from_camera(Camera.from_fov(width, height, HFOV_DEG), header),
+            info_from_camera(Camera.from_hfov(width, height, HFOV_DEG), header),
             Prediction(values, PredictionKind.RELATIVE_DISPARITY, network_size(height, width)),
         )
 

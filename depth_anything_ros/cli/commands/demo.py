@@ -107,7 +107,7 @@ def _lidar_in_camera() -> str:
     from depth_anything_ros.geometry.camera import Camera
     from depth_anything_ros.synthetic.robot import Robot
 
-    robot = Robot("room", 1, {"": Camera.from_fov(4, 3, 60.0)})
+    robot = Robot("room", 1, {"": Camera.from_hfov(4, 3, 60.0)})
     extrinsics = np.linalg.inv(robot.base_camera[""]) @ robot.base_lidar
     turn = Rotation.from_matrix(extrinsics[:3, :3]).as_quat()
     numbers = [round(float(number), 9) for number in (*extrinsics[:3, 3], *turn)]

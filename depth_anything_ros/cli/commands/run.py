@@ -1,75 +1,64 @@
-"""`depth_anything run`: depth of images, folders and videos, as files."""
+"""`depth_anything run`: depth of images, videos and recordings, as files."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.camera_options import camera_options
-from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.command_line import Subcommand, command, option
 from depth_anything_ros.cli.support.model_options import model_options
+from depth_anything_ros.cli.support.output_options import output_options
 from depth_anything_ros.cli.support.scale_options import scale_options
 
 if TYPE_CHECKING:
     from depth_anything_ros.cli.support.camera_options import CameraOptions
+    from depth_anything_ros.cli.support.output_options import OutputOptions
     from depth_anything_ros.cli.support.scale_options import ScaleOptions
     from depth_anything_ros.settings import ModelSettings
 
 
 @command("run")
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=PATH)
-@option(
-    "--output",
-    "-o",
-    type=PATH,
-    default=Path("depth"),
-    help="Folder for the results; made if missing.",
-)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @model_options
 @option("--recursive", "-r", is_flag=True, help="Look into the folders below, too.")
-@option("--pred-only", is_flag=True, help="Preview without the image beside it.")
-@option("--grayscale", is_flag=True, help="Preview in grey: near is bright.")
-@option("--cloud", is_flag=True, help="Write a point cloud; needs metres and a camera.")
-@option("--frames", is_flag=True, help="Write depth (and cloud) of every frame of a video, too.")
+@output_options
 @camera_options
 @scale_options
 def run(
-    inputs: tuple[Path, ...],
-    output: Path,
+    inputs: tuple[str, ...],
     model_settings: ModelSettings,
     recursive: bool,
-    pred_only: bool,
-    grayscale: bool,
-    cloud: bool,
-    frames: bool,
+    output_options: OutputOptions,
     camera_options: CameraOptions,
     scale_options: ScaleOptions,
 ) -> None:
-    """Write the depth of images, folders and videos, in metres where possible.
+    """Write the depth of images, videos and recordings, in metres where possible.
+
+    INPUT is an image, a folder of them, a video, a rosbag2 recording (its camera_info and LiDAR are
+    used), a pattern such as '*.jpg', webcam:0 until Ctrl-C, or - for an image on standard input.
 
     An image gives NAME_depth.npy (metres, or disparity of a relative model), NAME_depth.png (16
-    bit: millimetres with 0 = unknown, or disparity stretched with near = bright),
-    NAME_preview.png, NAME.json and with --cloud NAME_cloud.ply. A video gives NAME_preview.mp4 and
-    NAME.json, and with --frames the depth files of every frame as NAME_000000_depth.npy. Where
-    metres are asked for but cannot be had, depth is NaN (PNG: 0) and NAME.json says why.
+    bit: millimetres with 0 = unknown, or disparity stretched with near = bright, its range in the
+    JSON), NAME_preview.png, NAME.json and with --cloud NAME_cloud.ply. A video or recording gives
+    NAME_preview.mp4 and NAME.json, and with --frames the depth files of every frame as
+    NAME_000000_depth.npy. Where metres are asked for but cannot be had, depth is NaN (PNG: 0) and
+    NAME.json says why. What is done already is not done again.
     """
-    if cloud and not camera_options.given:
+    if output_options.cloud and not camera_options.given and not _has_recording(inputs):
         raise click.BadParameter(
             "a cloud needs the camera: give --intrinsics, --hfov or --camera", param_hint="--cloud"
         )
-    scale_options.check(camera_options.given)
+    scale_options.check(camera_options.given or _has_recording(inputs))
 
     # The libraries behind these take a second to load: too long for --help and typing errors.
     from depth_anything_ros.cli.support.measured import MeasuredOptions
-    from depth_anything_ros.cli.support.processing import OutputOptions, process
+    from depth_anything_ros.cli.support.processing import process, request_of
     from depth_anything_ros.formats.extrinsics import read_extrinsics
-    from depth_anything_ros.formats.point_files import read_points
 
     points, extrinsics = scale_options.points, scale_options.extrinsics
-    folder = points if points is not None and points.is_dir() else None
     process(
         inputs,
         recursive,
@@ -77,15 +66,22 @@ def run(
         scale_options,
         camera_options.camera_of_size(),
         MeasuredOptions(
-            points=read_points(points) if points is not None and folder is None else None,
-            folder=folder,
-            extrinsics=read_extrinsics(extrinsics) if extrinsics is not None else None,
-            ground=scale_options.ground(),
+            points,
+            read_extrinsics(extrinsics) if extrinsics is not None else None,
+            scale_options.ground(),
         ),
-        OutputOptions(
-            folder=output, pred_only=pred_only, grayscale=grayscale, cloud=cloud, frames=frames
-        ),
+        output_options,
+        request_of(model_settings, scale_options, camera_options, output_options),
     )
+
+
+def _has_recording(inputs: tuple[str, ...]) -> bool:
+    """Whether an input brings a camera of its own."""
+    from pathlib import Path
+
+    from depth_anything_ros.formats.bags import is_recording
+
+    return any(Path(each).exists() and is_recording(Path(each)) for each in inputs)
 
 
 COMMANDS.register(Subcommand("run", run, 10))

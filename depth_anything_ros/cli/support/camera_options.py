@@ -69,7 +69,7 @@ class CameraOptions:
             return lambda width, height: Camera(width, height, fx, fy, cx, cy)
         if self.hfov is not None:
             hfov = self.hfov
-            return lambda width, height: Camera.from_fov(width, height, hfov)
+            return lambda width, height: Camera.from_hfov(width, height, hfov)
         if self.file is not None:
             return read_camera(self.file).fitted
         return lambda width, height: None

@@ -1,309 +1,413 @@
-"""From files through the pipeline to files: the work behind `depth_anything run`."""
+"""From inputs through the network to files: the work behind `depth_anything run`."""
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from depth_anything_ros.api import DepthFrame, Model, load
 from depth_anything_ros.cli.support.measured import MeasuredOptions
+from depth_anything_ros.cli.support.output_options import OutputOptions
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
 from depth_anything_ros.cli.support.terminal import STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.formats.depth_files import (
-    FARTHEST_PNG_M,
-    write_metric_png,
-    write_npy,
-    write_relative_png,
-)
-from depth_anything_ros.formats.media import (
-    MediaFile,
-    Picture,
-    find_media,
-    read_media,
-    video_info,
-)
-from depth_anything_ros.formats.ply import write_ply
-from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity, side_by_side
-from depth_anything_ros.frames import (
-    DepthFrame,
-    FloatImage,
-    Frame,
-    Prediction,
-    RgbImage,
-    ScaleState,
-)
+from depth_anything_ros.formats import results
+from depth_anything_ros.formats.depth_files import farthest_of_png
+from depth_anything_ros.formats.inputs import Input, Item, Kind, find_inputs, read_input
+from depth_anything_ros.formats.media import video_info
+from depth_anything_ros.formats.point_files import read_points
+from depth_anything_ros.formats.preview import DepthColors, side_by_side
+from depth_anything_ros.formats.video import VideoWriter, has_h264
+from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.geometry.cloud import build_cloud
-from depth_anything_ros.inference.backend import LoadedModel
-from depth_anything_ros.inference.selection import make_estimator
-from depth_anything_ros.metric.selection import make_scaler
-from depth_anything_ros.pipeline import Pipeline
-from depth_anything_ros.settings import ModelSettings, ScalerSettings
+from depth_anything_ros.settings import ModelSettings
 
 CameraOfSize = Callable[[int, int], Camera | None]
 """From (width, height) of an image to its camera, None where it is not known."""
 
+_USUAL_FPS = 10.0
 
-@dataclasses.dataclass(frozen=True)
-class OutputOptions:
-    """What is written, and where.
+
+@dataclass
+class Tally:
+    """What came of the inputs.
 
     Attributes:
-        folder: Where results go.
-        pred_only: Preview without the image beside it.
-        grayscale: Preview in grey.
-        cloud: Write point clouds.
-        frames: Write depth and cloud of every frame of a video.
+        done: Inputs with results, new or from before.
+        present: Inputs whose results were there already.
+        pictures: Pictures that went through the network.
+        beyond_png: Known pixels too far for the 16-bit PNG.
+        qualities: Pictures by the quality of their metres; empty for disparity.
+        previews: Previews that were written.
     """
 
-    folder: Path
-    pred_only: bool = False
-    grayscale: bool = False
-    cloud: bool = False
-    frames: bool = False
+    done: int = 0
+    present: int = 0
+    pictures: int = 0
+    beyond_png: int = 0
+    qualities: Counter[str] | None = None
+    previews: tuple[Path, ...] = ()
 
 
 def process(
-    inputs: Sequence[Path],
+    arguments: Sequence[str],
     recursive: bool,
     model: ModelSettings,
     scale: ScaleOptions,
     camera: CameraOfSize,
     measured: MeasuredOptions,
     output: OutputOptions,
+    request: Mapping[str, object],
 ) -> None:
-    """Estimate the depth of files and write the results.
+    """Estimate the depth of what some arguments name and write the results.
 
-    A file that cannot be read is reported and stepped over. Where metres are asked for but cannot
-    be had, the depth is written as unknown and the reason is said.
+    An input that cannot be read is reported and passed over; one whose results are there already
+    is not done again.
 
     Args:
-        inputs: Images, folders and videos.
+        arguments: Images, folders, videos, recordings, as `find_inputs` takes them.
         recursive: Look into folders below those given.
         model: The network to use.
         scale: The way to metres.
-        camera: From (width, height) of an image to its camera, None where it is not known.
+        camera: What is known about the camera.
         measured: What is known of the scene.
         output: What is written, and where.
+        request: Everything that decides the results besides the input.
 
     Raises:
-        DepthAnythingError: The model cannot be used, a setting does not fit it, or no file gave
+        DepthAnythingError: The model cannot be used, a setting does not fit it, or no input gave
             a result.
     """
-    files = find_media(inputs, recursive)
-    if measured.points is not None and (len(files) > 1 or files[0].is_video):
+    _make_folder(output.folder)
+    inputs = find_inputs(
+        arguments, recursive, lambda folder: results.own_results(folder, recursive), warn
+    )
+    single = len(inputs) == 1 and not inputs[0].is_sequence
+    if measured.points is not None and not measured.points.is_dir() and not single:
         raise SettingError(
             "--points names the points of one image; for several images or a video give a folder "
             "with NAME.npz or NAME.csv for each (a video's pictures are NAME_000000, ...)"
         )
-    _make_folder(output.folder)
-    loaded = make_estimator(model)
-    metres = (
-        loaded.estimator.kind.metric
-        or loaded.info.canonical_focal is not None
-        or scale.wants_metres
-    )
-    if output.cloud and not metres:
-        raise SettingError(
-            f"--cloud needs metres, but {loaded.info.name} gives {loaded.estimator.kind.words}; "
-            "use a metric model (`depth_anything models` lists them) or a way to metres such as "
-            "--points"
+    if measured.points is not None and not measured.points.is_dir():
+        read_points(measured.points)  # says what is wrong with it before the network is loaded
+    requests = {each: _digest(each, request) for each in inputs}
+    waiting = [
+        each
+        for each in inputs
+        if output.overwrite or not results.is_done(output.folder / each.name, requests[each])
+    ]
+    tally = Tally(done=len(inputs) - len(waiting), present=len(inputs) - len(waiting))
+    if not waiting:
+        STDERR.print(
+            f"{output.folder}: results of all {len(inputs)} inputs are there already; --overwrite "
+            "makes them again",
+            markup=False,
+            soft_wrap=True,
         )
-    job = _Job(loaded, scale.settings, camera, measured, output, metres)
-    unread = 0
+        return
+    with STDERR.status("loading the network"):
+        network = load(model, scaler=scale.settings)
+    if output.cloud and not (network.is_metric or scale.wants_metres):
+        raise SettingError(
+            f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
+            "metric model (`depth_anything models` lists them) or a way to metres such as --points"
+        )
     start = time.perf_counter()
-    with _progress(files) as progress:
-        for file in files:
-            progress.start(file)
+    with _progress(waiting) as progress:
+        for each in waiting:
+            job = Job(network, each, camera, measured, output, requests[each], tally, progress)
             try:
-                job.process_file(file, progress)
+                job.run()
             except InputError as error:
                 warn(f"{error}; left out")
-                unread += 1
-    if unread == len(files):
+    if not tally.done:
         raise InputError("none of the inputs gave a result")
-    if job.too_far:
+    if tally.beyond_png:
         warn(
-            f"{job.too_far} pixels lie beyond {FARTHEST_PNG_M:.1f} m and are 0 (unknown) in the "
-            "16-bit PNG files; the .npy files have them"
+            f"{tally.beyond_png} pixels lie beyond {farthest_of_png(output.png_scale):.1f} m and "
+            "are 0 (unknown) in the 16-bit PNG files; the .npy files have them"
         )
-    STDERR.print(
-        f"{output.folder}: {len(files) - unread} of {len(files)} files, pictures: {job.pictures}, "
-        f"{time.perf_counter() - start:.1f} s with {loaded.info.name} "
-        f"({loaded.estimator.device}, {loaded.estimator.precision})",
-        markup=False,
-        soft_wrap=True,
-    )
+    _say_what_came(tally, len(inputs), network, output.folder, time.perf_counter() - start)
 
 
-class _Job:
-    """One run: the model and options that stay, and what is counted."""
+class Job:
+    """One input on its way to its results.
+
+    Args:
+        network: The network.
+        source: The input.
+        camera: What is known about the camera.
+        measured: What is known of the scene.
+        output: What is written, and where.
+        request: What the JSON of the result names as `request`.
+        tally: What came of the inputs so far.
+        progress: The progress bar.
+    """
 
     def __init__(
         self,
-        loaded: LoadedModel,
-        scaler: ScalerSettings,
+        network: Model,
+        source: Input,
         camera: CameraOfSize,
         measured: MeasuredOptions,
         output: OutputOptions,
-        metres: bool,
+        request: str,
+        tally: Tally,
+        progress: _Bar,
     ) -> None:
-        self._loaded = loaded
-        self._pipeline = Pipeline(loaded.estimator, make_scaler(scaler, loaded.info))
+        self._network = network
+        self._source = source
         self._camera = camera
         self._measured = measured
         self._output = output
-        self._metres = metres
-        self.pictures = 0
-        self.too_far = 0
+        self._request = request
+        self._tally = tally
+        self._progress = progress
+        self._stem = output.folder / source.name
 
-    def process_file(self, file: MediaFile, progress: _Bar) -> None:
-        self._pipeline.scaler.reset()  # files have nothing to do with each other
-        stem = self._output.folder / file.name
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_video:
-            self._process_video(file, stem, progress)
+    def run(self) -> None:
+        """Do it.
+
+        Raises:
+            InputError: The input cannot be read, or its results would replace other files.
+        """
+        self._progress.start(self._source)
+        self._stem.parent.mkdir(parents=True, exist_ok=True)
+        if self._source.is_sequence:
+            self._run_sequence()
         else:
-            (picture,) = read_media(file)
-            answer, milliseconds = self._estimate(picture)
-            self._write_depth(stem, answer)
-            _write_picture(_named(stem, "_preview.png"), self._preview(answer))
-            report = self._report(file, answer) | {
-                "scale_state": _state(answer.scale_state),
-                "timing_ms": round(milliseconds, 3),
-            }
-            _write_json(_named(stem, ".json"), report)
-            if self._lacks_metres(answer):
-                warn(f"{file.name} has no metres: {answer.scale_state.reason}")
-            progress.advance()
+            self._run_image()
+        self._tally.done += 1
 
-    def _process_video(self, file: MediaFile, stem: Path, progress: _Bar) -> None:
-        timings = []
-        states = []
-        unknown = 0
-        fps = video_info(file.path).fps
-        path = _named(stem, "_preview.mp4")
-        writer: cv2.VideoWriter | None = None
-        try:
-            for picture in read_media(file):
-                answer, milliseconds = self._estimate(picture)
-                timings.append(milliseconds)
-                states.append(_state(answer.scale_state))
-                if self._lacks_metres(answer):
-                    unknown, reason = unknown + 1, answer.scale_state.reason
-                if self._output.frames:
-                    self._write_depth(self._output.folder / picture.name, answer)
-                preview = self._preview(answer)
-                writer = writer or _open_writer(path, fps, preview)
-                writer.write(cv2.cvtColor(preview, cv2.COLOR_RGB2BGR))
-                progress.advance()
-        finally:
-            if writer is not None:
-                writer.release()
-        report = self._report(file, answer) | {
+    def _run_image(self) -> None:
+        (item,) = read_input(self._source)
+        frame = self._complete(item)
+        start = time.perf_counter()
+        answer = self._network(frame)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        self._count(answer)
+        output = self._output
+        paths = answer.save(
+            output.folder,
+            self._source.name,
+            cloud=output.cloud,
+            grayscale=output.grayscale,
+            image_beside=not output.pred_only,
+            png_scale=output.png_scale,
+            ply_frame=output.ply_frame,
+            overwrite=output.overwrite,
+            request=self._request,
+            details={"source": self._source.path.name, "timing_ms": round(milliseconds, 3)},
+        )
+        self._tally.previews += tuple(path for path in paths if "_preview." in path.name)
+        if answer.metres and answer.depth_m is None:
+            warn(f"{self._source.name} has no metres: {answer.scale_state.reason}")
+        self._progress.advance()
+
+    def _run_sequence(self) -> None:
+        output, stem = self._output, self._stem
+        own = results.own_names(stem)
+        if not output.overwrite:
+            results.check_replaceable(stem, ("_preview.mp4", ".json"), own)
+        fps, items = self._items()
+        path = results.named(stem, "_preview.mp4")
+        colors = DepthColors(output.grayscale)
+        files, states, timings = [path.name], [], []
+        reasons: Counter[str] = Counter()
+        answer: DepthFrame | None = None
+        stopped = False
+        with results.whole_file(path) as part:
+            with VideoWriter(part, fps) as video:
+                try:
+                    for item, answer, milliseconds in self._answers(items):
+                        timings.append(milliseconds)
+                        states.append(results.state_report(answer.scale_state))
+                        if answer.metres and answer.depth_m is None:
+                            reasons[answer.scale_state.reason] += 1
+                        if output.frames:
+                            files += self._write_frame(item.name, answer, own)
+                        picture = answer.preview(colors=colors)
+                        if not output.pred_only:
+                            picture = side_by_side(answer.frame.rgb, picture, colors.legend())
+                        video.write(picture)
+                        self._progress.advance()
+                except KeyboardInterrupt:
+                    stopped = True
+            if answer is None:
+                raise InputError(f"{self._source.path} holds no picture that can be read")
+        report = answer.describe(output.png_scale) | {
+            "source": self._source.path.name,
             "frames": len(timings),
             "fps": fps,
             "timing_ms": round(float(np.median(timings)), 3),
             "scale_states": states,
         }
-        _write_json(_named(stem, ".json"), report)
-        if unknown:
-            warn(f"{file.name}: {unknown} of {len(states)} pictures have no metres: {reason}")
+        del report["scale_state"]
+        ended = self._source.kind is Kind.WEBCAM  # a webcam has no other end
+        results.write_report(stem, files, report, self._request, ended or not stopped)
+        self._tally.previews += (path,)
+        if reasons:
+            reason, _ = reasons.most_common(1)[0]
+            warn(
+                f"{self._source.name}: {reasons.total()} of {len(states)} pictures have no "
+                f"metres: {reason}"
+            )
+        if stopped and not ended:
+            raise KeyboardInterrupt
 
-    def _estimate(self, picture: Picture) -> tuple[DepthFrame, float]:
-        height, width = picture.rgb.shape[:2]
-        camera = self._camera(width, height)
-        frame = Frame(picture.rgb, picture.stamp, camera=camera)
-        frame = self._measured.complete(frame, picture.name)
-        start = time.perf_counter()
-        answer = self._pipeline.process(frame)
-        self.pictures += 1
-        return answer, 1000 * (time.perf_counter() - start)
+    def _items(self) -> tuple[float, Iterator[Item]]:
+        """Pictures per second, and the pictures."""
+        items = read_input(self._source, warn)
+        if self._source.kind is Kind.VIDEO:
+            return video_info(self._source.path).fps, items
+        first = list(islice(items, 2))
+        gap = first[1].frame.stamp - first[0].frame.stamp if len(first) == 2 else 0
+        return (1e9 / gap if gap > 0 else _USUAL_FPS), chain(first, items)
 
-    def _lacks_metres(self, answer: DepthFrame) -> bool:
-        return self._metres and answer.depth_m is None
+    def _answers(self, items: Iterator[Item]) -> Iterator[tuple[Item, DepthFrame, float]]:
+        """Every picture with its depth and the milliseconds it took."""
+        read: list[Item] = []
 
-    def _write_depth(self, stem: Path, answer: DepthFrame) -> None:
-        if not self._metres:
-            write_npy(_named(stem, "_depth.npy"), answer.prediction.values)
-            write_relative_png(_named(stem, "_depth.png"), _nearness(answer.prediction))
-            return
-        depth_m = answer.depth_m
-        if depth_m is None:
-            depth_m = np.full_like(answer.prediction.values, np.nan)
-        write_npy(_named(stem, "_depth.npy"), depth_m)
-        self.too_far += write_metric_png(_named(stem, "_depth.png"), depth_m)
-        camera = answer.frame.camera
-        if self._output.cloud and answer.depth_m is not None and camera is not None:
-            cloud = build_cloud(depth_m, camera, answer.frame.rgb, organized=False)
-            write_ply(_named(stem, "_cloud.ply"), cloud.xyz, cloud.rgb)
+        def frames() -> Iterator[Frame]:
+            for item in items:
+                read.append(item)
+                yield self._complete(item)
 
-    def _preview(self, answer: DepthFrame) -> RgbImage:
-        picture = self._colours(answer)
-        if self._output.pred_only:
-            return picture
-        return side_by_side(answer.frame.rgb, picture)
+        stream = self._network.stream(frames())
+        while True:
+            start = time.perf_counter()
+            answer = next(stream, None)
+            if answer is None:
+                return
+            self._count(answer)
+            yield read.pop(), answer, 1000 * (time.perf_counter() - start)
 
-    def _colours(self, answer: DepthFrame) -> RgbImage:
-        """Metres, or where there are none what the network saw: colours show no scale."""
-        values = answer.prediction.values
-        if answer.depth_m is not None:
-            return colorize_depth(answer.depth_m, self._output.grayscale)
-        if not answer.prediction.kind.inverse:
-            return colorize_depth(values, self._output.grayscale)
-        return colorize_disparity(values, self._output.grayscale)
+    def _complete(self, item: Item) -> Frame:
+        height, width = item.frame.rgb.shape[:2]
+        camera = self._camera(width, height) or item.frame.camera
+        return self._measured.complete(replace(item.frame, camera=camera), item.name)
 
-    def _report(self, file: MediaFile, answer: DepthFrame) -> dict[str, Any]:
-        height, width = answer.frame.rgb.shape[:2]
-        camera = answer.frame.camera
-        return self._loaded.description() | {
-            "source": file.path.name,
-            "values": "metres" if self._metres else answer.prediction.kind.words.split()[1],
-            "max_depth": self._loaded.info.max_depth,
-            "size": {"width": width, "height": height},
-            "network_size": dict(
-                zip(("height", "width"), map(int, answer.prediction.input_size), strict=True)
-            ),
-            "camera": None if camera is None else dataclasses.asdict(camera),
-        }
+    def _write_frame(self, name: str, answer: DepthFrame, own: set[str]) -> list[str]:
+        """Write depth and cloud of one picture of a sequence; the names of its files."""
+        output, stem = self._output, self._output.folder / name
+        writers = answer.writers(
+            cloud=output.cloud, png_scale=output.png_scale, ply_frame=output.ply_frame
+        )
+        if not output.overwrite:
+            results.check_replaceable(stem, writers, own)
+        names = []
+        for ending, write in writers.items():
+            path = results.named(stem, ending)
+            with results.whole_file(path) as part:
+                write(part)
+            names.append(path.name)
+        return names
+
+    def _count(self, answer: DepthFrame) -> None:
+        self._tally.pictures += 1
+        self._tally.beyond_png += answer.beyond_png(self._output.png_scale)
+        if answer.metres:
+            self._tally.qualities = self._tally.qualities or Counter()
+            self._tally.qualities[answer.scale_state.quality.value] += 1
 
 
-def _nearness(prediction: Prediction) -> FloatImage:
-    """Larger is nearer; the sky is unknown."""
-    if prediction.kind.inverse:
-        return prediction.values
-    nearness = 1 / np.maximum(prediction.values, np.float32(1e-6))
-    if prediction.sky is not None:
-        nearness[prediction.sky] = np.nan
-    return nearness
+def _say_what_came(tally: Tally, inputs: int, network: Model, folder: Path, seconds: float) -> None:
+    """The last line: what the numbers are, how good, and what to open."""
+    if tally.qualities is None:
+        near = "near is large" if network.kind.inverse else "near is small"
+        values = f"{network.kind.words} ({near}, no metres)"
+    else:
+        counts = ", ".join(f"{word} {count}" for word, count in tally.qualities.items())
+        values = f"depth in metres ({counts})"
+    about = network.description
+    before = f", {tally.present} of them from before" if tally.present else ""
+    look = f"; look at {tally.previews[-1]}" if tally.previews else ""
+    STDERR.print(
+        f"{folder}: {tally.done} of {inputs} inputs{before}, pictures: {tally.pictures}, {values}, "
+        f"{seconds:.1f} s with {about['model']} ({about['device']}, {about['precision']}){look}",
+        markup=False,
+        soft_wrap=True,
+    )
+    if any(path.suffix == ".mp4" for path in tally.previews) and not has_h264():
+        STDERR.print(
+            "browsers do not play this kind of MP4; `pip install av` makes it H.264",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def fingerprint(path: Path | None) -> list[object]:
+    """What changes when a file does.
+
+    Args:
+        path: A file or folder, or None.
+
+    Returns:
+        Its path, size and time of change.
+    """
+    if path is None or not path.exists():
+        return [str(path)]
+    found = path.stat()
+    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+
+
+def request_of(
+    model: ModelSettings,
+    scale: ScaleOptions,
+    camera: Any,
+    output: OutputOptions,
+) -> dict[str, object]:
+    """Everything that decides the results besides the input, as JSON takes it.
+
+    Args:
+        model: The network to use.
+        scale: The way to metres.
+        camera: What is known about the camera (`CameraOptions`).
+        output: What is written.
+    """
+    written = {
+        name: value for name, value in asdict(output).items() if name not in ("folder", "overwrite")
+    }
+    files = [Path(model.model), scale.points, scale.settings.scale_file, camera.file]
+    parts = [asdict(model), asdict(scale), asdict(camera), written]
+    return {
+        "options": json.loads(json.dumps(parts, default=str)),
+        "files": [fingerprint(file) for file in files],
+    }
+
+
+def _digest(source: Input, request: Mapping[str, object]) -> str:
+    about = json.dumps([fingerprint(source.path), request], sort_keys=True)
+    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 class _Bar:
-    """The progress bar: one step per picture, named by the file at hand."""
+    """The progress bar: one step per picture, named by the input at hand."""
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=total)
+        self._task = progress.add_task("", total=total or None)
 
-    def start(self, file: MediaFile) -> None:
-        self._progress.update(self._task, description=file.name)
+    def start(self, source: Input) -> None:
+        self._progress.update(self._task, description=source.name)
 
     def advance(self) -> None:
         self._progress.advance(self._task)
 
 
 @contextmanager
-def _progress(files: Sequence[MediaFile]) -> Iterator[_Bar]:
+def _progress(inputs: Sequence[Input]) -> Iterator[_Bar]:
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -313,14 +417,7 @@ def _progress(files: Sequence[MediaFile]) -> Iterator[_Bar]:
         transient=True,
         disable=not STDERR.is_terminal,
     ) as progress:
-        yield _Bar(progress, sum(_pictures_in(file) for file in files))
-
-
-def _pictures_in(file: MediaFile) -> int:
-    try:
-        return video_info(file.path).frames if file.is_video else 1
-    except InputError:
-        return 1  # reported when its turn comes
+        yield _Bar(progress, sum(source.length for source in inputs))
 
 
 def _make_folder(folder: Path) -> None:
@@ -328,33 +425,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"--output {folder} cannot be made: {error.strerror}") from error
-
-
-def _named(stem: Path, ending: str) -> Path:
-    """`stem` with an ending; unlike with_suffix, dots in the name stay."""
-    return stem.with_name(stem.name + ending)
-
-
-def _state(state: ScaleState) -> dict[str, Any]:
-    """A scale state as JSON has it: words for enumerations, null for NaN."""
-    fields = dataclasses.asdict(state) | {"quality": state.quality.value}
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in fields.items()
-    }
-
-
-def _write_json(path: Path, report: dict[str, Any]) -> None:
-    path.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _write_picture(path: Path, rgb: RgbImage) -> None:
-    path.write_bytes(cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes())
-
-
-def _open_writer(path: Path, fps: float, preview: RgbImage) -> cv2.VideoWriter:
-    height, width = preview.shape[:2]
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
-    if not writer.isOpened():
-        raise InputError(f"{path} cannot be written as an MP4 video of {width}x{height}")
-    return writer

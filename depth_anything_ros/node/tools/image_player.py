@@ -252,7 +252,7 @@ class ImagePlayer(Node):
             except InputError as error:
                 self._warn(f"no camera_info: {error}")
                 return None
-        return Camera.from_fov(width, height, self._hfov) if self._hfov else None
+        return Camera.from_hfov(width, height, self._hfov) if self._hfov else None
 
     def _await_subscriber(self) -> None:
         until = time.monotonic() + self._wait

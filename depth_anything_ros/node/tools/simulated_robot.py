@@ -285,7 +285,7 @@ class SimulatedRobot(Node):
             raise SettingError(
                 f"cameras is {names}; give one or more different names of letters, digits and _"
             )
-        camera = Camera.from_fov(width, height, hfov)
+        camera = Camera.from_hfov(width, height, hfov)
         if any(distortion):
             camera = dataclasses.replace(
                 camera, distortion_model="plumb_bob", distortion=tuple(distortion)

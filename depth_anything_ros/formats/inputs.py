@@ -1,0 +1,200 @@
+"""What `run` and `Model.stream` read: images, videos, folders, recordings, webcams."""
+
+from __future__ import annotations
+
+import enum
+import glob
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.bags import is_recording
+from depth_anything_ros.formats.media import (
+    MediaFile,
+    decode_compressed,
+    find_media,
+    read_media,
+    unique_name,
+    video_info,
+)
+from depth_anything_ros.formats.recording import Recording
+from depth_anything_ros.frames import Frame
+
+STANDARD_INPUT = "-"
+_WEBCAM = re.compile(r"webcam:(\d+)")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+class Kind(enum.Enum):
+    """What an input is."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    RECORDING = "recording"
+    WEBCAM = "webcam"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One thing to read.
+
+    Attributes:
+        kind: What it is.
+        path: Where it lies; for a webcam its number, for standard input "-".
+        name: What its outputs are called; no two inputs of one search share it.
+    """
+
+    kind: Kind
+    path: Path
+    name: str
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it holds more than one picture."""
+        return self.kind is not Kind.IMAGE
+
+    @property
+    def length(self) -> int:
+        """Number of its pictures as far as it is known; 0 where it is not."""
+        if self.kind is Kind.VIDEO:
+            try:
+                return video_info(self.path).frames
+            except InputError:
+                return 0  # said when its turn comes
+        return 0 if self.is_sequence else 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture of an input.
+
+    Attributes:
+        name: What its outputs are called; `NAME_000123` in a sequence.
+        frame: The picture with what the input knows about it.
+    """
+
+    name: str
+    frame: Frame
+
+
+def find_inputs(
+    arguments: Sequence[str],
+    recursive: bool = False,
+    skip: Callable[[Path], Collection[Path]] = lambda folder: (),
+    report: Callable[[str], None] = lambda sentence: None,
+) -> list[Input]:
+    """List what some arguments name.
+
+    Args:
+        arguments: Files, folders, patterns such as "*.jpg", recordings, "webcam:0", "-" (an image
+            or lines of paths on standard input).
+        recursive: Look into folders below those given.
+        skip: Gives the files of a folder that are left out without a word.
+        report: Told what is left out, and why.
+
+    Returns:
+        The inputs in the order wanted; those of a folder in natural order.
+
+    Raises:
+        InputError: An argument names nothing that can be read.
+    """
+    found: list[Input] = []
+    taken: set[str] = set()
+
+    def add(kind: Kind, path: Path, name: str, suffix: str = "") -> None:
+        unique = unique_name(name, suffix, taken)
+        taken.add(unique)
+        found.append(Input(kind, path, unique))
+
+    for argument in _expanded(arguments):
+        webcam = _WEBCAM.fullmatch(argument)
+        path = Path(argument).expanduser()
+        if webcam:
+            add(Kind.WEBCAM, Path(webcam[1]), f"webcam{webcam[1]}")
+        elif argument == STANDARD_INPUT:
+            add(Kind.IMAGE, Path(STANDARD_INPUT), "stdin")
+        elif _URL.match(argument):
+            raise InputError(f"{argument} is a URL, which is not read; download the file first")
+        elif path.exists() and is_recording(path):
+            add(Kind.RECORDING, path, path.name if path.is_dir() else path.name.partition(".")[0])
+        else:
+            hidden = skip(path) if path.is_dir() else ()
+            for file in find_media([path], recursive, hidden, report):
+                kind = Kind.VIDEO if file.is_video else Kind.IMAGE
+                add(kind, file.path, file.name, file.path.suffix)
+    return found
+
+
+def read_input(
+    source: Input, report: Callable[[str], None] = lambda sentence: None
+) -> Iterator[Item]:
+    """Read the pictures of one input.
+
+    Args:
+        source: The input.
+        report: Told what of a recording is passed over.
+
+    Yields:
+        Its pictures in order, with time, and for a recording with camera and LiDAR points.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    if source.kind is Kind.RECORDING:
+        with Recording(source.path, report=report) as recording:
+            for number, frame in enumerate(recording.frames()):
+                yield Item(f"{source.name}_{number:06d}", frame)
+            if recording.bag.skipped:
+                report(f"{source.path}: {recording.bag.summary()}")
+    elif source.kind is Kind.WEBCAM:
+        yield from _read_webcam(source)
+    elif str(source.path) == STANDARD_INPUT:
+        content = np.frombuffer(sys.stdin.buffer.read(), np.uint8)
+        yield Item(source.name, Frame(decode_compressed(content, "standard input")))
+    else:
+        for picture in read_media(MediaFile(source.path, source.name)):
+            yield Item(picture.name, Frame(picture.rgb, picture.stamp))
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """The arguments with patterns in place of which stand the files they match."""
+    found = []
+    for argument in arguments:
+        if Path(argument).exists() or not _WILDCARD.search(argument):
+            found.append(argument)
+            continue
+        pattern = str(Path(argument).expanduser())
+        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - may be absolute
+        if not matches:
+            raise InputError(f"no file matches {argument}")
+        found += matches
+    return found
+
+
+def _read_webcam(source: Input) -> Iterator[Item]:
+    capture = cv2.VideoCapture(int(str(source.path)))
+    try:
+        if not capture.isOpened():
+            raise InputError(
+                f"webcam:{source.path} cannot be opened; is the camera plugged in, and in use by "
+                "no other program?"
+            )
+        start = cv2.getTickCount()
+        number = 0
+        while True:
+            good, bgr = capture.read()
+            if not good:
+                raise InputError(f"webcam:{source.path} gives no more pictures")
+            seconds = (cv2.getTickCount() - start) / cv2.getTickFrequency()
+            rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+            yield Item(f"{source.name}_{number:06d}", Frame(rgb, round(seconds * 1e9)))
+            number += 1
+    finally:
+        capture.release()
