@@ -597,7 +597,7 @@ def points_of_file(
         return SparsePoints(*found.uvz.T)
     assert found.xyz is not None
     if camera is None:
-        raise SettingError("points in x y z need the camera (--camera, --intrinsics or --hfov)")
+        raise SettingError("points in x y z need --camera, --intrinsics or --hfov (camera=)")
     to_camera = found.extrinsics if extrinsics is None else extrinsics_of(extrinsics, "extrinsics")
     if to_camera is None:
         raise SettingError(

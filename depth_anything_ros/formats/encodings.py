@@ -87,6 +87,9 @@ _LAYOUTS = {
     **_bayer_layouts(),
 }
 
+_FULL_16_BITS = 65535
+"""Some depth cameras say "unknown" so."""
+
 IMAGE_ENCODINGS = tuple(_LAYOUTS)
 """Every encoding `decode_image` reads."""
 
@@ -182,7 +185,7 @@ def decode_depth(
 
     Returns:
         HxW float32 metres in memory of its own; NaN where the sensor knows nothing (zero,
-        negative, infinite or NaN).
+        negative, infinite or NaN, and 65535 of 16 bits).
 
     Raises:
         InputError: The encoding is not a depth, the size is zero or the data is too short.
@@ -199,6 +202,7 @@ def decode_depth(
     samples = _rows(data, height, width * dtype.itemsize, step, encoding)
     depth = np.ascontiguousarray(samples).view(dtype).astype(np.float32)
     if encoding != "32FC1":
+        depth[depth == _FULL_16_BITS] = np.nan
         depth /= 1000
     depth[~((depth > 0) & (depth < np.inf))] = np.nan
     return depth

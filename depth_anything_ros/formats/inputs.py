@@ -27,7 +27,8 @@ from depth_anything_ros.formats.recording import Recording
 from depth_anything_ros.frames import Frame
 
 STANDARD_INPUT = "-"
-_WEBCAM = re.compile(r"webcam:(\d+)")
+WEBCAM = re.compile(r"webcam:(\d+)")
+"""The name of a webcam."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[]")
 
@@ -114,7 +115,7 @@ def find_inputs(
         found.append(Input(kind, path, unique))
 
     for argument in _expanded(arguments):
-        webcam = _WEBCAM.fullmatch(argument)
+        webcam = WEBCAM.fullmatch(argument)
         path = Path(argument).expanduser()
         if webcam:
             add(Kind.WEBCAM, Path(webcam[1]), f"webcam{webcam[1]}")

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.encodings import Data
 
+_NEAREST_M = 0.01
+"""No sensor measures nearer than this to its own origin."""
+
 _DATATYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """sensor_msgs/PointField: INT8 = 1 ... FLOAT64 = 8, as NumPy names them."""
 
@@ -67,6 +70,22 @@ def read_xyz(
     for axis, name in enumerate("xyz"):
         xyz[..., axis] = points[name]
     return xyz.reshape(-1, 3)
+
+
+def hits(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The points that a sensor measured.
+
+    Drivers say "no return" as NaN, as infinity or as (0, 0, 0), the sensor itself.
+
+    Args:
+        points: Nx3 metres in the sensor's own frame.
+
+    Returns:
+        Mx3, those that are finite and not at the sensor.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        far = (points**2).sum(axis=1) > _NEAREST_M**2
+    return points[far & np.isfinite(points).all(axis=1)]
 
 
 def _point_dtype(

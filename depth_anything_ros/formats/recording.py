@@ -29,6 +29,7 @@ from depth_anything_ros.formats.bags import (
     stamp_of,
 )
 from depth_anything_ros.formats.encodings import DEPTH_ENCODINGS
+from depth_anything_ros.formats.point_cloud2 import hits
 from depth_anything_ros.frames import Frame, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
 
@@ -234,7 +235,7 @@ class Recording:
         if matrix is None:
             matrix = chained(self.transforms, self.optical_frame, cloud.content.header.frame_id)
         try:
-            points = points_of(cloud.content)
+            points = hits(points_of(cloud.content))
         except InputError as error:
             self.bag.skip(cloud.topic, cloud.index, str(error))
             return None

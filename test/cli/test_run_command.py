@@ -202,7 +202,7 @@ def test_relative_model_gives_disparity(
     assert report["scale_state"]["quality"] == "INVALID"
     low, high = report["png_range"]
     np.testing.assert_allclose(low + png / 65535 * (high - low), disparity, atol=1e-3)
-    assert "relative disparity (near is large, no metres)" in result.err.splitlines()[-1]
+    assert "relative disparity (near is large, of unknown scale)" in result.err.splitlines()[-1]
 
 
 def test_clouds_need_metres(

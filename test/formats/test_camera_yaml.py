@@ -82,3 +82,47 @@ def test_missing_file_and_empty_file(tmp_path: Path) -> None:
         read_camera(tmp_path / "nowhere.yaml")
     with pytest.raises(InputError, match="no entries"):
         read(tmp_path, "")
+
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+st = hypothesis.strategies
+
+
+@hypothesis.given(
+    model=st.sampled_from(
+        [
+            ("distortion_model: plumb_bob", "plumb_bob", 5),
+            ("distortion_model: PLUMB_BOB", "plumb_bob", 4),
+            ("", "plumb_bob", 5),
+            ("camera_model: pinhole", "plumb_bob", 5),
+            ("camera_model: fisheye", "equidistant", 4),
+            ("distortion_model: fisheye", "equidistant", 4),
+            ("distortion_model: rational_polynomial", "rational_polynomial", 8),
+            ("distortion_model: rational_polynomial", "rational_polynomial", 5),
+        ]
+    ),
+    size=st.sampled_from(["640", "640.0", "6.4e+2"]),
+    nested=st.booleans(),
+    bare=st.booleans(),
+)
+def test_calibrations_as_tools_write_them(
+    tmp_path_factory: pytest.TempPathFactory,
+    model: tuple[str, str, int],
+    size: str,
+    nested: bool,
+    bare: bool,
+) -> None:
+    line, name, count = model
+    d = [-0.2, 0.05, 0.001, 0.0, 0.01, 0.0, 0.0, 0.0][:count]
+    k = [[400.0, 0.0, 320.0], [0.0, 400.0, 240.0], [0.0, 0.0, 1.0]]
+    matrix = k if nested else [value for row in k for value in row]
+    entry = f"{matrix}" if bare else f"{{rows: 3, cols: 3, data: {matrix}}}"
+    text = (
+        f"image_width: {size}\nimage_height: 480\ncamera_matrix: {entry}\n{line}\n"
+        f"distortion_coefficients: {{rows: 1, cols: {count}, data: {d}}}\n"
+    )
+    path = tmp_path_factory.mktemp("camera") / "ost.yaml"
+    path.write_text(text)
+    camera = read_camera(path)
+    assert (camera.width, camera.fx, camera.cx) == (640, 400.0, 320.0)
+    assert (camera.distortion_model, camera.distortion) == (name, tuple(d))

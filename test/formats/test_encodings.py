@@ -172,7 +172,8 @@ def test_depth_in_metres_and_millimetres(is_bigendian: bool) -> None:
     assert decoded.dtype == np.float32
     assert decoded.dtype.isnative
 
-    millimetres = np.array([[1500, 0, 0], [0, 0, 65535]], order + "u2")
+    millimetres = np.array([[1500, 0, 0], [0, 0, 65534]], order + "u2")
+    expected[1, 2] = 65.534
     data, step = padded(millimetres, 3)
     decoded = decode_depth(data, 2, 3, step, "16UC1", is_bigendian)
     np.testing.assert_allclose(decoded, expected, rtol=1e-6)
@@ -185,3 +186,37 @@ def test_bad_depth_is_refused() -> None:
         decode_depth(bytes(100), 2, 0, 8, "32FC1")
     with pytest.raises(InputError, match="has 15 bytes"):
         decode_depth(bytes(15), 2, 2, 8, "32FC1")
+
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+st = hypothesis.strategies
+
+
+@hypothesis.given(
+    bits=st.sampled_from([8, 10, 12, 14, 16]),
+    encoding=st.sampled_from(["mono16", "16UC1", "rgb16", "bgr16", "16UC3", "rgba16", "bgra16"]),
+    big=st.booleans(),
+    padding=st.integers(0, 3),
+)
+def test_samples_of_any_depth_fill_eight_bits(
+    bits: int, encoding: str, big: bool, padding: int
+) -> None:
+    rgb = ramp()
+    rgb[0, 0] = 255  # the brightest sample uses all bits
+    wide = rgb.astype(np.uint16) << (bits - 8)
+    alpha = np.full((*rgb.shape[:2], 1), wide.max(), np.uint16)
+    orders = {"rgb16": [0, 1, 2], "bgr16": [2, 1, 0], "16UC3": [2, 1, 0]}
+    orders |= {"rgba16": [0, 1, 2, 3], "bgra16": [2, 1, 0, 3], "mono16": [0], "16UC1": [0]}
+    pixels = np.concatenate([wide, alpha], 2)[..., orders[encoding]]
+    expected = rgb if len(orders[encoding]) > 1 else np.repeat(rgb[..., :1], 3, axis=2)
+    raw = pixels.astype(">u2" if big else "<u2").reshape(len(rgb), -1).view(np.uint8)
+    data, step = padded(raw[..., None], padding)
+    height, width = rgb.shape[:2]
+    decoded = decode_image(data, height, width, step, encoding, big)
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def test_full_sixteen_bits_of_depth_are_unknown() -> None:
+    millimetres = np.array([[0, 1500, 65535, 65534]], np.uint16)
+    depth = decode_depth(millimetres.tobytes(), 1, 4, 8, "16UC1")
+    np.testing.assert_array_equal(depth, np.array([[np.nan, 1.5, np.nan, 65.534]], np.float32))

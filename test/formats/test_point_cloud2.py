@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.point_cloud2 import read_xyz
+from depth_anything_ros.formats.point_cloud2 import hits, read_xyz
 
 XYZ_F4 = [("x", 0, 7), ("y", 4, 7), ("z", 8, 7)]
 
@@ -55,3 +55,54 @@ def test_contradictions_are_refused() -> None:
         read_xyz(bytes(48), XYZ_F4, 2, 1, 8, 16)
     with pytest.raises(InputError, match="datatype 9"):
         read_xyz(bytes(48), [*XYZ_F4[:2], ("z", 8, 9)], 2, 1, 12, 24)
+
+
+def test_beams_without_return_are_no_points() -> None:
+    points = np.array(
+        [[0, 0, 0], [1, 2, 3], [np.nan] * 3, [np.inf, 0, 0], [1e-4, 0, -1e-4], [0, 0, 0.05]]
+    )
+    np.testing.assert_array_equal(hits(points), [[1, 2, 3], [0, 0, 0.05]])
+
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+st = hypothesis.strategies
+
+
+@hypothesis.given(
+    height=st.integers(1, 5),
+    width=st.integers(1, 6),
+    padding=st.integers(0, 9),
+    row_step=st.sampled_from(["right", "zero", "whole"]),
+    big=st.booleans(),
+    double=st.booleans(),
+    order=st.permutations("xyz"),
+)
+def test_every_layout_of_a_cloud_is_read(
+    height: int, width: int, padding: int, row_step: str, big: bool, double: bool, order: list[str]
+) -> None:
+    number = np.dtype((">" if big else "<") + ("f8" if double else "f4"))
+    step = 3 * number.itemsize + padding
+    expected = np.arange(height * width * 3, dtype=number).reshape(-1, 3)
+    data = np.zeros((height * width, step), np.uint8)
+    for place, name in enumerate(order):
+        column = np.ascontiguousarray(expected[:, "xyz".index(name)])
+        start = place * number.itemsize
+        data[:, start : start + number.itemsize] = column.view(np.uint8).reshape(len(column), -1)
+    fields = [
+        (name, place * number.itemsize, 8 if double else 7) for place, name in enumerate(order)
+    ]
+    steps = {"right": width * step, "zero": 0, "whole": height * width * step}
+    found = read_xyz(data.tobytes(), fields, width, height, step, steps[row_step], big)
+    np.testing.assert_array_equal(found, expected)
+
+
+@hypothesis.given(
+    fields=st.lists(st.sampled_from(["x", "y", "z", "intensity"]), unique=True),
+    size=st.sampled_from([(0, 0), (0, 1), (4, 0)]),
+    step=st.integers(0, 16),
+)
+def test_a_cloud_of_no_points_is_empty_whatever_its_fields(
+    fields: list[str], size: tuple[int, int], step: int
+) -> None:
+    described = [(name, 4 * place, 7) for place, name in enumerate(fields)]
+    assert read_xyz(b"", described, *size, step, 0).shape == (0, 3)

@@ -73,3 +73,30 @@ def test_what_is_no_points_file_is_refused(tmp_path: Path) -> None:
         table.write_text(text)
         with pytest.raises(InputError, match=r"a\.csv"):
             read_points(table)
+
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+st = hypothesis.strategies
+
+
+@hypothesis.given(
+    mark=st.sampled_from(["", "\ufeff"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    last=st.booleans(),
+    space=st.sampled_from(["", " "]),
+    upper=st.booleans(),
+)
+def test_csv_as_spreadsheets_save_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    mark: str,
+    end: str,
+    last: bool,
+    space: str,
+    upper: bool,
+) -> None:
+    header = f"u,{space}v,{space}z"
+    lines = [header.upper() if upper else header, f"10,{space}20,1.5", "30,40,2.5"]
+    path = tmp_path_factory.mktemp("points") / "points.csv"
+    path.write_bytes((mark + end.join(lines) + end * last).encode())
+    points = read_points(path)
+    np.testing.assert_array_equal(points.uvz, [[10, 20, 1.5], [30, 40, 2.5]])

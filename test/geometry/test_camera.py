@@ -137,3 +137,51 @@ def test_rectified_pictures_show_straight_what_is_straight(model: str) -> None:
 def test_impossible_cameras_are_refused_in_words(fields: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Camera.from_fields(640, 480, **fields)
+
+
+def test_the_ideal_fisheye_is_no_pinhole() -> None:
+    for d in ([0.0] * 4, []):
+        for name in ("equidistant", "fisheye"):
+            fisheye = Camera.from_fields(640, 480, K, d, distortion_model=name)
+            u = np.array([600.0, 40.0, fisheye.cx])
+            x, _ = rays_of_pixels(fisheye, u, np.full(3, fisheye.cy))
+            np.testing.assert_allclose(x, np.tan((u - fisheye.cx) / fisheye.fx), atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [[], [0.0] * 5, [0.1] * 8])
+def test_p_alone_is_the_calibration_of_a_rectified_image(d: list[float]) -> None:
+    p = [500, 0, 320, 0, 0, 510, 240, 0, 0, 0, 1, 0]
+    found = Camera.from_fields(640, 480, [0.0] * 9, d, [], p, "rational_polynomial")
+    assert (found.fx, found.fy, found.cx, found.cy) == (500, 510, 320, 240)
+    assert not found.is_distorted
+    assert found.rectified().fx == 500
+
+
+@pytest.mark.parametrize(
+    "p",
+    [[0.0] * 12, [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], [np.nan] * 12, [-1.0] * 12],
+)
+def test_placeholders_in_p_are_no_calibration(p: list[float]) -> None:
+    found = Camera.from_fields(640, 480, K, [], [0.0] * 9, p, "plumb_bob")
+    assert found.projection == ()
+    assert found.rectified().fx == K[0]
+    with pytest.raises(InputError, match="K is zero"):
+        Camera.from_fields(640, 480, [0.0] * 9)
+
+
+def test_five_coefficients_of_the_rational_model_are_those_of_plumb_bob() -> None:
+    d = [-0.1, 0.01, 0.001, -0.002, 0.003]
+    rational = Camera.from_fields(640, 480, K, d, distortion_model="rational_polynomial")
+    plumb = Camera.from_fields(640, 480, K, d, distortion_model="plumb_bob")
+    u, v = np.array([3.0, 600.0]), np.array([5.0, 400.0])
+    np.testing.assert_allclose(rays_of_pixels(rational, u, v), rays_of_pixels(plumb, u, v))
+
+
+@pytest.mark.parametrize(("width", "height"), [(427, 240), (426, 240), (640, 360), (1920, 1080)])
+def test_a_calibration_fits_resized_images(width: int, height: int) -> None:
+    camera = Camera(1280, 720, 900.0, 900.0, 639.5, 359.5)
+    fitted = camera.fitted(width, height)
+    assert (fitted.width, fitted.height) == (width, height)
+    assert fitted.fx == pytest.approx(900 * width / 1280)
+    with pytest.raises(InputError, match="which cannot be resized"):
+        camera.fitted(640, 480)

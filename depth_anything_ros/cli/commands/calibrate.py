@@ -9,6 +9,7 @@ import click
 
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.files import check_writable
 from depth_anything_ros.cli.support.model_options import model_options
 from depth_anything_ros.cli.support.scale_options import (
     extrinsics_option,
@@ -74,6 +75,7 @@ def calibrate(
     from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.metric.fit import FitSettings
 
+    check_writable(output)
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
     with Recording(
         recording, image_topic, camera_info_topic, points_topic, known, report=warn

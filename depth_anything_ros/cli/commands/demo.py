@@ -37,7 +37,7 @@ _STOP_PATIENCE = 20.0
 @option(
     "--images",
     default="robot",
-    help="Folder, image, video or rosbag2; photographs: those of scikit-image's wheel; "
+    help="Folder, image, video, rosbag2 or webcam:0; photographs: those of scikit-image's wheel; "
     "robot: a simulated robot with LiDAR that knows the true depth.",
 )
 @option(

@@ -17,7 +17,7 @@ from depth_anything_ros.cli.support.command_line import (
     Subcommand,
     option,
 )
-from depth_anything_ros.cli.support.files import csv_option, json_option, write_csv, write_json
+from depth_anything_ros.cli.support.files import check_writable, csv_option, json_option, write_csv
 from depth_anything_ros.cli.support.model_options import model_options
 from depth_anything_ros.evaluation.protocol import Alignment, Crop
 
@@ -39,6 +39,16 @@ _HEADERS = {
     "delta2": "delta2",
     "delta3": "delta3",
     "boundary_f1": "edgeF1",
+}
+
+_ALIGNED = {
+    Alignment.NONE: "scored as it is, in metres; not to be compared with aligned figures",
+    Alignment.MEDIAN: "each image scaled to the median of its truth before scoring; not to be "
+    "compared with metres as they are",
+    Alignment.DISPARITY: "scale and shift of 1/Z fitted to the truth of each image before scoring; "
+    "not to be compared with metres as they are",
+    Alignment.DEPTH: "scale and shift of Z fitted to the truth of each image before scoring; not "
+    "to be compared with metres as they are",
 }
 
 T = TypeVar("T")
@@ -92,13 +102,16 @@ def depth(
     INDEX is a CSV with header image,depth[,png_scale][,sparse][,fx,fy,cx,cy], or a YAML list of
     such; `train` reads and writes the same format.
     """
+    from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
     from depth_anything_ros.evaluation.metrics import default_alignment
     from depth_anything_ros.evaluation.protocol import Alignment, Crop, Protocol
     from depth_anything_ros.formats.depth_index import read_index
+    from depth_anything_ros.formats.results import write_json
     from depth_anything_ros.inference.selection import make_estimator
 
+    check_writable(json_file, csv_file)
     samples = read_index(index)
     loaded = make_estimator(model_settings)
     alignment = Alignment(align) if align else default_alignment(loaded.estimator.kind)
@@ -118,6 +131,7 @@ def depth(
     )
     mean = mean_figures(scores)
     _print_depth(scores if each else [], mean, len(scores))
+    say(f"{loaded.info.name}: {_ALIGNED[protocol.alignment]}")
     rows = [
         {"image": str(score.image), "pixels": score.pixels, **score.figures()} for score in scores
     ]
@@ -162,8 +176,10 @@ def pairs(
     """
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.pairs import PairScore, by_scenario, read_pairs, score_pairs
+    from depth_anything_ros.formats.results import write_json
     from depth_anything_ros.inference.selection import make_estimator
 
+    check_writable(json_file, csv_file)
     annotated = {image: each for image, each in read_pairs(annotations).items() if each}
     if not annotated:
         raise InputError(f"{annotations} holds no pair")

@@ -8,6 +8,7 @@ import click
 
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.files import check_writable
 
 
 @command("export")
@@ -65,7 +66,7 @@ def _export(model: str, output: Path | None) -> None:
     from depth_anything_ros.inference.export import export_onnx
 
     path = output or Path(f"{file.name}.onnx")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(path)
     with STDERR.status(f"exporting {file.name}; a large network takes minutes"):
         network, info = load_network(file)
         export_onnx(network, path, info.input_size, info.licence)

@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import click
 
 from depth_anything_ros.cli.commands import COMMANDS
-from depth_anything_ros.cli.support.command_line import SETTINGS, Subcommand
+from depth_anything_ros.cli.support.command_line import SETTINGS, Subcommand, option
 
 
 @click.group("models", invoke_without_command=True, context_settings=SETTINGS)
+@option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
-def models(context: click.Context) -> None:
-    """List the published networks with sizes, kinds and licences."""
-    if context.invoked_subcommand is None:
-        _print_table()
+def models(context: click.Context, as_json: bool) -> None:
+    """List the networks: kinds, licences, sizes, and which ones are on this machine."""
+    if context.invoked_subcommand is not None:
+        return
+    rows = _rows()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows)
 
 
-def _print_table() -> None:
+def _rows() -> list[dict[str, Any]]:
+    from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE, catalogue
+    from depth_anything_ros.network.checkpoints.find import cached_file
+
+    rows: list[dict[str, Any]] = []
+    for info in catalogue().values():
+        cached = cached_file(info)
+        rows.append(
+            {
+                "name": info.name,
+                "kind": info.kind.value,
+                "max_depth": info.max_depth,
+                "licence": info.licence,
+                "licence_note": info.licence_note,
+                "non_commercial": info.non_commercial,
+                "hugging_face": info.hf_repo,
+                "size_mb": info.size_mb,
+                "path": None if cached is None else str(cached),
+                "size_on_disk_mb": None if cached is None else cached.stat().st_size / 1e6,
+            }
+        )
+    size = EMBEDDED_FILE.stat().st_size / 1e6
+    rows.append(
+        {
+            "name": EMBEDDED,
+            "kind": "relative_disparity",
+            "max_depth": None,
+            "licence": "Apache-2.0",
+            "licence_note": "",
+            "non_commercial": False,
+            "hugging_face": "",
+            "size_mb": size,
+            "path": str(EMBEDDED_FILE),
+            "size_on_disk_mb": size,
+        }
+    )
+    return rows
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     from depth_anything_ros.cli.support.terminal import STDOUT, say
-    from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE, catalogue
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     # Names stay whole in a narrow terminal: they are there to be copied.
     table.add_column("name", no_wrap=True)
     table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("here", no_wrap=True)
     table.add_column("gives")
     table.add_column("licence")
-    published = catalogue().values()
-    for info in published:
-        gives = "disparity" if info.max_depth is None else f"metres, up to {info.max_depth:g}"
-        licence = f"[yellow]{info.licence}[/yellow]" if info.non_commercial else info.licence
+    for row in rows:
+        gives = row["kind"].split("_")[-1] if row["kind"].startswith("relative") else "metres"
+        if row["max_depth"] is not None:
+            gives += f" to {row['max_depth']:g}"
+        licence = row["licence"] + ("*" if row["licence_note"] else "")
         table.add_row(
-            info.name, f"{info.size_mb:.0f} MB", gives, licence + ("*" if info.licence_note else "")
+            row["name"],
+            f"{row['size_mb']:.0f} MB",
+            "" if row["path"] is None else "yes",
+            gives,
+            f"[yellow]{licence}[/yellow]" if row["non_commercial"] else licence,
         )
-    size = EMBEDDED_FILE.stat().st_size / 1e6
-    table.add_row(EMBEDDED, f"{size:.0f} MB", "disparity", "Apache-2.0")
     STDOUT.print(table)
-    for note in sorted({info.licence_note for info in published if info.licence_note}):
+    for note in sorted({row["licence_note"] for row in rows if row["licence_note"]}):
         say(f"* {note}")
+    here = [row for row in rows if row["path"] is not None]
+    total = sum(row["size_on_disk_mb"] for row in here)
+    say(f"on this machine: {len(here)} with {total:.0f} MB; `models pull NAME` gets another one")
 
 
 @models.command("pull", context_settings=SETTINGS)

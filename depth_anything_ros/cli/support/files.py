@@ -1,29 +1,39 @@
-"""What the commands write besides depth: JSON and CSV."""
+"""What the commands write besides depth."""
 
 from __future__ import annotations
 
 import csv
-import json
-import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.cli.support.command_line import PATH, option
+from depth_anything_ros.errors import SettingError
 
 json_option = option("--json", "json_file", type=PATH, help="Write everything to this file, too.")
 csv_option = option("--csv", "csv_file", type=PATH, help="Write a row per image to this file, too.")
 
 
-def write_json(path: Path, report: object) -> None:
-    """Write JSON with null for numbers that are not finite, which JSON does not have.
+def check_writable(*paths: Path | None) -> None:
+    """Refuse an output that cannot be written before the work for it is done.
 
     Args:
-        path: The file.
-        report: What `json` can write.
+        paths: Files that will be written, or None; their folders are made if missing.
+
+    Raises:
+        SettingError: The text names the file and why.
     """
-    text = json.dumps(_without_nan(report), indent=2, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingError(f"{path} cannot be written: {error.strerror}") from error
+        if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+            reason = "it is a folder" if path.is_dir() else "no permission"
+            raise SettingError(f"{path} cannot be written: {reason}")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -37,11 +47,3 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _without_nan(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -326,7 +326,7 @@ def _say_what_came(tally: Tally, inputs: int, network: Model, folder: Path, seco
     """The last line: what the numbers are, how good, and what to open."""
     if tally.qualities is None:
         near = "near is large" if network.kind.inverse else "near is small"
-        values = f"{network.kind.words} ({near}, no metres)"
+        values = f"{network.kind.words} ({near}, of unknown scale)"
     else:
         counts = ", ".join(f"{word} {count}" for word, count in tally.qualities.items())
         values = f"depth in metres ({counts})"

@@ -57,9 +57,11 @@ def resolve(model: str | Path) -> ModelFile:
     layout are taken where they are in the cache.
 
     Args:
-        model: Catalogue name, path of a .pth, .safetensors or .onnx file or of a folder with a
-            model.safetensors in it, "embedded" for the small network of this package, or "auto"
-            for Depth Anything V2 Small where it can be had, else the embedded one.
+        model: Catalogue name, Hugging Face id of a catalogue entry
+            ("depth-anything/Depth-Anything-V2-Small-hf"), path of a .pth, .safetensors or .onnx
+            file or of a folder with a model.safetensors in it, "embedded" for the small network of
+            this package, or "auto" for Depth Anything V2 Small where it can be had, else the
+            embedded one.
 
     Returns:
         The file.
@@ -77,6 +79,9 @@ def resolve(model: str | Path) -> ModelFile:
     known = catalogue()
     if name in known:
         return _download(known[name])
+    of_id = _of_hugging_face_id(name)
+    if of_id is not None and not Path(name).exists():
+        return _download(of_id)
     path = Path(model).expanduser()
     if (path / _FILE_OF_A_FOLDER).is_file():
         return ModelFile(path / _FILE_OF_A_FOLDER, path.resolve().name)
@@ -91,6 +96,38 @@ def resolve(model: str | Path) -> ModelFile:
             f"model '{path}' is not a {', '.join(SUFFIXES)} file; give the path of the file itself"
         )
     return ModelFile(path, path.stem, known.get(path.stem))
+
+
+def cached_file(info: ModelInfo) -> Path | None:
+    """Where the file of a catalogue entry is in the Hugging Face cache.
+
+    Args:
+        info: The entry.
+
+    Returns:
+        The official file, else the same weights in transformers' layout; None where neither is
+        there or huggingface_hub is not installed.
+    """
+    try:
+        hub = require("huggingface_hub", _EXTRA)
+    except MissingExtraError:
+        return None
+    for repo, filename, kind in (
+        (info.repo, info.filename, info.repo_type),
+        (info.hf_repo, _FILE_OF_A_FOLDER, "model"),
+    ):
+        found = hub.try_to_load_from_cache(repo, filename, repo_type=kind) if repo else None
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _of_hugging_face_id(name: str) -> ModelInfo | None:
+    """The catalogue entry of a repository, official or in transformers' layout."""
+    for info in catalogue().values():
+        if name.lower() in (info.hf_repo.lower(), info.repo.lower()) and "/" in name:
+            return info
+    return None
 
 
 def _best_to_be_had() -> ModelFile:

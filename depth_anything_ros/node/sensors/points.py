@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2, Range
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.point_cloud2 import read_xyz
+from depth_anything_ros.formats.point_cloud2 import hits, read_xyz
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.node.messages import camera_from_info, depth_of, nanoseconds
@@ -23,13 +23,13 @@ _MESSAGES_KEPT = 20
 
 
 def cloud_points(message: PointCloud2) -> Points:
-    """The points of a PointCloud2, Nx3 metres in its own frame.
+    """The points that a PointCloud2 measured, Nx3 metres in its own frame.
 
     Raises:
         InputError: The cloud's layout cannot be read.
     """
     fields = [(field.name, field.offset, field.datatype) for field in message.fields]
-    return read_xyz(
+    points = read_xyz(
         message.data,
         fields,
         message.width,
@@ -38,6 +38,7 @@ def cloud_points(message: PointCloud2) -> Points:
         message.row_step,
         bool(message.is_bigendian),
     )
+    return hits(points)
 
 
 def scan_points(message: LaserScan) -> Points:

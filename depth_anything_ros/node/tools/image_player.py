@@ -33,13 +33,14 @@ from depth_anything_ros.formats.bags import (
     is_recording,
 )
 from depth_anything_ros.formats.camera_yaml import read_camera
-from depth_anything_ros.formats.media import find_media, read_all_media
+from depth_anything_ros.formats.inputs import WEBCAM, Input, find_inputs, read_input
 from depth_anything_ros.formats.recording import (
     Recording,
     camera_of_topic,
     chained,
     point_topics,
 )
+from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
@@ -85,7 +86,9 @@ class ImagePlayer(Node):
             DepthAnythingError: The input or the calibration cannot be read.
         """
         super().__init__("image_player")
-        self._path = Path(self._text("path", "", "Image, folder, video or rosbag2 recording."))
+        self._path = Path(
+            self._text("path", "", "Image, folder, video, rosbag2 recording or webcam:0.")
+        )
         self._rate = self._number(
             "rate", 2.0, "Images per second of a folder; a video or bag has its own times.", 0.01
         )
@@ -111,9 +114,11 @@ class ImagePlayer(Node):
         )
         self._calibration = read_camera(Path(calibration)) if calibration else None
         self._hfov = hfov
-        if not self._path.name or not self._path.exists():
+        webcam = WEBCAM.fullmatch(str(self._path))
+        if not self._path.name or not (webcam or self._path.exists()):
             raise SettingError(
-                f"path is '{self._path}'; give an image, folder, video or recording that exists"
+                f"path is '{self._path}'; give an image, folder, video or recording that exists, "
+                "or webcam:0"
             )
         self._images = self.create_publisher(Image, "image", _RELIABLE)
         self._infos = self.create_publisher(CameraInfo, "camera_info", _RELIABLE)
@@ -155,12 +160,20 @@ class ImagePlayer(Node):
         if is_recording(self._path):
             yield from self._bag_items()
             return
-        files = find_media([self._path])
-        pictures = read_all_media(files, lambda error: self._warn(str(error)))
-        self._has_own_times = len(files) == 1 and files[0].is_video
-        for index, picture in enumerate(pictures):
-            moment = picture.stamp * 1e-9 if self._has_own_times else index / self._rate
-            yield PlayedItem(moment, None, "", picture.rgb)
+        inputs = find_inputs([str(self._path)], report=self._warn)
+        self._has_own_times = len(inputs) == 1 and inputs[0].is_sequence
+        for index, frame in enumerate(self._frames(inputs)):
+            moment = frame.stamp * 1e-9 if self._has_own_times else index / self._rate
+            yield PlayedItem(moment, None, "", frame.rgb)
+
+    def _frames(self, inputs: list[Input]) -> Iterator[Frame]:
+        """The pictures of some inputs without those that cannot be read."""
+        for source in inputs:
+            try:
+                for item in read_input(source, self._warn):
+                    yield item.frame
+            except InputError as error:  # noqa: PERF203 - one broken file is not the end
+                self._warn(str(error))
 
     def _bag_items(self) -> Iterator[PlayedItem]:
         with Recording(self._path, self._image_topic, report=self._warn) as recording:

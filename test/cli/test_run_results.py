@@ -1,0 +1,258 @@
+"""What `depth_anything run` leaves behind: nothing of others replaced, nothing half written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_anything_ros.formats import results
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
+
+RunCli = Callable[..., Any]
+QUICK = ("--input-size", "28", "--device", "cpu", "--backend", "torch", "--precision", "fp32")
+
+
+def write_photo(path: Path, seed: int = 0) -> Path:
+    rng = np.random.default_rng(seed)
+    cv2.imwrite(str(path), cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), (64, 48)))
+    return path
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.is_file()
+    }
+
+
+def made_of(name: str) -> set[str]:
+    return {f"{name}{ending}" for ending in ("_depth.npy", "_depth.png", "_preview.png", ".json")}
+
+
+@pytest.mark.parametrize("foreign", ["img_depth.png", "img.json", "img_preview.png"])
+def test_files_of_others_stay_and_are_named(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path, foreign: str
+) -> None:
+    write_photo(tmp_path / "img.jpg")
+    write_photo(tmp_path / "other.jpg")
+    (tmp_path / foreign).write_bytes(b"the truth of a data set")
+    before = contents(tmp_path)
+    images = (tmp_path / "img.jpg", tmp_path / "other.jpg")
+    result = run_cli("run", *images, "-o", tmp_path, "-m", relative_model, *QUICK)
+    assert result.code == 0
+    assert f"{foreign} in {tmp_path} would be replaced" in result.err
+    assert "1 of 2 inputs" in result.err
+    after = contents(tmp_path)
+    assert before.items() <= after.items()
+    assert set(after) - set(before) == made_of("other")
+
+    result = run_cli("run", images[0], "-o", tmp_path, "-m", relative_model, *QUICK, "--overwrite")
+    assert result.code == 0, result.err
+    assert made_of("img") <= set(contents(tmp_path))
+    assert (tmp_path / foreign).read_bytes() != b"the truth of a data set"
+
+
+def test_the_folder_of_the_pictures_may_take_the_results(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "b.png"):
+        write_photo(tmp_path / name)
+    for _ in range(3):
+        result = run_cli("run", tmp_path, "-o", tmp_path, "-m", relative_model, *QUICK)
+        assert result.code == 0, result.err
+        expected = {"a.jpg", "b.png"} | made_of("a") | made_of("b")
+        assert {path.name for path in tmp_path.iterdir()} == expected
+    assert "results of all 2 inputs are there already" in result.err
+
+
+def test_what_is_done_is_not_done_again_unless_something_changed(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = write_photo(tmp_path / "1.png")
+    common = ("-o", out, "-m", relative_model, *QUICK)
+    assert run_cli("run", first, *common).code == 0
+    before = (out / "1.json").stat().st_mtime_ns
+    second = write_photo(tmp_path / "2.png", 1)
+    result = run_cli("run", first, second, *common)
+    assert result.code == 0
+    assert "2 of 2 inputs, 1 of them from before, pictures: 1" in result.err
+    assert (out / "1.json").stat().st_mtime_ns == before
+    for change in (("--scale", "0.3", "--shift", "0.1"), ("--grayscale",), ("--png-scale", "256")):
+        assert "pictures: 1" in run_cli("run", first, *common, *change).err
+    write_photo(first, 5)
+    assert "pictures: 1" in run_cli("run", first, *common).err
+    (out / "1_depth.npy").unlink()
+    assert "pictures: 1" in run_cli("run", first, *common).err
+    assert "pictures: 1" in run_cli("run", first, *common, "--overwrite").err
+
+
+def test_ctrl_c_leaves_whole_files_and_says_so(relative_model: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+    for number in range(400):
+        writer.write(np.full((240, 320, 3), number % 250, np.uint8))
+    writer.release()
+    out = tmp_path / "out"
+    arguments = ["run", str(clip), "-o", str(out), "-m", str(relative_model), "--frames"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "depth_anything_ros", *arguments, "--input-size", "280",
+         "--device", "cpu", "--backend", "torch", "--precision", "fp32"],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Whoever runs the tests in the background may have made it deaf.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    until = time.monotonic() + 120
+    while not (out / "clip_000003_depth.png").exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert not [path for path in out.iterdir() if ".part" in path.name]
+    report = json.loads((out / "clip.json").read_text())
+    assert report["complete"] is False
+    done = report["frames"]
+    assert 4 <= done < 400
+    for number in range(done):
+        assert np.load(out / f"clip_{number:06d}_depth.npy").shape == (240, 320)
+    capture = cv2.VideoCapture(str(out / "clip_preview.mp4"))
+    frames = 0
+    while capture.read()[0]:
+        frames += 1
+    assert frames == done
+    assert not results.is_done(out / "clip", report["request"])
+
+
+def test_patterns_and_standard_input_are_read(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cat1.png", "cat2.png", "dog.png"):
+        write_photo(tmp_path / name)
+    out = tmp_path / "out"
+    common = ("-o", out, "-m", relative_model, *QUICK)
+    assert run_cli("run", tmp_path / "cat*.png", *common).code == 0
+    assert {path.stem for path in out.glob("*.json")} == {"cat1", "cat2"}
+    piped = io.TextIOWrapper(io.BytesIO((tmp_path / "dog.png").read_bytes()))
+    monkeypatch.setattr(sys, "stdin", piped)
+    assert run_cli("run", "-", *common).code == 0
+    assert (out / "stdin_depth.npy").is_file()
+    for wrong, said in (
+        (tmp_path / "*.bmp", "no file matches"),
+        ("https://example.org/a.jpg", "is a URL, which is not read; download the file first"),
+        ("webcam:97", "webcam:97 cannot be opened"),
+    ):
+        refused = run_cli("run", wrong, *common)
+        assert refused.code == 1
+        assert said in refused.err
+
+
+def test_a_folder_names_what_it_leaves_out(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_photo(folder / "a.jpg")
+    made = [
+        name
+        for name in ("b.gif", "c.avif")
+        if cv2.imwrite(str(folder / name), np.zeros((48, 64, 3), np.uint8))
+    ]
+    (folder / "notes.txt").write_text("x")
+    (folder / "scan.e57").write_text("x")
+    common = ("-o", tmp_path / "out", "-m", relative_model, *QUICK)
+    result = run_cli("run", folder, *common)
+    assert result.code == 0
+    assert "left out, neither image nor video by their suffix: notes.txt, scan.e57" in result.err
+    for name in ("a", *(name[0] for name in made)):
+        assert (tmp_path / "out" / f"{name}_depth.npy").exists() or f"{name}." in result.err
+
+
+def test_a_recording_gives_metres_by_its_lidar(
+    run_cli: RunCli, fastdepth: Path, data_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
+    bag = data_dir / "bags" / "kitti_object_db3"
+    options = ("-m", fastdepth, "--frames", "--cloud", "--ply-frame", "ros", "--png-scale", "256")
+    result = run_cli("run", bag, "-o", tmp_path, *options)
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "kitti_object_db3.json").read_text())
+    assert report["frames"] == 2
+    assert report["camera"]["fx"] == 721.5377
+    assert report["png_scale"] == 256
+    assert {state["method"] for state in report["scale_states"]} <= {"auto", "sparse"}
+    for number in range(2):
+        depth = np.load(tmp_path / f"kitti_object_db3_{number:06d}_depth.npy")
+        assert 4 < np.nanmedian(depth) < 60
+        png = cv2.imread(str(tmp_path / f"kitti_object_db3_{number:06d}_depth.png"), -1)
+        assert png is not None
+        near = np.isfinite(depth) & (depth < 250)
+        np.testing.assert_allclose(png[near] / 256, depth[near], atol=0.003)
+        header, body = (
+            (tmp_path / f"kitti_object_db3_{number:06d}_cloud.ply")
+            .read_bytes()
+            .split(b"end_header\n", 1)
+        )
+        assert b"ros frame: x forward, y left, z up" in header
+        fields = [(name, "<f4") for name in "xyz"] + [(name, "u1") for name in "rgb"]
+        points = np.frombuffer(body, np.dtype(fields))
+        assert points["x"].min() > 0  # ahead of the camera
+
+
+def test_png_scale_and_cloud_without_metres_are_refused(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    photo = write_photo(tmp_path / "a.png")
+    assert run_cli("run", photo, "--png-scale", "0").code == 2
+    refused = run_cli("run", photo, "-m", relative_model, "--cloud", "--hfov", "60", *QUICK)
+    assert refused.code == 1
+    assert "gives relative disparity" in refused.err
+
+
+@hypothesis.given(
+    hypothesis.strategies.sets(
+        hypothesis.strategies.sampled_from(sorted({*made_of("x"), "x_cloud.ply", "y.json", "x"}))
+    )
+)
+def test_only_files_of_others_are_in_the_way(
+    tmp_path_factory: pytest.TempPathFactory, names: set[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("results")
+    for name in names:
+        (folder / name).write_text("{}")
+    endings = ("_depth.npy", "_depth.png", "_preview.png", ".json")
+    in_the_way = names & {f"x{ending}" for ending in endings}
+    if in_the_way:
+        with pytest.raises(Exception, match="would be replaced") as refused:
+            results.check_replaceable(folder / "x", endings)
+        assert all(name in str(refused.value) for name in in_the_way)
+    else:
+        results.check_replaceable(folder / "x", endings)
+        results.write_results(folder / "x", {"_depth.npy": lambda path: path.touch()}, {})
+        results.check_replaceable(folder / "x", (".json", "_depth.npy"))
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def broken(path: Path) -> None:
+        path.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        results.write_results(tmp_path / "x", {"_depth.npy": broken}, {})
+    assert list(tmp_path.iterdir()) == []
