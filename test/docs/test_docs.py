@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import cv2
 import generate
+import numpy as np
 import pytest
 import yaml
 from toy_records import toy_records
 
+import depth_anything_ros as da
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.main import app
 from depth_anything_ros.cli.support.command_line import Subcommand
@@ -153,6 +156,27 @@ def test_parameters_that_are_set_exist(page: Path) -> None:
     recipe = {"synthetic", "accumulation", "workers", "matrix_rate", "fixed_scale", "kind"}
     for name in set(names) - recipe:
         assert re.search(rf"^ +{name}:", shown, re.M), f"there is no parameter {name}"
+
+
+@pytest.mark.parametrize("page", [README, ROOT / "docs" / "python.md"], ids=lambda page: page.name)
+def test_python_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    rgb = np.asarray(cv2.resize(small, (160, 120)), np.uint8)
+    cv2.imwrite("photo.jpg", rgb)
+    video = cv2.VideoWriter("video.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 10, (160, 120))
+    video.write(rgb)
+    video.release()
+    disparity = da.load("embedded")(rgb).disparity
+    assert disparity is not None
+    u, v = rng.integers(0, 160, 200), rng.integers(0, 120, 200)
+    names: dict[str, object] = {"rgb": rgb, "camera": da.Camera.from_hfov(160, 120, 70)}
+    names |= {"u": u, "v": v, "z": 1 / (0.3 * disparity[v, u] + 0.1)}
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    # Official weights would have to be downloaded.
+    exec("\n".join(line for line in code.splitlines() if "depth_anything_v2" not in line), names)
+    assert (tmp_path / "cloud.ply").stat().st_size > 1000
 
 
 def test_what_is_registered_is_documented() -> None:
