@@ -69,7 +69,7 @@ def plain(text: str) -> str:
         The text with the signs of links and HTML escaped.
     """
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([\[\]<*])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"([\[\]*])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
     return "`".join(parts)
 
 
