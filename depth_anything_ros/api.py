@@ -9,6 +9,7 @@ frame.cloud().save("room.ply")
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -33,6 +34,7 @@ from depth_anything_ros.formats.depth_files import (
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.formats.media import read_image, write_image
 from depth_anything_ros.formats.ply import write_ply
+from depth_anything_ros.formats.point_cloud2 import hits
 from depth_anything_ros.formats.point_files import POINT_SUFFIXES, read_points
 from depth_anything_ros.frames import (
     FloatImage,
@@ -67,6 +69,8 @@ PictureT = TypeVar(
 
 CameraLike: TypeAlias = "Camera | str | os.PathLike[str] | Callable[[int, int], Camera | None]"
 """A camera at any size of its aspect ratio, a calibration file, or a function of the size."""
+
+logger = logging.getLogger("depth_anything_ros")
 
 EDGE_ANGLE_DEG = 2.0
 """Points seen at a flatter angle than this at an edge of depth are left out of clouds."""
@@ -320,6 +324,11 @@ class Model:
     def kind(self) -> PredictionKind:
         """What the numbers of the network are."""
         return self._loaded.estimator.kind
+
+    @property
+    def needs_confidence(self) -> bool:
+        """Whether the limits are about confidence, which must then be asked for."""
+        return self._limits.min_confidence > 0
 
     @property
     def description(self) -> dict[str, str]:
@@ -604,7 +613,18 @@ def points_of_file(
             "points in x y z need --extrinsics; for points in the camera's optical frame (x "
             "right, y down, z forward) give '0 0 0 0 0 0 1'"
         )
-    return SparsePoints(*project(camera, found.xyz @ to_camera[:3, :3].T + to_camera[:3, 3]))
+    in_camera = hits(found.xyz) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    points = SparsePoints(*project(camera, in_camera))
+    if len(in_camera) and not len(points):
+        behind = int(np.count_nonzero(in_camera[:, 2] <= 0))
+        logger.warning(
+            "none of the %d points of %s lies in the image, %d are behind the camera; the optical "
+            "frame is x right, y down, z forward: check the extrinsics",
+            len(in_camera),
+            path.name,
+            behind,
+        )
+    return points
 
 
 def _sequence(pictures: Any) -> Iterable[Any]:

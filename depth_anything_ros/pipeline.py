@@ -21,6 +21,7 @@ from depth_anything_ros.confidence.agreement import (
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import DepthFrame, FloatImage, Frame, Prediction
 from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.scaler import MetricScaler
 
@@ -193,6 +194,7 @@ def limit_depth(
 
 
 def _check_size(frame: Frame) -> None:
+    check_image(frame.rgb)
     height, width = frame.rgb.shape[:2]
     camera = frame.camera
     if camera is not None and (camera.width, camera.height) != (width, height):

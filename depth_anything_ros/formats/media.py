@@ -18,6 +18,9 @@ from depth_anything_ros.formats.encodings import decode_image, to_8_bit
 
 RgbImage = npt.NDArray[np.uint8]
 
+_HIDDEN_BELOW = 128
+"""Levels of a mask that count as black."""
+
 _NAMED = 5
 """Files that are left out and named."""
 
@@ -169,6 +172,21 @@ def read_image(path: Path) -> RgbImage:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     return decode_compressed(content, str(path))
+
+
+def read_mask(path: Path) -> npt.NDArray[np.bool_]:
+    """Read which pixels of a camera show the robot itself.
+
+    Args:
+        path: An image that is black there.
+
+    Returns:
+        HxW bool, True where it is black.
+
+    Raises:
+        InputError: The file cannot be read or holds no image.
+    """
+    return np.asarray((read_image(path) < _HIDDEN_BELOW).all(axis=2))
 
 
 def decode_compressed(content: npt.NDArray[np.uint8], name: str, upright: bool = True) -> RgbImage:

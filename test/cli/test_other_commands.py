@@ -111,3 +111,91 @@ def test_export_refuses_what_is_no_checkpoint(run_cli: RunCli, tmp_path: Path) -
     misnamed = run_cli("export", graph, "-o", tmp_path / "net.pt")
     assert misnamed.code == 2
     assert "does not end in .onnx" in misnamed.err
+
+
+def test_models_name_what_is_here(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.pth"
+    file.write_bytes(bytes(3_000_000))
+    here = "depth_anything_v2_metric_vkitti_vits"
+    monkeypatch.setattr(
+        "depth_anything_ros.network.checkpoints.find.cached_file",
+        lambda info: file if info.name == here else None,
+    )
+    shown = run_cli("models")
+    assert "on this machine: 2 with 1" in shown.out
+    rows = {row["name"]: row for row in json.loads(run_cli("models", "--json").out)}
+    assert rows[here]["path"] == str(file)
+    assert rows[here]["size_on_disk_mb"] == 3.0
+    assert rows["depth_anything_v2_vits"]["path"] is None
+    assert Path(rows["embedded"]["path"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("depth-anything/Depth-Anything-V2-Small-hf", "depth_anything_v2_vits"),
+        ("depth-anything/depth-anything-v2-small", "depth_anything_v2_vits"),
+        (
+            "depth-anything/Depth-Anything-V2-Metric-Indoor-Small-hf",
+            "depth_anything_v2_metric_hypersim_vits",
+        ),
+    ],
+)
+def test_hugging_face_ids_are_names_of_models(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, meant: str
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    result = run_cli("models", "pull", name)
+    assert result.code == 1
+    assert f"model '{meant}' is not in the cache" in result.err
+
+
+def test_an_export_named_like_a_model_is_the_export(
+    run_cli: RunCli, photo: Path, tmp_path: Path
+) -> None:
+    tiny_networks = pytest.importorskip("tiny_networks", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (extra 'onnx')")
+    graph = tiny_networks.write_red_network(tmp_path, "metric_depth")
+    for suffix in (".onnx", ".yaml"):
+        if graph.with_suffix(suffix).exists():
+            graph.with_suffix(suffix).rename(tmp_path / f"embedded{suffix}")
+    result = run_cli("run", photo, "-m", tmp_path / "embedded.onnx", "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert json.loads((tmp_path / "out" / "photo.v1.json").read_text())["kind"] == "metric_depth"
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("run", "-h"), ("bench", "-h")])
+def test_help_has_a_short_name(run_cli: RunCli, arguments: tuple[str, ...]) -> None:
+    result = run_cli(*arguments)
+    assert result.code == 0
+    assert "Usage: depth_anything" in result.out
+
+
+def test_version(run_cli: RunCli) -> None:
+    import depth_anything_ros
+
+    result = run_cli("--version")
+    assert result.out.strip().endswith(depth_anything_ros.__version__)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "embedded", "-o", "FOLDER/a.onnx"),
+        ("calibrate", "gone", "-o", "FOLDER/a.yaml"),
+        ("eval", "depth", "gone.csv", "--json", "FOLDER/a.json"),
+        ("eval", "depth", "gone.csv", "--csv", "FOLDER/a.csv"),
+    ],
+)
+def test_outputs_are_checked_before_the_work(
+    run_cli: RunCli, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    result = run_cli(*(word.replace("FOLDER", str(tmp_path / "file")) for word in arguments))
+    assert result.code == 1
+    assert result.err.startswith("error: ")
+    assert "cannot be written: " in result.err.splitlines()[0]

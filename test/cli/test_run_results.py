@@ -225,6 +225,35 @@ def test_png_scale_and_cloud_without_metres_are_refused(
     assert "gives relative disparity" in refused.err
 
 
+def test_limits_and_mask_are_those_of_the_node(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    photo = write_photo(tmp_path / "a.png")
+    mask = np.full((48, 64), 255, np.uint8)
+    mask[40:] = 0
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    common = ("-m", relative_model, *QUICK, "--scale", "0.2", "--shift", "0.1")
+    assert run_cli("run", photo, "-o", tmp_path / "all", *common).code == 0
+    depth = np.load(tmp_path / "all" / "a_depth.npy")
+    low, high = (float(each) for each in np.quantile(depth, [0.2, 0.8]))
+    limits = ("--min-range", f"{low}", "--max-range", f"{high}", "--mask", tmp_path / "mask.png")
+    result = run_cli("run", photo, "-o", tmp_path / "some", *common, *limits)
+    assert result.code == 0, result.err
+    limited = np.load(tmp_path / "some" / "a_depth.npy")
+    assert np.isnan(limited[40:]).all()
+    seen, given = depth[:40], limited[:40]
+    np.testing.assert_array_equal(
+        given[(seen > low) & (seen < high)], seen[(seen > low) & (seen < high)]
+    )
+    assert (given[seen < low * 0.999] == -np.inf).all()
+    assert (given[seen > high * 1.001] == np.inf).all()
+    refused = run_cli(
+        "run", photo, "-o", tmp_path / "x", *common, "--min-range", "5", "--max-range", "2"
+    )
+    assert refused.code == 1
+    assert "max_range is 2 m but min_range is 5 m" in refused.err
+
+
 @hypothesis.given(
     hypothesis.strategies.sets(
         hypothesis.strategies.sampled_from(sorted({*made_of("x"), "x_cloud.ply", "y.json", "x"}))

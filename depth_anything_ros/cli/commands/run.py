@@ -9,12 +9,14 @@ import click
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.camera_options import camera_options
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
+from depth_anything_ros.cli.support.limit_options import limit_options
 from depth_anything_ros.cli.support.model_options import model_options
 from depth_anything_ros.cli.support.output_options import output_options
 from depth_anything_ros.cli.support.scale_options import scale_options
 
 if TYPE_CHECKING:
     from depth_anything_ros.cli.support.camera_options import CameraOptions
+    from depth_anything_ros.cli.support.limit_options import LimitOptions
     from depth_anything_ros.cli.support.output_options import OutputOptions
     from depth_anything_ros.cli.support.scale_options import ScaleOptions
     from depth_anything_ros.settings import ModelSettings
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @output_options
 @camera_options
 @scale_options
+@limit_options
 def run(
     inputs: tuple[str, ...],
     model_settings: ModelSettings,
@@ -34,6 +37,7 @@ def run(
     output_options: OutputOptions,
     camera_options: CameraOptions,
     scale_options: ScaleOptions,
+    limit_options: LimitOptions,
 ) -> None:
     """Write the depth of images, videos and recordings, in metres where possible.
 
@@ -70,8 +74,9 @@ def run(
             read_extrinsics(extrinsics) if extrinsics is not None else None,
             scale_options.ground(),
         ),
+        limit_options.limits(),
         output_options,
-        request_of(model_settings, scale_options, camera_options, output_options),
+        request_of(model_settings, scale_options, camera_options, limit_options, output_options),
     )
 
 

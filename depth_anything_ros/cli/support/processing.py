@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depth_anything_ros.api import DepthFrame, Model, load
+from depth_anything_ros.cli.support.camera_options import CameraOptions
+from depth_anything_ros.cli.support.limit_options import LimitOptions
 from depth_anything_ros.cli.support.measured import MeasuredOptions
 from depth_anything_ros.cli.support.output_options import OutputOptions
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
@@ -31,6 +32,7 @@ from depth_anything_ros.formats.preview import DepthColors, side_by_side
 from depth_anything_ros.formats.video import VideoWriter, has_h264
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.pipeline import DepthLimits
 from depth_anything_ros.settings import ModelSettings
 
 CameraOfSize = Callable[[int, int], Camera | None]
@@ -67,6 +69,7 @@ def process(
     scale: ScaleOptions,
     camera: CameraOfSize,
     measured: MeasuredOptions,
+    limits: DepthLimits,
     output: OutputOptions,
     request: Mapping[str, object],
 ) -> None:
@@ -82,6 +85,7 @@ def process(
         scale: The way to metres.
         camera: What is known about the camera.
         measured: What is known of the scene.
+        limits: Which depths are given out.
         output: What is written, and where.
         request: Everything that decides the results besides the input.
 
@@ -117,7 +121,7 @@ def process(
         )
         return
     with STDERR.status("loading the network"):
-        network = load(model, scaler=scale.settings)
+        network = load(model, scaler=scale.settings, limits=limits)
     if output.cloud and not (network.is_metric or scale.wants_metres):
         raise SettingError(
             f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
@@ -194,7 +198,7 @@ class Job:
         (item,) = read_input(self._source)
         frame = self._complete(item)
         start = time.perf_counter()
-        answer = self._network(frame)
+        answer = self._network(frame, confidence=self._network.needs_confidence)
         milliseconds = 1000 * (time.perf_counter() - start)
         self._count(answer)
         output = self._output
@@ -284,7 +288,7 @@ class Job:
                 read.append(item)
                 yield self._complete(item)
 
-        stream = self._network.stream(frames())
+        stream = self._network.stream(frames(), confidence=self._network.needs_confidence)
         while True:
             start = time.perf_counter()
             answer = next(stream, None)
@@ -365,7 +369,8 @@ def fingerprint(path: Path | None) -> list[object]:
 def request_of(
     model: ModelSettings,
     scale: ScaleOptions,
-    camera: Any,
+    camera: CameraOptions,
+    limits: LimitOptions,
     output: OutputOptions,
 ) -> dict[str, object]:
     """Everything that decides the results besides the input, as JSON takes it.
@@ -373,14 +378,15 @@ def request_of(
     Args:
         model: The network to use.
         scale: The way to metres.
-        camera: What is known about the camera (`CameraOptions`).
+        camera: What is known about the camera.
+        limits: Which depths are given out.
         output: What is written.
     """
     written = {
         name: value for name, value in asdict(output).items() if name not in ("folder", "overwrite")
     }
-    files = [Path(model.model), scale.points, scale.settings.scale_file, camera.file]
-    parts = [asdict(model), asdict(scale), asdict(camera), written]
+    files = [Path(model.model), scale.points, scale.settings.scale_file, camera.file, limits.mask]
+    parts = [asdict(model), asdict(scale), asdict(camera), asdict(limits), written]
     return {
         "options": json.loads(json.dumps(parts, default=str)),
         "files": [fingerprint(file) for file in files],

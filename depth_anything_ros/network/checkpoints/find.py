@@ -136,11 +136,12 @@ def _best_to_be_had() -> ModelFile:
         file = _download(catalogue()[DEFAULT_MODEL])
     except (CheckpointError, MissingExtraError) as error:
         logger.warning(
-            "model auto takes the small embedded network, which is less accurate, for %s cannot be "
-            "had: %s",
+            "model auto takes the small embedded network, which is less accurate: %s cannot be had "
+            "here (`depth_anything models pull %s` says why)",
             DEFAULT_MODEL,
-            error,
+            DEFAULT_MODEL,
         )
+        logger.debug("%s", error)
         return ModelFile(EMBEDDED_FILE, EMBEDDED)
     logger.info("model auto takes the official %s", DEFAULT_MODEL)
     return file

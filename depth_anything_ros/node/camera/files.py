@@ -11,11 +11,9 @@ import yaml
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.camera_yaml import read_camera
-from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.media import read_mask
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.node.parameters import NodeParameters
-
-_HIDDEN_BELOW = 128
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,7 @@ class CameraFiles:
             calibration = _calibration(path_of(url.removeprefix("file://"), "camera_info_url"))
         hidden = None
         if mask:
-            picture = read_image(path_of(mask, "mask_file"))
-            hidden = np.asarray((picture < _HIDDEN_BELOW).all(axis=2))
+            hidden = read_mask(path_of(mask, "mask_file"))
         return cls(calibration, hidden, named)
 
 

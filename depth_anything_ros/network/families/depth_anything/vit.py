@@ -225,6 +225,8 @@ class VisionTransformer(nn.Module):
 
     def _initialise(self) -> None:
         """Random start as in DINOv2 (dinov2.py, init_weights)."""
+        if self.pos_embed.is_meta:
+            return  # a file's weights follow; random numbers here load half of PyTorch
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.normal_(self.cls_token, std=1e-6)
         for module in self.modules():

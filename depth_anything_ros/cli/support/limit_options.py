@@ -1,0 +1,108 @@
+"""The options that say which depths are given out; the node has parameters of the same names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from depth_anything_ros.cli.support.command_line import PATH, option, stacked
+
+if TYPE_CHECKING:
+    from depth_anything_ros.pipeline import DepthLimits
+
+_LIMITS = "Limits"
+
+_OPTIONS = stacked(
+    option(
+        "--min-range",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        heading=_LIMITS,
+        help="Metres; nearer depth becomes -inf.",
+    ),
+    option(
+        "--max-range",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        heading=_LIMITS,
+        help="Metres; further depth becomes +inf; 0 for no limit.",
+    ),
+    option(
+        "--min-confidence",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        heading=_LIMITS,
+        help="Pixels of less confidence become NaN; costs further runs of the network.",
+    ),
+    option(
+        "--mask",
+        type=PATH,
+        metavar="IMAGE",
+        heading=_LIMITS,
+        help="Depth is NaN where this image of the same size is black (the robot's own parts).",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """Which depths are given out.
+
+    Attributes:
+        min_range: Metres.
+        max_range: Metres; 0 for no limit.
+        min_confidence: 0 keeps all.
+        mask: Picture that is black where the robot sees itself, or None.
+    """
+
+    min_range: float = 0.0
+    max_range: float = 0.0
+    min_confidence: float = 0.0
+    mask: Path | None = None
+
+    def limits(self) -> DepthLimits:
+        """Read the mask.
+
+        Raises:
+            InputError: The mask cannot be read.
+            SettingError: The ranges are the wrong way round.
+        """
+        from depth_anything_ros.formats.media import read_mask
+        from depth_anything_ros.pipeline import DepthLimits
+
+        return DepthLimits(
+            self.min_range,
+            self.max_range or float("inf"),
+            self.min_confidence,
+            None if self.mask is None else read_mask(self.mask),
+        )
+
+
+def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options; the function gets them as `limit_options`.
+
+    Args:
+        function: What runs.
+
+    Returns:
+        The function with the options.
+    """
+
+    @functools.wraps(function)
+    def run(
+        *,
+        min_range: float,
+        max_range: float,
+        min_confidence: float,
+        mask: Path | None,
+        **others: Any,
+    ) -> Any:
+        options = LimitOptions(min_range, max_range, min_confidence, mask)
+        return function(limit_options=options, **others)
+
+    return _OPTIONS(run)
