@@ -73,12 +73,14 @@ class SparsePoints:
         v: N float64, row in pixels; the centre of the top-most pixel is 0.0.
         z: N float64, depth in metres along the optical Z axis.
         source: Where they come from, in words, for diagnostics ("lidar", "depth camera").
+        outside: How many more points were measured that this image does not show.
     """
 
     u: FloatArray
     v: FloatArray
     z: FloatArray
     source: str = "points"
+    outside: int = 0
 
     def __len__(self) -> int:
         """Number of points."""

@@ -26,7 +26,7 @@ ARGUMENTS = (
     ("world", "room", "World the simulated robot drives in: room or street."),
     ("seed", "0", "Decides the world and the way through it."),
     ("cameras", "", "Cameras of the simulated robot, front,left,right; empty: a single one."),
-    ("rviz", "true", "Start rviz2 with a view of depth and points."),
+    ("rviz", "true", "Start rviz2, where it is installed, with a view of depth and points."),
     ("rviz_config", f"{SHARE}/config/demo.rviz", "What rviz2 shows."),
 )
 

@@ -1,8 +1,15 @@
 """Start the depth node for one camera or several, and rviz when asked for."""
 
-from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+import re
+from pathlib import Path
+
+from ament_index_python.packages import (
+    PackageNotFoundError,
+    get_package_prefix,
+    get_package_share_directory,
+)
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.parameter_descriptions import ParameterValue
 
@@ -10,14 +17,15 @@ from launch import LaunchDescription
 
 SHARE = get_package_share_directory("depth_anything_ros")
 
+DEFAULT_NAME = "depth_anything"
 # Given on the command line, these go before what the parameter file says.
 PARAMETERS = ("model", "device", "scaler", "fixed_frame", "sensor_extrinsics")
 ARGUMENTS = (
     ("namespace", "", "Namespace of the node and its topics."),
-    ("name", "depth_anything", "Name of the node."),
+    ("name", DEFAULT_NAME, "Name of the node."),
     (
         "params_file",
-        PathJoinSubstitution([SHARE, "config", "depth_anything.yaml"]),
+        f"{SHARE}/config/depth_anything.yaml",
         "YAML file with the node's parameters; what it leaves out has its default.",
     ),
     ("model", "", "Catalogue name or path of a model; empty takes the parameter file's."),
@@ -36,12 +44,8 @@ ARGUMENTS = (
     ("use_sim_time", "false", "Take the time from /clock."),
     ("autostart", "true", "Configure and activate at start, without a lifecycle manager."),
     ("log_level", "info", "Log level of the node: debug, info, warn, error or fatal."),
-    ("rviz", "false", "Start rviz2 with a view of depth and points."),
-    (
-        "rviz_config",
-        PathJoinSubstitution([SHARE, "config", "depth_anything.rviz"]),
-        "What rviz2 shows.",
-    ),
+    ("rviz", "false", "Start rviz2, where it is installed, with a view of depth and points."),
+    ("rviz_config", f"{SHARE}/config/depth_anything.rviz", "What rviz2 shows."),
 )
 
 
@@ -81,18 +85,37 @@ def start_nodes(context):
             output="screen",
         )
     ]
-    if is_true("rviz"):
-        nodes.append(
-            Node(
-                package="rviz2",
-                executable="rviz2",
-                namespace=value("namespace"),
-                parameters=[{"use_sim_time": is_true("use_sim_time")}],
-                remappings=remappings,
-                arguments=["-d", value("rviz_config")],
-            )
-        )
-    return nodes
+    if not is_true("rviz"):
+        return nodes
+    if not is_installed("rviz2"):
+        return [*nodes, LogInfo(msg="rviz2 is not installed, so it is left out")]
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        namespace=value("namespace"),
+        parameters=[{"use_sim_time": is_true("use_sim_time")}],
+        remappings=[*remappings, *named_outputs(value("rviz_config"), value("name"))],
+        arguments=["-d", value("rviz_config")],
+    )
+    return [*nodes, rviz]
+
+
+def is_installed(package):
+    """Whether a package is there: one that is not would end the launch and orphan the node."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def named_outputs(rviz_config, name):
+    """Remappings of the topics that a view of rviz2 shows, for a node of another name."""
+    if name == DEFAULT_NAME:
+        return []
+    text = Path(rviz_config).read_text(encoding="utf-8")
+    shown = sorted(set(re.findall(rf"Value: ({DEFAULT_NAME}/\S+)", text)))
+    return [(topic, topic.replace(DEFAULT_NAME, name, 1)) for topic in shown]
 
 
 def generate_launch_description():

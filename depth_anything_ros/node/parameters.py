@@ -242,9 +242,15 @@ class NodeParameters(ParameterSet):
         "auto",
         "Undistort images before the network and publish the rectified camera_info: auto where "
         "the lens has distortion, on also turns by R, off keeps the picture and sends the cloud "
-        "through the distorted rays. With a topic that is rectified already: off, and a "
-        "camera_info without distortion.",
+        "through the distorted rays. Images that are rectified already (parameter rectified) stay "
+        "as they are.",
         choices=("auto", "on", "off"),
+    )
+    rectified: str = parameter(
+        "auto",
+        "Whether the images are rectified already, so that P of their camera_info holds and its "
+        "distortion does not: auto goes by the topic's name (image_rect, image_rect_color, ...).",
+        choices=("auto", "true", "false"),
     )
     roi: tuple[int, ...] = parameter(
         (0, 0, 0, 0),

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -137,3 +138,75 @@ def test_demo_with_a_robot_of_two_cameras(launch: Launch, tmp_path: Path) -> Non
     print(diagnosis)
     assert not any("/image" in finding.sentence for finding in diagnosis.findings), diagnosis
     assert not any("cannot be used" in finding.sentence for finding in diagnosis.findings)
+
+
+def nodes_of(launch_file: str, /, **arguments: str) -> dict[str, Any]:
+    """The nodes that a launch file would start, by executable, with nothing started."""
+    launch = importlib.import_module("launch")
+    actions = importlib.import_module("launch_ros.actions")
+    sources = importlib.import_module("launch.launch_description_sources")
+    file = str(share() / "launch" / f"{launch_file}.launch.py")
+    description = sources.get_launch_description_from_python_launch_file(file)
+    context = launch.LaunchContext()
+    context.launch_configurations.update(arguments)
+    found: dict[str, Any] = {}
+    waiting = list(description.entities)
+    while waiting:
+        entity = waiting.pop(0)
+        if isinstance(entity, actions.Node):
+            found[str(entity.node_executable)] = entity
+        elif type(entity).__name__ == "LogInfo":
+            found.setdefault("said", []).append(
+                "".join(part.perform(context) for part in entity.msg)
+            )
+        else:
+            waiting = list(entity.visit(context) or []) + waiting
+    return found
+
+
+def test_optional_parts_that_are_missing_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = importlib.import_module("ament_index_python.packages")
+
+    def missing(package: str) -> str:
+        raise packages.PackageNotFoundError(package)
+
+    monkeypatch.setattr(packages, "get_package_prefix", missing)
+    found = nodes_of("nav2_costmap", rviz="true")
+    assert set(found) == {"depth_node", "said"}
+    assert sorted(found["said"]) == [
+        "nav2_costmap_2d and nav2_lifecycle_manager not installed: the costmap is left out",
+        "rviz2 is not installed, so it is left out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "node"),
+    [
+        ("", "depth_anything", "/depth_anything"),
+        ("robot1", "depth_anything", "/robot1/depth_anything"),
+        ("robot1", "eyes", "/robot1/eyes"),
+    ],
+)
+def test_the_costmap_listens_to_the_node(
+    monkeypatch: pytest.MonkeyPatch, namespace: str, name: str, node: str
+) -> None:
+    packages = importlib.import_module("ament_index_python.packages")
+    here = packages.get_package_prefix("depth_anything_ros")
+    monkeypatch.setattr(packages, "get_package_prefix", lambda package: here)
+    found = nodes_of("nav2_costmap", rviz="true", namespace=namespace, name=name)
+    assert set(found) == {"depth_node", "rviz2", "nav2_costmap_2d", "lifecycle_manager"}
+    launch = importlib.import_module("launch")
+
+    def plain(pairs: Any) -> dict[str, str]:
+        context = launch.LaunchContext()
+        texts = [["".join(p.perform(context) for p in part) for part in pair] for pair in pairs]
+        return dict(texts)
+
+    costmap = found["nav2_costmap_2d"]
+    assert plain(costmap._Node__remappings) == {
+        "/depth_anything/points": f"{node}/points",
+        "/depth_anything/clearing_points": f"{node}/clearing_points",
+    }
+    shown = plain(found["rviz2"]._Node__remappings)
+    points = shown.get("depth_anything/points", "depth_anything/points")
+    assert f"/{namespace}/{points}".replace("//", "/") == f"{node}/points"

@@ -42,7 +42,7 @@ def test_presets_fit_the_node(name: str) -> None:
 def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     node = preset("nav2_depth")
     costmap = yaml.safe_load((CONFIG / "nav2_voxel_layer.yaml").read_text())
-    parameters = costmap["costmap"]["costmap"]["ros__parameters"]
+    parameters = costmap["/**"]["ros__parameters"]
     layer = parameters["voxel_layer"]
     points, free = (layer[name] for name in layer["observation_sources"].split())
     assert points["topic"] == "/depth_anything/points"
@@ -63,7 +63,7 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
 @pytest.mark.parametrize("path", RVIZ, ids=lambda path: path.stem)
 def test_rviz_shows_topics_that_exist(path: Path) -> None:
     cameras = ["", *(f"{name}/" for name in preset("multi_camera")["cameras"])]
-    existing = {"image", "points", "/costmap/costmap"}
+    existing = {"image", "points", "costmap/costmap"}
     existing |= {f"depth_anything/{camera}{out.name}" for camera in cameras for out in OUTPUTS}
     displays = yaml.safe_load(path.read_text())["Visualization Manager"]["Displays"]
     shown = {display["Topic"]["Value"] for display in displays if "Topic" in display}

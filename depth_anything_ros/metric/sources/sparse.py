@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -58,6 +60,11 @@ def measure_points(
     Raises:
         UnmeasurableError: The points do not determine a scale.
     """
+    if not len(points) and points.outside:
+        raise UnmeasurableError(
+            f"all {points.outside} points ({points.source}) lie behind the camera or outside its "
+            "image; is the image's frame_id an optical frame (z forward), are the extrinsics right?"
+        )
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     points = subset(points, visible(prediction, points))
@@ -85,7 +92,7 @@ def subset(points: SparsePoints, keep: npt.NDArray[np.bool_]) -> SparsePoints:
     Returns:
         The points to keep, in order.
     """
-    return SparsePoints(points.u[keep], points.v[keep], points.z[keep], points.source)
+    return replace(points, u=points.u[keep], v=points.v[keep], z=points.z[keep])
 
 
 def _make(settings: ScalerSettings, info: ModelInfo) -> SparseSource:

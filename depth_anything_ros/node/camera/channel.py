@@ -118,6 +118,8 @@ class CameraChannel:
         header = sample.image.header
         rgb = decode(sample.image, parameters.max_image_pixels)
         camera = self._camera_of(sample, rgb, setup.files.calibration)
+        if camera is not None and self._is_rectified(parameters):
+            camera = camera.rectified()
         rgb, camera = self._prepared(rgb, camera, parameters)
         frame = Frame(rgb, nanoseconds(header.stamp), header.frame_id, camera)
         frame = sensors.complete(frame, self.name, self._report.log)
@@ -130,13 +132,7 @@ class CameraChannel:
         height, width = rgb.shape[:2]
         try:
             if calibration is not None:
-                shape = calibration.width / calibration.height
-                if abs(shape * height - width) > max(1.0, width / height):
-                    raise InputError(
-                        f"camera_info_url is for {calibration.width}x{calibration.height} but the "
-                        f"image is {width}x{height}; give the calibration of this camera"
-                    )
-                return calibration.resized(width, height)
+                return calibration.fitted(width, height)
             if sample.info is None:
                 raise InputError(self._missing_info(sample.image.header.frame_id))
             camera = camera_from_info(sample.info)
@@ -150,6 +146,12 @@ class CameraChannel:
             return None
         return camera
 
+    def _is_rectified(self, parameters: NodeParameters) -> bool:
+        if parameters.rectified != "auto" or self.input is None:
+            return parameters.rectified == "true"
+        topic = self.input.image_topic.removesuffix("/compressed")
+        return topic.rpartition("/")[2].startswith("image_rect")
+
     def _missing_info(self, frame_id: str) -> str:
         topic = self.input.info_topic if self.input else "camera_info"
         return (
@@ -162,6 +164,11 @@ class CameraChannel:
     ) -> tuple[RgbImage, Camera | None]:
         """Rectify and cut out the region of interest, as the parameters want it."""
         wanted = parameters.rectify
+        if camera is not None and camera.is_distorted and wanted == "off":
+            self._report.log.note_once(
+                "rectify is off, so the depth image keeps the lens's distortion: ~/points is right "
+                "at every pixel, but depth_image_proc and others that ignore D are not"
+            )
         if camera is not None and (wanted == "on" or (wanted == "auto" and camera.is_distorted)):
             rgb, camera = rectify(rgb, camera), camera.rectified()
         x, y, width, height = parameters.roi

@@ -92,6 +92,11 @@ class CameraInput:
         return self._images.has_publisher
 
     @property
+    def is_best_effort(self) -> bool:
+        """Whether it listens without reliability, since that is all its publishers offer."""
+        return self._images.is_best_effort
+
+    @property
     def incompatible(self) -> str | None:
         """Which quality of service of a publisher does not fit, or None."""
         return self._images.incompatible or self._camera_infos.incompatible

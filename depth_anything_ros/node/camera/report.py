@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_anything_ros.errors import InputError
@@ -19,6 +21,9 @@ from depth_anything_ros.node.runtime.statistics import (
     DropReason,
     memory_values,
 )
+
+_PATIENCE = 5.0
+"""Seconds without a single image of a publisher that is there."""
 
 
 class CameraReport:
@@ -43,6 +48,7 @@ class CameraReport:
         self._camera = camera
         self._state: ScaleState | None = None
         self._had_metres = False
+        self._silent_since = 0.0
 
     def forget_scale(self) -> None:
         """Start anew with another scaler."""
@@ -66,10 +72,9 @@ class CameraReport:
             if self._had_metres:
                 self.log.warn(f"depth is unknown: {reason}")
             else:
-                self.log.warn_once(
-                    f"no metres on ~/depth/image and ~/points: {reason}; ~/disparity/image has "
-                    "the numbers of a relative network"
-                )
+                relative = answer.prediction.kind.inverse
+                there = "; ~/disparity/image has the relative depth" if relative else ""
+                self.log.warn_once(f"no metres on ~/depth/image and ~/points: {reason}{there}")
             return
         if self._had_metres and before is not None and before.quality is Quality.INVALID:
             self.log.info(f"metres again: {reason}")
@@ -112,6 +117,17 @@ class CameraReport:
             },
         )
 
+    def _never_came(self, source: CameraInput) -> str:
+        """No image yet: say in the log once what is likely where a publisher is there for long."""
+        self._silent_since = self._silent_since or time.monotonic()
+        if time.monotonic() - self._silent_since > _PATIENCE and source.is_best_effort:
+            self.log.warn_once(
+                f"no image has come on {source.image_topic}, though it is published: its publisher "
+                "is best effort, and Fast DDS loses big best-effort messages; let the driver be "
+                "reliable, or give it this package's fastdds_profile.xml (`depth_anything doctor`)"
+            )
+        return f"no image has come on {source.image_topic} yet"
+
     def _verdict(self, source: CameraInput | None, stale_after: float) -> tuple[bytes, str]:
         """The most important thing to say, and how bad it is."""
         ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -126,7 +142,7 @@ class CameraReport:
                     f"nobody publishes {source.image_topic}; remap image to the camera's topic"
                 )
             if silence is None:
-                return warn, f"no image has come on {source.image_topic} yet"
+                return warn, self._never_came(source)
             return warn, f"no image on {source.image_topic} for {silence:.1f} s"
         if self.log.recent:
             return warn, self.log.recent

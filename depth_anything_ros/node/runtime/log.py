@@ -58,6 +58,7 @@ class ThrottledLog:
         self._prefix = prefix
         self._said: OrderedDict[str, float] = OrderedDict()
         self._newest: tuple[str, float] | None = None
+        self._noted: set[str] = set()
 
     @property
     def recent(self) -> str | None:
@@ -70,6 +71,13 @@ class ThrottledLog:
     def info(self, text: str) -> None:
         """Say something that is no trouble."""
         self._logger.info(self._prefix + one_line(text))
+
+    def note_once(self, text: str) -> None:
+        """Say something that is no trouble, once in the life of the node."""
+        kind = _VARIABLE.sub("#", text)
+        if kind not in self._noted:
+            self._noted.add(kind)
+            self._logger.info(self._prefix + one_line(text))
 
     def warn_once(self, text: str) -> None:
         """Warn, once in the life of the node."""

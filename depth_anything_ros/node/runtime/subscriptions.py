@@ -110,6 +110,13 @@ class MatchedSubscription:
         """Whether anybody publishes to it."""
         return self._node.count_publishers(self.topic) > 0
 
+    @property
+    def is_best_effort(self) -> bool:
+        """Whether it is subscribed without reliability."""
+        return self._subscribed_as is not None and (
+            self._subscribed_as[0] == ReliabilityPolicy.BEST_EFFORT
+        )
+
     def match(self) -> None:
         """Subscribe anew where the publishers' offer asks for another quality of service."""
         wanted = self._wanted()

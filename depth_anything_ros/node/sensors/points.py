@@ -216,4 +216,5 @@ def points_in_image(
         for _, points, transform in parts
     ]
     u, v, z = (np.concatenate(columns) for columns in zip(*projected, strict=True))
-    return SparsePoints(u, v, z, " + ".join(name for name, _, _ in parts))
+    measured = sum(len(points) for _, points, _ in parts)
+    return SparsePoints(u, v, z, " + ".join(name for name, _, _ in parts), measured - len(z))

@@ -1,0 +1,120 @@
+"""What changes metres happens in the pipeline, once, and the same for everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.confidence.agreement import FLIP
+from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality, RgbImage
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.pipeline import (
+    DepthLimits,
+    DepthRequest,
+    Pipeline,
+    SecondOpinions,
+    limit_depth,
+    process_batch,
+)
+
+
+class RedIsDepth:
+    """A network that answers the red channel; counts the pictures it is shown."""
+
+    device, precision, backend = "cpu", "fp32", "toy"
+
+    def __init__(self, kind: PredictionKind = PredictionKind.METRIC_DEPTH) -> None:
+        self.kind = kind
+        self.calls: list[int] = []
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        self.calls.append(len(images))
+        return [
+            Prediction(image[..., 0].astype(np.float32), self.kind, image.shape[:2])
+            for image in images
+        ]
+
+    def warm_up(self, height: int, width: int, batch: int = 1) -> None:
+        pass
+
+
+def ramp() -> RgbImage:
+    red = np.broadcast_to(np.arange(10, 26, dtype=np.uint8), (12, 16))
+    return np.stack([red, red, red], axis=2)
+
+
+def test_limits_are_what_rep_117_asks_for() -> None:
+    hidden = np.zeros((12, 16), np.bool_)
+    hidden[:, 0] = True
+    limits = DepthLimits(min_range=12.0, max_range=20.0, hidden=hidden)
+    depth = Pipeline(RedIsDepth(), NetworkScaler(), limits).process(Frame(ramp())).depth_m
+    assert depth is not None
+    assert np.isnan(depth[:, 0]).all()
+    assert np.isneginf(depth[:, 1]).all()
+    np.testing.assert_array_equal(depth[0, 2:11], np.arange(12, 21))
+    assert np.isposinf(depth[:, 11:]).all()
+
+
+def test_without_limits_nothing_changes_and_nothing_is_copied() -> None:
+    depth = np.array([[1.0, np.nan, np.inf]], np.float32)
+    assert limit_depth(depth, DepthLimits()) is depth
+
+
+def test_doubtful_pixels_are_unknown() -> None:
+    depth = np.array([[1.0, 2.0, 3.0]], np.float32)
+    confidence = np.array([[0.2, 0.5, 0.9]], np.float32)
+    limited = limit_depth(depth, DepthLimits(min_confidence=0.5, max_range=2.5), confidence)
+    np.testing.assert_array_equal(limited, [[np.nan, 2.0, np.inf]])
+
+
+def test_a_mask_of_another_size_is_named() -> None:
+    limits = DepthLimits(hidden=np.zeros((2, 3), np.bool_))
+    with pytest.raises(InputError, match="the mask is 3x2 but the image is 16x12"):
+        Pipeline(RedIsDepth(), NetworkScaler(), limits).process(Frame(ramp()))
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"min_range": 3.0, "max_range": 2.0}, "max_range is 2 m but min_range is 3 m"),
+        ({"min_range": -1.0}, "min_range not negative"),
+        ({"min_confidence": 2.0}, "min_confidence is 2"),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(limits: dict[str, float], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        DepthLimits(**limits)  # type: ignore[arg-type]
+
+
+def test_no_metres_are_no_depth_or_nan_as_wanted() -> None:
+    network = RedIsDepth(PredictionKind.RELATIVE_DISPARITY)
+    answer = Pipeline(network, NetworkScaler()).process(Frame(ramp()))
+    assert answer.depth_m is None
+    assert answer.scale_state.quality is Quality.INVALID
+    filled = Pipeline(network, NetworkScaler(), DepthLimits(fill_invalid=True)).process(
+        Frame(ramp())
+    )
+    assert filled.depth_m is not None
+    assert np.isnan(filled.depth_m).all()
+
+
+def test_second_opinions_are_asked_only_for_frames_that_want_confidence() -> None:
+    network = RedIsDepth()
+    requests = [
+        DepthRequest(Frame(ramp(), stamp=stamp), NetworkScaler(), confidence=stamp == 2)
+        for stamp in (1, 2, 3)
+    ]
+    answers = process_batch(network, requests, SecondOpinions(views=FLIP))
+    assert [answer.frame.stamp for answer in answers] == [1, 2, 3]
+    assert [answer.confidence is not None for answer in answers] == [False, True, False]
+    assert network.calls == [2, 2]
+
+
+def test_image_and_camera_must_be_of_one_size() -> None:
+    frame = Frame(ramp(), camera=Camera(8, 6, 10.0, 10.0, 3.5, 2.5))
+    with pytest.raises(InputError, match="image is 16x12 but camera_info says 8x6"):
+        Pipeline(RedIsDepth(), NetworkScaler()).process(frame)
