@@ -33,6 +33,8 @@ $(READY): setup.py setup.cfg constraints.txt
 	$(BIN)/pip install -q --upgrade -c constraints.txt pip setuptools wheel
 	$(BIN)/pip install -q -c constraints.txt torch
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[ros,onnx,openvino,demo,train,test,dev]"
+	# Compared with in tests, which are skipped without it; it asks for an old NumPy and a GPU's libraries.
+	-$(BIN)/pip install -q -c constraints.txt --no-deps depth-anything-3
 	touch $@
 
 demo: $(READY)

@@ -26,6 +26,8 @@ BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]
 VIDEO = ["av"]
+# What the official Depth Anything 3 code imports; the Makefile brings that code itself.
+DA3 = ["addict", "einops", "omegaconf"]
 TEST = ["pytest<9", "pytest-timeout", "hypothesis"]
 
 
@@ -77,7 +79,7 @@ setup(
         "demo": DEMO,
         "train": TRAIN,
         "video": VIDEO,
-        "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, "transformers"],
+        "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, "transformers", *DA3],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],
     },

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from depth_anything_ros.errors import SettingError, require
 from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
 from depth_anything_ros.network.depth_network import DepthNetwork
-from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
+from depth_anything_ros.network.model_info import UNKNOWN_LICENCE
+from depth_anything_ros.network.outputs import CONFIDENCE, DEPTH, SKY
 
 OPSET = 18
 """ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""
@@ -24,7 +25,7 @@ OPSET = 18
 def export_onnx(
     network: DepthNetwork,
     path: str | Path,
-    input_size: int = INPUT_SIZE,
+    input_size: int | None = None,
     licence: str = UNKNOWN_LICENCE,
 ) -> OnnxSpec:
     """Write a network as ONNX, with its spec inside and as YAML beside it.
@@ -35,7 +36,7 @@ def export_onnx(
     Args:
         network: A float32 network on the CPU.
         path: File to write, ending in .onnx; the YAML gets the same stem.
-        input_size: Shorter side the spec recommends, in pixels.
+        input_size: Side of the input the spec recommends, in pixels; None for the network's own.
         licence: SPDX name of the weights' licence, kept in the spec.
 
     Returns:
@@ -59,7 +60,7 @@ def export_onnx(
     multiple = rule.multiple_of
     spec = OnnxSpec(
         kind=network.kind,
-        input_size=input_size,
+        input_size=rule.input_size if input_size is None else input_size,
         side=rule.side,
         multiple_of=multiple,
         scale=rule.scale,
@@ -68,7 +69,11 @@ def export_onnx(
         interpolation=rule.interpolation,
         max_depth=network.max_depth,
         input_name="image",
-        output_name="depth",
+        align_corners=network.align_corners,
+        output_name=DEPTH,
+        sky_name=SKY if SKY in network.outputs else None,
+        confidence_name=CONFIDENCE if CONFIDENCE in network.outputs else None,
+        canonical_focal=network.canonical_focal,
         licence=licence,
     )
     rows, cols = torch.export.Dim("rows", min=2, max=300), torch.export.Dim("cols", min=2, max=300)

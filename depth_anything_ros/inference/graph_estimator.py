@@ -6,14 +6,17 @@ import abc
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.onnx_spec import OnnxSpec
+from depth_anything_ros.inference.outputs import to_prediction
 from depth_anything_ros.inference.preprocess import (
     Normaliser,
     check_image,
@@ -22,12 +25,13 @@ from depth_anything_ros.inference.preprocess import (
 )
 from depth_anything_ros.network.checkpoints import ModelFile, log_licence
 from depth_anything_ros.network.model_info import ModelInfo
+from depth_anything_ros.network.outputs import DEPTH
 
 _KEPT_SIZES = 4
 
 
 class GraphEstimator(abc.ABC):
-    """A DepthEstimator whose network is a graph from N x 3 x h x w to N [x 1] x h x w.
+    """A DepthEstimator whose network is a graph from N x 3 x h x w to maps N [x 1] x h x w.
 
     Predictions are arrays of their own that the caller may keep and change. One instance serves
     one thread at a time.
@@ -54,8 +58,11 @@ class GraphEstimator(abc.ABC):
         self._kept: OrderedDict[tuple[int, ...], _Buffers] = OrderedDict()
 
     @abc.abstractmethod
-    def _run(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
-        """One forward pass; the answer may be overwritten by the next one."""
+    def _run(self, pixels: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.floating]]:
+        """One forward pass: the outputs named by `spec.tensors`, in that order.
+
+        They may be overwritten by the next pass.
+        """
 
     def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
         """Predict depth for some images; equal sizes share one forward pass where the file can.
@@ -80,11 +87,13 @@ class GraphEstimator(abc.ABC):
             step = self._fixed_batch or len(indices)
             for start in range(0, len(indices), step):
                 part = indices[start : start + step]
-                for index, value in zip(
-                    part, self._forward([images[i] for i in part], size, step), strict=False
-                ):
-                    values = self._to_image(value, height, width)
-                    predictions[index] = Prediction(values, self.kind, size)
+                said = self._forward([images[i] for i in part], size, step)
+                for place, index in enumerate(part):
+                    named = {
+                        name: self._to_image(values[place], height, width, name)
+                        for name, values in said.items()
+                    }
+                    predictions[index] = to_prediction(named, self.kind, size)
         return [predictions[index] for index in range(len(images))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
@@ -124,27 +133,46 @@ class GraphEstimator(abc.ABC):
 
     def _forward(
         self, images: list[RgbImage], size: tuple[int, int], batch: int
-    ) -> npt.NDArray[np.float32]:
-        """Images of one size to the network's output, batch x h x w (the last ones unused)."""
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Images of one size to what the network says, batch x h x w (the last ones unused)."""
         key = (batch, *images[0].shape)
         if key not in self._kept:
             if len(self._kept) >= _KEPT_SIZES:
                 self._kept.popitem(last=False)
             self._kept[key] = _Buffers(self.spec, batch, size)
         self._kept.move_to_end(key)
-        out = self._run(self._kept[key].fill(images))
-        return out.reshape(batch, *out.shape[-2:]).astype(np.float32, copy=False)
+        said = self._run(self._kept[key].fill(images))
+        return {
+            name: out.reshape(batch, *out.shape[-2:]).astype(np.float32, copy=False)
+            for name, out in zip(self.spec.tensors(""), said, strict=True)
+        }
 
-    def _to_image(self, values: FloatImage, height: int, width: int) -> FloatImage:
+    def _to_image(self, values: FloatImage, height: int, width: int, name: str) -> FloatImage:
         """One output at the image's size, fresh."""
         if self.spec.align_corners:
             out = resize_aligned(values, height, width)
         else:
             out = np.empty((height, width), np.float32)
             cv2.resize(values, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-        if self.spec.max_depth is not None and self.kind is PredictionKind.METRIC_DEPTH:
+        if name == DEPTH and self.spec.max_depth is not None and self.kind.metric:
             np.minimum(out, self.spec.max_depth, out=out)
         return out
+
+
+def check_tensors(path: Path, wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse a spec that names tensors a graph does not have.
+
+    Args:
+        path: The graph's file.
+        wanted: Names that the spec says.
+        there: Names that the graph has.
+
+    Raises:
+        CheckpointError: One is missing.
+    """
+    for name in wanted:
+        if name not in there:
+            raise CheckpointError(f"'{path}' has no tensor '{name}'; it has {', '.join(there)}")
 
 
 def loaded_graph(file: ModelFile, estimator: GraphEstimator) -> LoadedModel:
@@ -162,6 +190,7 @@ def loaded_graph(file: ModelFile, estimator: GraphEstimator) -> LoadedModel:
         known,
         kind=estimator.kind,
         max_depth=estimator.spec.max_depth,
+        canonical_focal=estimator.spec.canonical_focal,
         licence=estimator.spec.licence,
         size_mb=file.path.stat().st_size / 1e6,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
+from depth_anything_ros.network.outputs import CONFIDENCE, DEPTH, SKY
 from depth_anything_ros.network.preprocessing import (
     AREA_OR_CUBIC,
     INTERPOLATIONS,
@@ -26,7 +27,7 @@ METADATA_KEY = "depth_anything_ros"
 """The entry of an ONNX file's metadata_props that holds the spec as JSON."""
 
 TEMPLATE = """\
-kind: metric_depth        # metric_depth (metres) or relative_disparity
+kind: metric_depth        # metric_depth (metres), relative_depth or relative_disparity
 input_size: [224, 224]    # fixed [height, width], or one number: one side, aspect kept
 side: shorter             # for one number: which side that is, shorter or longer
 multiple_of: 14           # for one number: both sides are rounded to multiples of this
@@ -38,6 +39,9 @@ interpolation: linear     # how the image is resized: cubic, linear, area or are
 align_corners: false      # how the output is enlarged: true for Depth Anything
 input_name: null          # tensor names, null for the first ones
 output_name: null
+sky_name: null            # tensor that tells sky, where there is one
+confidence_name: null     # tensor of the network's own confidence, where there is one
+canonical_focal: null     # pixels; metres = depth * focal length / canonical_focal
 licence: unknown          # SPDX name
 """
 
@@ -61,6 +65,9 @@ class OnnxSpec:
             pixel centres are aligned (OpenCV's INTER_LINEAR).
         input_name: Name of the image tensor, None for the first input.
         output_name: Name of the depth tensor, None for the first output.
+        sky_name: Name of the tensor that tells sky, None where there is none.
+        confidence_name: Name of the tensor of the network's confidence, None where there is none.
+        canonical_focal: See `ModelInfo`.
         licence: SPDX name of the weights' licence.
     """
 
@@ -76,6 +83,9 @@ class OnnxSpec:
     align_corners: bool = True
     input_name: str | None = None
     output_name: str | None = None
+    sky_name: str | None = None
+    confidence_name: str | None = None
+    canonical_focal: float | None = None
     licence: str = UNKNOWN_LICENCE
 
     def __post_init__(self) -> None:
@@ -103,10 +113,26 @@ class OnnxSpec:
             raise SettingError(
                 f"interpolation is '{self.interpolation}'; use {', '.join(INTERPOLATIONS)}"
             )
+        if self.canonical_focal is not None and not (
+            isinstance(self.canonical_focal, int | float) and 0 < self.canonical_focal < math.inf
+        ):
+            raise SettingError(
+                f"canonical_focal is {self.canonical_focal}; it must be a positive number of pixels"
+            )
         if self.max_depth is not None and not (
             isinstance(self.max_depth, int | float) and 0 < self.max_depth < math.inf
         ):
             raise SettingError(f"max_depth is {self.max_depth}; it must be positive metres")
+
+    def tensors(self, first: str) -> dict[str, str]:
+        """Names of the graph's outputs, by the names of `network.outputs`.
+
+        Args:
+            first: The graph's first output.
+        """
+        others = {SKY: self.sky_name, CONFIDENCE: self.confidence_name}
+        named = {name: tensor for name, tensor in others.items() if tensor is not None}
+        return {DEPTH: self.output_name or first, **named}
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -7,6 +7,7 @@ import abc
 from torch import Tensor, nn
 
 from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.outputs import DEPTH
 from depth_anything_ros.network.preprocessing import Preprocessing
 
 
@@ -15,16 +16,21 @@ class DepthNetwork(nn.Module, abc.ABC):
 
     Attributes:
         family: Name of its family in the registry.
-        outputs: Names of what `named_outputs` gives; "depth" is the first.
+        outputs: Names of what `named_outputs` gives, those of `network.outputs`; depth is first.
+        align_corners: Whether its output is enlarged to the image with aligned corners (V1 and
+            V2), else pixel centres are aligned.
+        canonical_focal: See `ModelInfo`.
     """
 
     family: str
-    outputs: tuple[str, ...] = ("depth",)
+    outputs: tuple[str, ...] = (DEPTH,)
+    align_corners: bool = True
+    canonical_focal: float | None = None
 
     @property
     @abc.abstractmethod
     def kind(self) -> PredictionKind:
-        """What the numbers of "depth" mean."""
+        """What its numbers mean."""
 
     @property
     @abc.abstractmethod
@@ -67,7 +73,7 @@ class DepthNetwork(nn.Module, abc.ABC):
         Returns:
             N x H x W float32 each, by the names and in the order of `outputs`.
         """
-        return {"depth": self(image)}
+        return {DEPTH: self(image)}
 
     @abc.abstractmethod
     def metadata(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.model_info import INPUT_SIZE, ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.registry import Registry
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CheckpointHints:
         kind: What the numbers mean.
         max_depth: Metres at the top of a metric network.
         version: Version of the family.
-        input_size: Side of the input in pixels at which it is best.
+        input_size: Side of the input in pixels at which it is best; 0 for the family's own.
         details: What else only the family understands, by name.
     """
 
@@ -39,7 +39,7 @@ class CheckpointHints:
     kind: PredictionKind | None = None
     max_depth: float | None = None
     version: str | None = None
-    input_size: int = INPUT_SIZE
+    input_size: int = 0
     details: Mapping[str, str] | None = None
 
 

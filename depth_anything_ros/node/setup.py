@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
-from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.node.camera.files import CameraFiles
 from depth_anything_ros.node.parameters import NodeParameters
@@ -57,9 +56,8 @@ class NodeSetup:
         """What confidence is taken from, as the parameters and the model want it."""
         choice, experts = self.parameters.confidence, self.networks.experts
         if choice == "auto":
-            kind = self.networks.model.estimator.kind
-            relative = kind is PredictionKind.RELATIVE_DISPARITY
-            choice = "off" if experts else "flip" if relative else "zoom"
+            metric = self.networks.model.estimator.kind.metric
+            choice = "off" if experts else "zoom" if metric else "flip"
         return SecondOpinions({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
 
 

@@ -167,7 +167,7 @@ def test_device_pass_equals_the_official_steps(small_network: Make) -> None:
     size, cpu = network_size(96, 128, 140), torch.device("cpu")
     rule = Preprocessing(140)
     device_pass = DevicePass(network.eval(), 2, image.shape, size, rule, cpu, torch.float32)
-    first, second = device_pass.run([image, photo(96, 128, 1)])
+    ((first, second),) = device_pass.run([image, photo(96, 128, 1)])
     np.testing.assert_allclose(first, by_hand(network, image, 140), atol=2e-3)
     np.testing.assert_allclose(second, by_hand(network, photo(96, 128, 1), 140), atol=2e-3)
     kept = first.copy()
@@ -198,7 +198,7 @@ def test_a_size_is_recorded_after_some_calls_and_replayed(small_network: Make) -
     expected = [by_hand(network, photo(96, 128, seed), 140) for seed in range(12)]
     answers = []
     for seed in range(12):
-        answers.append(device_pass.run([photo(96, 128, seed)])[0])
+        answers.append(device_pass.run([photo(96, 128, seed)])[0][0])
         assert len(records) <= max(0, seed - 3)  # not in the first calls
     assert len(records) == 1
     assert 1 <= len(replays) < 12
@@ -216,7 +216,7 @@ def test_what_cannot_be_recorded_runs_as_it_is(small_network: Make) -> None:
     )
     device_pass.record()
     for seed in range(12):
-        (answer,) = device_pass.run([photo(96, 128, seed)])
+        ((answer,),) = device_pass.run([photo(96, 128, seed)])
     np.testing.assert_allclose(answer, by_hand(network, photo(96, 128, 11), 140), atol=2e-3)
     assert len(tried) == 1
 

@@ -37,10 +37,11 @@ def _rows() -> list[dict[str, Any]]:
                 "name": info.name,
                 "kind": info.kind.value,
                 "max_depth": info.max_depth,
+                "canonical_focal": info.canonical_focal,
                 "licence": info.licence,
                 "licence_note": info.licence_note,
                 "non_commercial": info.non_commercial,
-                "hugging_face": info.hf_repo,
+                "hugging_face": info.hf_repo or info.repo,
                 "size_mb": info.size_mb,
                 "path": None if cached is None else str(cached),
                 "size_on_disk_mb": None if cached is None else cached.stat().st_size / 1e6,
@@ -52,6 +53,7 @@ def _rows() -> list[dict[str, Any]]:
             "name": EMBEDDED,
             "kind": "relative_disparity",
             "max_depth": None,
+            "canonical_focal": None,
             "licence": "Apache-2.0",
             "licence_note": "",
             "non_commercial": False,
@@ -78,7 +80,9 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("licence")
     for row in rows:
         gives = row["kind"].split("_")[-1] if row["kind"].startswith("relative") else "metres"
-        if row["max_depth"] is not None:
+        if row["canonical_focal"] is not None:
+            gives = "metres by focal length"
+        elif row["max_depth"] is not None:
             gives += f" to {row['max_depth']:g}"
         licence = row["licence"] + ("*" if row["licence_note"] else "")
         table.add_row(

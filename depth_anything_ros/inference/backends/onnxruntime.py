@@ -18,7 +18,7 @@ from depth_anything_ros.inference.backend import (
     is_installed,
 )
 from depth_anything_ros.inference.cpu import may_have_gpu
-from depth_anything_ros.inference.graph_estimator import GraphEstimator, loaded_graph
+from depth_anything_ros.inference.graph_estimator import GraphEstimator, check_tensors, loaded_graph
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
 from depth_anything_ros.network.checkpoints import ModelFile
 from depth_anything_ros.settings import ModelSettings
@@ -91,17 +91,16 @@ class OnnxEstimator(GraphEstimator):
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = [node.name for node in self._session.get_outputs()]
         self._input_name = spec.input_name or next(iter(inputs))
-        self._output_name = spec.output_name or outputs[0]
-        for name, names in ((self._input_name, list(inputs)), (self._output_name, outputs)):
-            if name not in names:
-                raise CheckpointError(f"'{path}' has no tensor '{name}'; it has {', '.join(names)}")
+        self._outputs = list(spec.tensors(outputs[0]).values())
+        check_tensors(path, [self._input_name], list(inputs))
+        check_tensors(path, self._outputs, outputs)
         shape = inputs[self._input_name].shape
         super().__init__(spec, shape[0] if isinstance(shape[0], int) else None)
 
-    def _run(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+    def _run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.floating]]:
         """One forward pass; see `GraphEstimator`."""
-        (out,) = self._session.run([self._output_name], {self._input_name: pixels})
-        return np.asarray(out)
+        answers = self._session.run(self._outputs, {self._input_name: pixels})
+        return [np.asarray(answer) for answer in answers]
 
 
 def runtime_error(path: Path, error: Exception) -> CheckpointError:

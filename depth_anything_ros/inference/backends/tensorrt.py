@@ -22,7 +22,7 @@ from depth_anything_ros.inference.backend import (
 )
 from depth_anything_ros.inference.backends.onnxruntime import cuda_index, runtime_error
 from depth_anything_ros.inference.build_cache import file_hash, get_or_build, versions
-from depth_anything_ros.inference.graph_estimator import GraphEstimator, loaded_graph
+from depth_anything_ros.inference.graph_estimator import GraphEstimator, check_tensors, loaded_graph
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
 from depth_anything_ros.network.checkpoints import ModelFile
 from depth_anything_ros.settings import ModelSettings
@@ -97,19 +97,16 @@ class TensorRtEstimator(GraphEstimator):
         inputs = {node.name: node.shape for node in reader.get_inputs()}
         outputs = [node.name for node in reader.get_outputs()]
         self._input_name = spec.input_name or next(iter(inputs))
-        self._output_name = spec.output_name or outputs[0]
-        for name, names in ((self._input_name, list(inputs)), (self._output_name, outputs)):
-            if name not in names:
-                raise CheckpointError(
-                    f"'{self._path}' has no tensor '{name}'; it has {', '.join(names)}"
-                )
+        self._outputs = list(spec.tensors(outputs[0]).values())
+        check_tensors(self._path, [self._input_name], list(inputs))
+        check_tensors(self._path, self._outputs, outputs)
         self._dimensions = inputs[self._input_name]
         batch = self._dimensions[0]
         super().__init__(spec, batch if isinstance(batch, int) else None)
         self._hash = file_hash(self._path)
         self._sessions: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
-    def _run(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+    def _run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.floating]]:
         """One forward pass; see `GraphEstimator`."""
         if pixels.shape not in self._sessions:
             if len(self._sessions) >= _KEPT_SIZES:
@@ -117,8 +114,8 @@ class TensorRtEstimator(GraphEstimator):
             self._sessions[pixels.shape] = self._session(pixels.shape)
         self._sessions.move_to_end(pixels.shape)
         session = self._sessions[pixels.shape]
-        (out,) = session.run([self._output_name], {self._input_name: pixels})
-        return np.asarray(out)
+        answers = session.run(self._outputs, {self._input_name: pixels})
+        return [np.asarray(answer) for answer in answers]
 
     def _session(self, shape: tuple[int, ...]) -> Any:
         """The network for one input shape, from its engine in the cache."""
@@ -167,7 +164,7 @@ class TensorRtEstimator(GraphEstimator):
                 "torch or auto"
             )
         try:
-            session.run([self._output_name], {self._input_name: np.zeros(shape, np.float32)})
+            session.run(self._outputs, {self._input_name: np.zeros(shape, np.float32)})
         except Exception as error:  # ONNX Runtime's errors have no common class of their own
             raise runtime_error(self._path, error) from error
         return session

@@ -161,8 +161,8 @@ def _download(info: ModelInfo) -> ModelFile:
             raise errors.LocalEntryNotFoundError(f"{hub.constants.ENDPOINT} is not known here")
         path = hub.hf_hub_download(info.repo, info.filename, repo_type=info.repo_type)
     except errors.LocalEntryNotFoundError as error:
-        twin = hub.try_to_load_from_cache(info.hf_repo, "model.safetensors")
-        if isinstance(twin, str):
+        twin = hub.try_to_load_from_cache(info.hf_repo, "model.safetensors") if info.hf_repo else ""
+        if twin and isinstance(twin, str):
             return ModelFile(Path(twin), info.name, info)
         raise CheckpointError(
             f"model '{info.name}' is not in the cache and cannot be downloaded (offline, or "

@@ -21,7 +21,7 @@ from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints.find import ModelFile, resolve
 from depth_anything_ros.network.checkpoints.read import read_checkpoint
 from depth_anything_ros.network.family import FAMILIES, CheckpointHints, NetworkFamily
-from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE, ModelInfo
+from depth_anything_ros.network.model_info import UNKNOWN_LICENCE, ModelInfo
 
 if TYPE_CHECKING:
     from depth_anything_ros.network.depth_network import DepthNetwork
@@ -79,9 +79,14 @@ def load_network(
         kind=network.kind,
         licence=metadata.get("licence", UNKNOWN_LICENCE),
         size_mb=file.path.stat().st_size / 1e6,
-        input_size=hints.input_size,
+        input_size=hints.input_size or network.preprocessing.input_size,
     )
-    info = replace(info, kind=network.kind, max_depth=network.max_depth)
+    info = replace(
+        info,
+        kind=network.kind,
+        max_depth=network.max_depth,
+        canonical_focal=network.canonical_focal,
+    )
     log_licence(info)
     return network, info
 
@@ -114,7 +119,7 @@ def save_network(
     network: DepthNetwork,
     path: str | Path,
     licence: str = UNKNOWN_LICENCE,
-    input_size: int = INPUT_SIZE,
+    input_size: int | None = None,
 ) -> None:
     """Write a network as safetensors, with metadata that tells family, kind and architecture.
 
@@ -122,7 +127,7 @@ def save_network(
         network: The network; its weights are stored in their present dtype.
         path: File to write, ending in .safetensors.
         licence: SPDX name of the weights' licence.
-        input_size: Side of the input in pixels at which it is best.
+        input_size: Side of the input in pixels at which it is best; None for the network's own.
 
     Raises:
         CheckpointError: The path does not end in .safetensors.
@@ -136,7 +141,7 @@ def save_network(
         "encoder": network.encoder,
         "kind": network.kind.value,
         "licence": licence,
-        "input_size": str(input_size),
+        "input_size": str(input_size or network.preprocessing.input_size),
         **network.metadata(),
     }
     if network.max_depth is not None:
@@ -188,7 +193,7 @@ def _hints(file: ModelFile, family: NetworkFamily, metadata: Mapping[str, str]) 
                 PredictionKind(metadata["kind"]),
                 float(metadata["max_depth"]) if "max_depth" in metadata else None,
                 metadata.get("version"),
-                int(metadata.get("input_size", INPUT_SIZE)),
+                int(metadata.get("input_size", 0)),
                 metadata,
             )
         except ValueError as error:

@@ -414,7 +414,7 @@ def _outputs(view: DepthNodeView) -> Iterator[Finding]:
 
 
 def _metres(graph: GraphView, view: DepthNodeView) -> Iterator[Finding]:
-    """Relative disparity that nothing makes metres of."""
+    """Relative disparity or depth that nothing makes metres of."""
     scaler = view.parameters["scaler"]
     silent = [link.topic for link in view.inputs if link.kind in POINT_TYPES and not link.others]
     there = [t for t in graph.published(*POINT_TYPES) if not _is_below(t, view.name)]
@@ -424,10 +424,10 @@ def _metres(graph: GraphView, view: DepthNodeView) -> Iterator[Finding]:
         # Before the first answer, only a scaler that never measures is known to fail.
         measures = bool(inputs_of(str(scaler)))
         quality = figures.get("scale_quality", "" if measures else Quality.INVALID.value)
-        relative = figures.get("kind") == PredictionKind.RELATIVE_DISPARITY.value
-        if relative and quality == Quality.INVALID.value:
+        kind = PredictionKind(figures.get("kind", PredictionKind.METRIC_DEPTH.value))
+        if not kind.metric and quality == Quality.INVALID.value:
             yield problem(
-                f"model {figures['model']} gives relative disparity and scaler {scaler} makes no "
+                f"model {figures['model']} gives {kind.words} and scaler {scaler} makes no "
                 f"metres of it ({figures.get('scale_reason', 'it never measures')}), so the depth "
                 f"of {view.name} stays empty{sources}",
                 "take a metric model, or give it a measure: a LiDAR or range sensor (cloud_topics, "

@@ -91,12 +91,15 @@ class OpenVinoEstimator(GraphEstimator):
         inputs = [sorted(port.get_names()) for port in graph.inputs]
         outputs = [sorted(port.get_names()) for port in graph.outputs]
         self._input = _port(spec.input_name, inputs, self._path)
-        self._output = _port(spec.output_name, outputs, self._path)
+        first = outputs[0][0] if outputs[0] else ""
+        self._outputs = [
+            _port(name or None, outputs, self._path) for name in spec.tensors(first).values()
+        ]
         batch = graph.inputs[self._input].get_partial_shape()[0]
         super().__init__(spec, batch.get_length() if batch.is_static else None)
         self._requests: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
-    def _run(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:
+    def _run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.floating]]:
         """One forward pass; see `GraphEstimator`."""
         if pixels.shape not in self._requests:
             if len(self._requests) >= _KEPT_SIZES:
@@ -105,7 +108,7 @@ class OpenVinoEstimator(GraphEstimator):
         self._requests.move_to_end(pixels.shape)
         request = self._requests[pixels.shape]
         answers = request.infer({self._input: pixels}, share_inputs=True, share_outputs=True)
-        return np.asarray(answers[self._output])
+        return [np.asarray(answers[output]) for output in self._outputs]
 
     def _read(self) -> Any:
         try:

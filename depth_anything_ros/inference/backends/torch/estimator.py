@@ -17,6 +17,7 @@ from depth_anything_ros.inference.backends.torch.devices import (
     choose_precision,
 )
 from depth_anything_ros.inference.backends.torch.forward_pass import CpuPass, DevicePass
+from depth_anything_ros.inference.outputs import to_prediction
 from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
 from depth_anything_ros.network.depth_network import DepthNetwork
 
@@ -90,9 +91,10 @@ class TorchEstimator:
         for (height, width), indices in groups.items():
             size = self._size(height, width)
             kept = self._pass(len(indices), (height, width, 3), size)
-            values = kept.run([images[index] for index in indices])
-            for index, value in zip(indices, values, strict=True):
-                predictions[index] = Prediction(value, self.kind, size)
+            said = kept.run([images[index] for index in indices])
+            for index, values in zip(indices, np.moveaxis(said, 1, 0), strict=True):
+                named = dict(zip(self.network.outputs, values, strict=True))
+                predictions[index] = to_prediction(named, self.kind, size)
         return [predictions[index] for index in range(len(images))]
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:

@@ -55,11 +55,11 @@ class CpuPass:
             images: HxWx3 uint8 RGB each, as many and as large as was said.
 
         Returns:
-            N x H x W float32, fresh.
+            K x N x H x W float32, fresh: the K outputs of the network in their order.
         """
         for image, out in zip(images, self._buffer, strict=True):
             self._normaliser.into(image, out)
-        return np.asarray(_enlarged(self._network(self._view.to(self._dtype)), self._shape))
+        return np.asarray(_outputs(self._network, self._view.to(self._dtype), self._shape))
 
 
 class DevicePass:
@@ -111,7 +111,7 @@ class DevicePass:
             images: HxWx3 uint8 RGB each, as many and as large as was said.
 
         Returns:
-            N x H x W float32, fresh.
+            K x N x H x W float32, fresh: the K outputs of the network in their order.
         """
         self._calls += 1
         if self._calls == _CALLS_BEFORE_RECORD:
@@ -142,9 +142,11 @@ class DevicePass:
     def _forward(self) -> torch.Tensor:
         """From the bytes on the device to values at the image's size on the device."""
         pixels = self._normaliser(self._images).to(self._dtype)
-        return _enlarged(self._network(pixels), self._shape)
+        return _outputs(self._network, pixels, self._shape)
 
 
-def _enlarged(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """N x h x w at the image's size, as the official infer_image enlarges it."""
-    return F.interpolate(values[:, None], shape, mode="bilinear", align_corners=True)[:, 0]
+def _outputs(network: DepthNetwork, pixels: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """K x N x H x W: everything the network says, enlarged to the image's size."""
+    said = torch.stack(list(network.named_outputs(pixels).values()))
+    aligned = network.align_corners
+    return F.interpolate(said, shape, mode="bilinear", align_corners=aligned)

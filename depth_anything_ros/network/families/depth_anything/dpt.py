@@ -118,6 +118,19 @@ class DptHead(nn.Module):
         Returns:
             N x 1 x 14*rows x 14*cols, before the output's activation.
         """
+        return self.scratch["output_conv2"](self.features(tokens, rows, cols))
+
+    def features(self, tokens: Sequence[Tensor], rows: int, cols: int) -> Tensor:
+        """Decode four levels of patch tokens up to the last convolutions.
+
+        Args:
+            tokens: As for `forward`.
+            rows: Patches along the height.
+            cols: Patches along the width.
+
+        Returns:
+            N x C x 14*rows x 14*cols.
+        """
         levels = []
         for level, (x, project, resize) in enumerate(
             zip(tokens, self.projects, self.resize_layers, strict=True), 1
@@ -135,5 +148,4 @@ class DptHead(nn.Module):
         height, width = levels[0].shape[-2:]
         x = self.scratch["refinenet1"](x, levels[0], 2 * height, 2 * width)
         x = self.scratch["output_bn"](self.scratch["output_conv1"](x))
-        x = _resize(x, PATCH * rows, PATCH * cols)
-        return self.scratch["output_conv2"](x)
+        return _resize(x, PATCH * rows, PATCH * cols)

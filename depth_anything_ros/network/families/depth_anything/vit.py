@@ -199,6 +199,8 @@ class VisionTransformer(nn.Module):
         grid: Side of the learned position table in patches.
         swiglu: Whether the blocks use SwiGLU instead of an MLP.
         stem: Channels and units of a convolutional stem; None for DINOv2's patch projection.
+        mask_token: Whether it has DINOv2's mask token, which depth does not use.
+        norm_eps: Added to the variance in the last normalisation.
     """
 
     def __init__(
@@ -209,17 +211,20 @@ class VisionTransformer(nn.Module):
         grid: int = 37,
         swiglu: bool = False,
         stem: tuple[Sequence[int], int] | None = None,
+        mask_token: bool = True,
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.patch_embed: PatchEmbed | ConvStem
         self.patch_embed = PatchEmbed(width) if stem is None else ConvStem(stem[0], width, stem[1])
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
-        self.mask_token = nn.Parameter(torch.zeros(1, width))  # unused, but in official files
+        if mask_token:
+            self.mask_token = nn.Parameter(torch.zeros(1, width))
         # Behind a stem the blocks start as small corrections of what it says.
         scale = 1.0 if stem is None else 0.1
         self.blocks = nn.ModuleList(Block(width, heads, swiglu, scale) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._tables: dict[tuple[object, ...], Tensor] = {}
         self._initialise()
 

@@ -1,0 +1,246 @@
+"""Depth Anything 3 says what the official code (PyPI depth-anything-3) does with its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+import torch
+from safetensors.torch import save_file
+
+from depth_anything_ros.errors import CheckpointError
+from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.network.catalogue import catalogue
+from depth_anything_ros.network.checkpoints import load_network, resolve, save_network
+from depth_anything_ros.network.families.depth_anything.network import ENCODERS, default_taps
+from depth_anything_ros.network.families.depth_anything_3.network import (
+    SingleView,
+    SingleViewConfig,
+)
+from depth_anything_ros.settings import ModelSettings
+
+State = dict[str, torch.Tensor]
+SIZES = [(504, 504), (504, 378), (280, 504)]
+
+
+def config_of(encoder: str) -> SingleViewConfig:
+    width, depth, features, out_channels = ENCODERS[encoder]
+    taps = default_taps(depth)
+    return SingleViewConfig(width, depth, width // 64, features, out_channels, taps, False)
+
+
+def official(encoder: str) -> Any:
+    """The official network of a size, from its own classes."""
+    model = pytest.importorskip("depth_anything_3.model.da3")
+    dinov2 = pytest.importorskip("depth_anything_3.model.dinov2.dinov2")
+    dpt = pytest.importorskip("depth_anything_3.model.dpt")
+    config = config_of(encoder)
+    backbone = dinov2.DinoV2(encoder, list(config.taps), cat_token=False)
+    head = dpt.DPT(
+        config.width,
+        output_dim=1,
+        features=config.features,
+        out_channels=list(config.out_channels),
+    )
+    return model.DepthAnything3Net(backbone, head).eval()
+
+
+@torch.no_grad()
+def randomise(network: torch.nn.Module) -> None:
+    """Weights with which every part of the network has a say in the result."""
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in network.named_parameters():
+        if name.endswith("gamma"):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif tensor.dim() > 1 and "pos_embed" not in name and "token" not in name:
+            fan_in = tensor.shape[0] if "resize_layers" in name else tensor[0].numel()
+            gain = 2 if "head" in name else 1
+            tensor.normal_(std=(gain / fan_in) ** 0.5, generator=generator)
+        elif "norm" in name and name.endswith("weight"):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        else:
+            tensor.normal_(std=0.1, generator=generator)
+
+
+@torch.no_grad()
+def calibrate_outputs(network: Any) -> None:
+    """Outputs before their activations spread by 0.25 around 0 (depth) and 0.3 (sky).
+
+    Noise has no smooth surfaces: with more, single pixels would be a hundred times the others.
+    """
+    head = network.head.scratch
+    image = torch.randn(1, 1, 3, 98, 126, generator=torch.Generator().manual_seed(3))
+    for last, middle in ((head.output_conv2, 0.0), (head.sky_output_conv2, 0.3)):
+        raw: list[torch.Tensor] = []
+        hook = last.register_forward_hook(lambda module, inputs, out, raw=raw: raw.append(out))
+        feats, _ = network.backbone(image, cam_token=None, export_feat_layers=[])
+        network.head(feats, 98, 126, patch_start_idx=0)
+        hook.remove()
+        scale = 0.25 / raw[0].std()
+        last[2].weight.mul_(scale)
+        last[2].bias.mul_(scale).add_(middle - raw[0].mean() * scale)
+
+
+def official_state(network: Any) -> State:
+    """The tensors as the official file names them (the class that is saved holds it as `model`)."""
+    return {f"model.{name}": tensor for name, tensor in network.state_dict().items()}
+
+
+def write_official(network: Any, folder: Path, name: str) -> Path:
+    """A folder like a download of the official repository."""
+    folder.mkdir(parents=True)
+    save_file(official_state(network), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_name": name, "config": {}}))
+    return folder
+
+
+def differences(network: Any, ours: SingleView, image: torch.Tensor) -> dict[str, float]:
+    """Largest difference of each output as a share of its standard deviation."""
+    with torch.inference_mode():
+        mine = ours.named_outputs(image)
+        feats, _ = network.backbone(image[:, None], cam_token=None, export_feat_layers=[])
+        theirs = network.head(feats, *image.shape[-2:], patch_start_idx=0)
+    figures = {}
+    for name, values in mine.items():
+        reference = theirs[name][:, 0].reshape(values.shape)
+        assert 0.05 < float(reference.std()) < 10
+        figures[name] = float((values - reference).abs().max() / reference.std())
+    return figures
+
+
+@pytest.fixture(scope="module")
+def small() -> Any:
+    network = official("vits")
+    randomise(network)
+    calibrate_outputs(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def folder(small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_official(small, tmp_path_factory.mktemp("da3") / "any_name", "da3mono-large")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_parity(small: Any, folder: Path, size: tuple[int, int]) -> None:
+    ours, info = load_network(resolve(folder))
+    assert isinstance(ours, SingleView)
+    assert (info.kind, info.version, info.encoder) == (PredictionKind.RELATIVE_DEPTH, "v3", "vits")
+    image = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
+    figures = differences(small, ours, image)
+    print(f"\nvits {size[0]}x{size[1]}: {figures}")
+    assert max(figures.values()) <= 1e-4
+    if size == SIZES[-1]:
+        ours.simplify()
+        folded = differences(small, ours, image)
+        assert max(folded.values()) <= 1e-4
+
+
+@pytest.mark.slow
+def test_parity_of_the_published_size() -> None:
+    network = official("vitl")
+    randomise(network)
+    calibrate_outputs(network)
+    state = network.state_dict()
+    assert len(state) == 406
+    ours = SingleView(SingleViewConfig.official(metric=True)).eval()
+    ours.load_state_dict(
+        {
+            name.replace("backbone.pretrained.", "pretrained.").replace("head.", "depth_head.")
+            if name.startswith(("backbone.", "head."))
+            else name: tensor
+            for name, tensor in state.items()
+        }
+    )
+    image = torch.randn(1, 3, 154, 280, generator=torch.Generator().manual_seed(2))
+    figures = differences(network, ours, image)
+    print(f"\nvitl 154x280: {figures}")
+    assert max(figures.values()) <= 1e-4
+    megabytes = sum(tensor.numel() * 4 for tensor in state.values()) / 1e6
+    for info in catalogue().values():
+        if info.version == "v3" and info.encoder == "vitl":
+            assert info.size_mb == pytest.approx(megabytes, abs=1)
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime", "openvino"])
+def test_every_backend_says_the_same(folder: Path, backend: str) -> None:
+    pytest.importorskip("onnxscript")
+    if backend != "torch":
+        pytest.importorskip(backend)
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (90, 160, 3), dtype=np.uint8)
+    settings = ModelSettings(str(folder), "cpu", "fp32", 168, 1, backend)
+    loaded = make_estimator(settings)
+    (ours,) = loaded.estimator.estimate([image])
+    assert ours.input_size == (98, 168)
+    reference = ModelSettings(str(folder), "cpu", "fp32", 168, 1, "torch")
+    (theirs,) = make_estimator(reference).estimator.estimate([image])
+    worst = float(np.abs(ours.values - theirs.values).max() / theirs.values.std())
+    print(f"\n{backend}: {worst:.1e}")
+    assert worst <= 1e-3
+    assert ours.sky is not None and theirs.sky is not None
+    assert 0.02 < theirs.sky.mean() < 0.98
+    assert np.mean(ours.sky != theirs.sky) < 1e-3
+
+
+def test_our_own_file_of_it(folder: Path, tmp_path: Path) -> None:
+    network, _ = load_network(resolve(folder))
+    path = tmp_path / "mine.safetensors"
+    save_network(network, path, licence="Apache-2.0")
+    again, info = load_network(path)
+    assert isinstance(again, SingleView)
+    assert not again.config.metric
+    assert info.input_size == 504
+    mine = again.state_dict()
+    assert all(torch.equal(mine[name], tensor) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [("DA3METRIC-LARGE", True), ("my_da3metric_large_2", True), ("DA3MONO-LARGE", False)],
+)
+def test_the_folder_s_name_tells_where_config_json_does_not(
+    small: Any, tmp_path: Path, name: str, metric: bool
+) -> None:
+    folder = write_official(small, tmp_path / name, "")
+    network, info = load_network(resolve(folder))
+    assert isinstance(network, SingleView)
+    assert network.config.metric == metric
+    assert info.canonical_focal == (300.0 if metric else None)
+
+
+def test_what_is_refused(small: Any, tmp_path: Path) -> None:
+    folder = write_official(small, tmp_path / "unnamed", "")
+    with pytest.raises(CheckpointError, match=r"whether it is DA3MONO-LARGE or DA3METRIC-LARGE"):
+        load_network(resolve(folder))
+    named = write_official(small, tmp_path / "other", "da3mono-large")
+    with pytest.raises(CheckpointError, match=r"relative network .* where a metric one"):
+        load_network(resolve(named), max_depth=20.0)
+    state = official_state(small) | {"model.cam_dec.fc_t.weight": torch.zeros(3, 8)}
+    save_file(state, named / "model.safetensors")
+    with pytest.raises(CheckpointError, match="any-view network"):
+        load_network(resolve(named))
+    del (
+        state["model.cam_dec.fc_t.weight"],
+        state["model.backbone.pretrained.blocks.3.attn.proj.bias"],
+    )
+    save_file(state, named / "model.safetensors")
+    with pytest.raises(CheckpointError, match="does not fit the vits network of Depth Anything 3"):
+        load_network(resolve(named))
+
+
+def test_the_catalogue() -> None:
+    entries = {name: info for name, info in catalogue().items() if info.version == "v3"}
+    assert {info.repo for info in entries.values()} >= {
+        "depth-anything/DA3MONO-LARGE",
+        "depth-anything/DA3METRIC-LARGE",
+    }
+    assert entries["da3metric_large"].canonical_focal == 300.0
+    assert entries["da3mono_large"].licence == "Apache-2.0"
