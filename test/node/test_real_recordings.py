@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 from ros_harness import OUTPUTS, Consumer, NodeProcess
 from sensor_msgs.msg import Image
@@ -105,6 +108,26 @@ def test_an_input_that_is_not_there_is_one_clear_line(start: Start, tmp_path: Pa
     assert "Traceback" not in player.log
 
 
+def test_the_player_says_what_it_is_and_takes_values_for_what_they_mean(
+    start: Start, tmp_path: Path
+) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "depth_anything_ros.node.tools.image_player", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert shown.startswith("usage: image_player")
+    assert "  rate (default 2.0)" in shown
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 6, 3), np.uint8))
+    player = start(
+        "image_player", path=tmp_path, rate=5, loop="off", wait_for_subscriber=0, spede=2
+    )
+    assert player.wait(30) == 0, player.log
+    assert "there is no parameter 'spede', so it is ignored; did you mean 'speed'?" in player.log
+    assert "played 1 images" in player.log
+
+
 def test_the_recorder_leaves_picture_cloud_and_counts(
     start: Start, consumer: Consumer, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +142,7 @@ def test_the_recorder_leaves_picture_cloud_and_counts(
     assert (out / "preview.png").stat().st_size > 10_000
     header = (out / "cloud.ply").read_bytes()[:400]
     assert b"binary_little_endian" in header
+    assert b"property uchar red" in header
     vertices = re.search(rb"element vertex (\d+)", header)
     assert vertices is not None
     assert 0.95 * 307200 < int(vertices.group(1)) <= 307200  # all but those in mid-air at edges

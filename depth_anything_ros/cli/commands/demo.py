@@ -96,7 +96,8 @@ def demo(images: str, model: str, seconds: float, rate: float, hfov: float, outp
             _stop(processes)
     if died:
         raise InputError(f"{died} stopped early; its last words are above")
-    STDOUT.print(_summary(output / "summary.json", images, hfov))
+    assumed = "" if _has_camera(images) else f", {hfov:g} degrees assumed without a calibration"
+    STDOUT.print(_summary(output / "summary.json", images, assumed))
 
 
 def _lidar_in_camera() -> str:
@@ -161,7 +162,20 @@ def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
             time.sleep(1.5)  # one more diagnostics period
 
 
-def _summary(path: Path, source: object, hfov: float) -> Table:
+def _has_camera(images: str) -> bool:
+    """Whether the source of images brings its calibration."""
+    from depth_anything_ros.formats.bags import is_recording
+    from depth_anything_ros.formats.recording import Recording
+
+    if images == "robot":
+        return True
+    if not Path(images).exists() or not is_recording(Path(images)):
+        return False
+    with Recording(Path(images)) as recording:
+        return recording.camera is not None
+
+
+def _summary(path: Path, source: object, assumed: str) -> Table:
     from rich.table import Table
 
     try:
@@ -169,7 +183,6 @@ def _summary(path: Path, source: object, hfov: float) -> Table:
     except (OSError, ValueError) as error:
         raise DepthAnythingError(f"the recorder left no summary in {path}: {error}") from error
     node: dict[str, str] = seen["diagnostics"]
-    assumed = "" if source == "robot" else f", {hfov:g} degrees assumed without a calibration"
     table = Table(title="depth_anything demo", show_header=False)
     rows = {
         "input": str(source),

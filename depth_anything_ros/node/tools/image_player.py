@@ -6,7 +6,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,6 @@ import rclpy
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 from geometry_msgs.msg import Transform as TransformMessage
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -44,8 +43,17 @@ from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
+from depth_anything_ros.node.parameter import (
+    LARGEST,
+    ParameterSet,
+    parameter,
+    unknown_parameters,
+    usage,
+)
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+from depth_anything_ros.node.runtime.spinning import asks_for_help
 
+_PURPOSE = "Plays images, videos, recordings and webcams as a camera: image, camera_info, points."
 _SETTLING = 1.0
 _LATCHED = QoSProfile(
     depth=1,
@@ -76,6 +84,50 @@ class PlayedItem:
     content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class PlayerParameters(ParameterSet):
+    """What is played, and how."""
+
+    path: str = parameter(
+        "", "Image, folder, video, rosbag2 recording or webcam:0.", read_only=True
+    )
+    rate: float = parameter(
+        2.0,
+        "Images per second of a folder; a video or bag has its own times.",
+        minimum=0.01,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    speed: float = parameter(
+        1.0, "Factor on the speed of playing.", minimum=0.01, maximum=LARGEST, read_only=True
+    )
+    wait_for_subscriber: float = parameter(
+        60.0,
+        "Seconds to wait for somebody to subscribe to image.",
+        minimum=0.0,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    loop: bool = parameter(False, "Start again at the end.", read_only=True)
+    restamp: bool = parameter(
+        True, "Bag: move the recorded stamps to now; they keep their distances.", read_only=True
+    )
+    frame_id: str = parameter(
+        "camera_optical_frame", "frame_id where the input has none.", read_only=True
+    )
+    camera_info_url: str = parameter(
+        "", "Calibration (camera_info YAML); a bag brings its own.", read_only=True
+    )
+    hfov: float = parameter(
+        0.0,
+        "Horizontal field of view in degrees without a calibration; 0: unknown.",
+        minimum=0.0,
+        maximum=180.0,
+        read_only=True,
+    )
+    image_topic: str = parameter("", "Bag: topic to play; empty: the only camera.", read_only=True)
+
+
 class ImagePlayer(Node):
     """Publishes what a folder, file, video or bag holds, in time or at a given rate."""
 
@@ -83,41 +135,26 @@ class ImagePlayer(Node):
         """Declare the parameters and open the input.
 
         Raises:
-            DepthAnythingError: The input or the calibration cannot be read.
+            DepthAnythingError: The input, the calibration or a parameter cannot be used.
         """
         super().__init__("image_player")
-        self._path = Path(
-            self._text("path", "", "Image, folder, video, rosbag2 recording or webcam:0.")
-        )
-        self._rate = self._number(
-            "rate", 2.0, "Images per second of a folder; a video or bag has its own times.", 0.01
-        )
-        self._speed = self._number("speed", 1.0, "Factor on the speed of playing.", 0.01)
-        self._wait = self._number(
-            "wait_for_subscriber", 60.0, "Seconds to wait for somebody to subscribe to image.", 0.0
-        )
-        self._loop = self._flag("loop", False, "Start again at the end.")
-        self._restamp = self._flag(
-            "restamp", True, "Bag: move the recorded stamps to now; they keep their distances."
-        )
-        self._frame_id = self._text(
-            "frame_id", "camera_optical_frame", "frame_id where the input has none."
-        )
-        calibration = self._text(
-            "camera_info_url", "", "Calibration (camera_info YAML); a bag brings its own."
-        ).removeprefix("file://")
-        hfov = self._number(
-            "hfov", 0.0, "Horizontal field of view in degrees without a calibration; 0: unknown."
-        )
-        self._image_topic = self._text(
-            "image_topic", "", "Bag: topic to play; empty: the only camera."
-        )
+        known = PlayerParameters.declare(self)
+        for sentence in unknown_parameters(self, [field.name for field in fields(known)]):
+            self._warn(sentence)
+        self._path = Path(known.path)
+        self._rate = known.rate
+        self._speed = known.speed
+        self._wait = known.wait_for_subscriber
+        self._loop = known.loop
+        self._restamp = known.restamp
+        self._frame_id = known.frame_id
+        self._hfov = known.hfov
+        self._image_topic = known.image_topic
+        calibration = known.camera_info_url.removeprefix("file://")
         self._calibration = read_camera(Path(calibration)) if calibration else None
-        self._hfov = hfov
-        webcam = WEBCAM.fullmatch(str(self._path))
-        if not self._path.name or not (webcam or self._path.exists()):
+        if not known.path or not (WEBCAM.fullmatch(known.path) or self._path.exists()):
             raise SettingError(
-                f"path is '{self._path}'; give an image, folder, video or recording that exists, "
+                f"path is '{known.path}'; give an image, folder, video or recording that exists, "
                 "or webcam:0"
             )
         self._images = self.create_publisher(Image, "image", _RELIABLE)
@@ -129,6 +166,7 @@ class ImagePlayer(Node):
         self._has_own_times = True
         self._has_own_camera = False
         self._static: Publisher | None = None
+        self._said: set[str] = set()
 
     def play(self) -> None:
         """Publish everything, once or for ever.
@@ -182,7 +220,7 @@ class ImagePlayer(Node):
             has_camera = self._calibration is None and recording.camera is not None
             self._has_own_camera = has_camera
             clouds = point_topics(bag)
-            self.get_logger().info(
+            self._say(
                 f"{self._path}: plays {images} with {infos if has_camera else 'no camera_info'} "
                 f"and {', '.join(clouds) or 'no points'}"
             )
@@ -217,9 +255,7 @@ class ImagePlayer(Node):
         try:
             messages = importlib.import_module("tf2_msgs.msg")
         except ImportError:
-            self.get_logger().info(
-                "tf2_msgs is not installed: points are sent in the frame of the images"
-            )
+            self._say("tf2_msgs is not installed: points are sent in the frame of the images")
             return lambda points, frame: _into_frame(points, frame, recording)
         if self._static is None:
             self._static = self.create_publisher(messages.TFMessage, "/tf_static", _LATCHED)
@@ -290,24 +326,14 @@ class ImagePlayer(Node):
                 time.sleep(max(moment - time.monotonic(), 0.0))
                 return
 
+    def _say(self, text: str) -> None:
+        """Log something once, however often the recording is played."""
+        if text not in self._said:
+            self._said.add(text)
+            self.get_logger().info(text)
+
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text)
-
-    def _text(self, name: str, default: str, description: str) -> str:
-        described = ParameterDescriptor(description=description, read_only=True)
-        return str(self.declare_parameter(name, default, described).value)
-
-    def _flag(self, name: str, default: bool, description: str) -> bool:
-        described = ParameterDescriptor(description=description, read_only=True)
-        return bool(self.declare_parameter(name, default, described).value)
-
-    def _number(self, name: str, default: float, description: str, minimum: float = 0.0) -> float:
-        described = ParameterDescriptor(
-            description=description,
-            read_only=True,
-            floating_point_range=[FloatingPointRange(from_value=minimum, to_value=1e6)],
-        )
-        return float(self.declare_parameter(name, default, described).value)
 
 
 def _into_frame(
@@ -343,8 +369,11 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Command line with ROS arguments; None takes the process's own.
 
     Returns:
-        0 after a normal end, 1 when the input or a parameter is unusable.
+        0 after a normal end and for --help, 1 when the input or a parameter is unusable.
     """
+    if asks_for_help(arguments):
+        print(usage("image_player", _PURPOSE, PlayerParameters))
+        return 0
     transport_warning = prefer_shared_memory()
     if transport_warning:
         print(f"image_player: {transport_warning}", file=sys.stderr)

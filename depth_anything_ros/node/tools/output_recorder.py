@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import side_by_side
-from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.geometry.cloud import XYZ, Cloud
 from depth_anything_ros.node.messages import depth_of, image_to_rgb, nanoseconds
 from depth_anything_ros.node.runtime.spinning import spin_until_stopped
 
@@ -142,11 +142,11 @@ def _keep(messages: OrderedDict[int, Image], message: Image) -> None:
 
 def _dense(message: PointCloud2) -> Cloud:
     """The known points of one of our own clouds (float32 fields, no padding)."""
-    channels = len(message.fields)
-    if message.point_step != 4 * channels or channels not in (3, 4):
+    fields = tuple(field.name for field in message.fields)
+    if message.point_step != 4 * len(fields) or fields[:3] != XYZ:
         raise InputError(f"the cloud has a point_step of {message.point_step}, not x y z [rgb]")
-    points = np.frombuffer(message.data, np.float32).reshape(-1, channels)
-    return Cloud(points[np.isfinite(points[:, 2])][None])
+    points = np.frombuffer(message.data, np.float32).reshape(-1, len(fields))
+    return Cloud(points[np.isfinite(points[:, 2])][None], fields)
 
 
 def main(arguments: list[str] | None = None) -> int:
