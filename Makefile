@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs
 
 # make demo
 IMAGES ?=
@@ -19,7 +20,7 @@ CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DI
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
-	@echo "make test    lint, types and tests"
+	@echo "make test    lint, types, tests, and the documentation's site"
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
 	@echo "make picture  make the picture of the README again"
@@ -47,8 +48,6 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-DOCS_READY := $(VENV)/.docs
-
 docs: $(DOCS_READY)
 	$(CLEAN_ENV) $(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
@@ -60,8 +59,9 @@ $(DOCS_READY): $(READY)
 picture: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/picture.py
 
-test: lint
+test: lint $(DOCS_READY)
 	$(CLEAN_ENV) $(BIN)/python -m pytest
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The embedded network from photographs/ (docs/training.md), hours on two cores.
 EMBEDDED := config/training/embedded
