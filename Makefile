@@ -16,11 +16,12 @@ DEMO_MODEL ?=
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test lint format docs picture clean embedded
+.PHONY: help setup demo test oldest lint format docs picture clean embedded
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types, tests, and the documentation's site"
+	@echo "make oldest  tests of the command line on the oldest libraries (make test does it, too)"
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
 	@echo "make picture  make the picture of the README again"
@@ -61,6 +62,7 @@ picture: $(READY)
 
 test: lint $(DOCS_READY)
 	$(CLEAN_ENV) $(BIN)/python -m pytest
+	$(MAKE) oldest
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # The embedded network from photographs/ (docs/training.md), hours on two cores.
@@ -100,6 +102,11 @@ embedded: $(READY)
 	$(TRAIN)/12_student_wide.yaml
 	$(TRAIN)/13_student.yaml
 	cp runs/embedded/13_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
+
+# The command line on the oldest libraries that it may meet.
+oldest: $(READY)
+	$(BIN)/pip install -q --upgrade --no-deps --target build/oldest -r constraints-oldest.txt
+	$(CLEAN_ENV) PYTHONPATH=build/oldest $(BIN)/python -m pytest test/cli/test_other_commands.py
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -70,7 +70,7 @@ setup(
         "safetensors",
         "huggingface_hub",
         "click>=8.0",
-        "rich",
+        "rich>=11.2",
     ],
     extras_require={
         "ros": ROS,

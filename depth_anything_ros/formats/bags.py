@@ -138,8 +138,11 @@ class Bag:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files, and report how many messages were passed over beyond the first ones."""
         self._stack.close()
+        if any(count > _REPORTED for count in self.skipped.values()):
+            self._report(f"{self._path}: {self.summary()}")
+            self.skipped.clear()
 
     @property
     def topics(self) -> dict[str, str]:

@@ -152,8 +152,6 @@ def read_input(
         with Recording(source.path, report=report) as recording:
             for number, frame in enumerate(recording.frames()):
                 yield Item(f"{source.name}_{number:06d}", frame)
-            if recording.bag.skipped:
-                report(f"{source.path}: {recording.bag.summary()}")
     elif source.kind is Kind.WEBCAM:
         yield from _read_webcam(source)
     elif str(source.path) == STANDARD_INPUT:

@@ -74,7 +74,9 @@ def test_fastdepth_on_measured_depth(data_dir: Path, tmp_path: Path) -> None:
         each = [float(row["abs_rel"]) for row in rows]
         assert each == [image["abs_rel"] for image in report["images"]]
         assert means[align]["abs_rel"] == pytest.approx(np.mean(each))
-        assert f"{means[align]['abs_rel']:.3f}" in result.stdout.splitlines()[-1]
+        *_, table_end, aligned = result.stdout.splitlines()
+        assert f"{means[align]['abs_rel']:.3f}" in table_end
+        assert ("scored as it is" in aligned) == (align == "none")
         if align == "none":
             assert each == pytest.approx([0.138, 0.110], abs=2e-3)
     assert means["none"]["abs_rel"] == pytest.approx(0.124, abs=1e-3)

@@ -112,11 +112,16 @@ def pseudo_label(config: Path) -> None:
     processes = Processes(recipe.device)
     try:
         with Progress(console=STDERR, disable=not processes.first) as bar:
-            row = bar.add_task("labelling", total=None)
+            row = bar.add_task("labelling", total=1, start=False)
+
+            def show(done: int, total: int) -> None:
+                bar.start_task(row)
+                bar.update(row, completed=done, total=total)
+
             report = label_pictures(
                 recipe,
                 processes,
-                lambda done, total: bar.update(row, completed=done, total=total),
+                show,
             )
     finally:
         processes.close()
@@ -132,10 +137,10 @@ def pseudo_label(config: Path) -> None:
 
 
 def _train(config: Path, task: str) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from depth_anything_ros.cli.support.terminal import STDERR, say
+    from depth_anything_ros.cli.support.terminal import DONE_OF_ALL, STDERR, say
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
     from depth_anything_ros.training.processes import Processes
     from depth_anything_ros.training.recipe import Recipe, check_task
@@ -151,7 +156,7 @@ def _train(config: Path, task: str) -> None:
         columns = (
             TextColumn(task),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn(DONE_OF_ALL),
             Remaining(),
             TextColumn("{task.description}"),
         )

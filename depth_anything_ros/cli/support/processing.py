@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from depth_anything_ros.api import DepthFrame, Model, load
 from depth_anything_ros.cli.support.camera_options import CameraOptions
@@ -21,7 +21,7 @@ from depth_anything_ros.cli.support.limit_options import LimitOptions
 from depth_anything_ros.cli.support.measured import MeasuredOptions
 from depth_anything_ros.cli.support.output_options import OutputOptions
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
-from depth_anything_ros.cli.support.terminal import STDERR, warn
+from depth_anything_ros.cli.support.terminal import DONE_OF_ALL, STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_files import farthest_of_png
@@ -403,7 +403,7 @@ class _Bar:
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=total or None)
+        self._task = progress.add_task("", total=total or 1, start=total > 0)
 
     def start(self, source: Input) -> None:
         self._progress.update(self._task, description=source.name)
@@ -417,7 +417,7 @@ def _progress(inputs: Sequence[Input]) -> Iterator[_Bar]:
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn(DONE_OF_ALL),
         TimeRemainingColumn(),
         console=STDERR,
         transient=True,

@@ -10,6 +10,10 @@ STDOUT = Console(highlight=False)
 STDERR = Console(stderr=True, highlight=False)
 
 
+DONE_OF_ALL = "{task.completed:.0f}/{task.total:.0f}"
+"""Text of a progress bar's column; rich of Ubuntu 22.04 has no MofNCompleteColumn."""
+
+
 def say(text: str) -> None:
     """Print a result as it is, without markup or line breaks of its own.
 

@@ -237,8 +237,6 @@ class ImagePlayer(Node):
                 moment = (value.recorded - first) * 1e-9
                 yield PlayedItem(moment, value.stamp, frame_id, content)
             self._has_own_camera = False
-            if bag.skipped:
-                self._warn(f"{self._path}: {bag.summary()}")
 
     def _send_static(self, recording: Recording) -> IntoCamera | None:
         """Publish the static transforms, once; else say how points come into the camera's frame.
