@@ -178,12 +178,7 @@ class DepthFrame(frames.DepthFrame):
         Returns:
             HxWx3 uint8 RGB.
         """
-        painter = colors or preview.DepthColors(grayscale)
-        if self.depth_m is not None:
-            return painter.depth(self.depth_m)
-        if not self.prediction.kind.inverse:
-            return painter.depth(self.prediction.values)
-        return painter.disparity(self.prediction.values)
+        return preview.picture_of(self, colors or preview.DepthColors(grayscale))
 
     def describe(self, png_scale: float = 1000.0) -> dict[str, Any]:
         """What there is to know besides the depth, as the JSON of `save` has it.

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from depth_anything_ros.frames import DepthFrame
+
 RgbImage = npt.NDArray[np.uint8]
 
 _COLORS = cv2.COLORMAP_INFERNO
@@ -120,6 +122,28 @@ class Legend(NamedTuple):
             )
         cv2.putText(bar, "m", (14, 9), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)
         return bar
+
+
+def picture_of(answer: DepthFrame, colors: DepthColors) -> RgbImage:
+    """The best that is known of an image as a picture: metres, else what the network says.
+
+    Args:
+        answer: Depth of one image.
+        colors: What paints it.
+
+    Returns:
+        HxWx3 uint8 RGB, near bright, black where unknown or out of range.
+    """
+    depth_m, prediction = answer.depth_m, answer.prediction
+    if depth_m is not None:
+        inside = np.isfinite(depth_m)
+        if inside.all():
+            return colors.depth(depth_m)
+        if inside.any():
+            return colors.depth(np.where(inside, depth_m, np.float32(np.nan)))
+    if prediction.kind.inverse:
+        return colors.disparity(prediction.values)
+    return colors.depth(prediction.values)
 
 
 def colorize_depth(depth_m: npt.NDArray[np.float32], grayscale: bool = False) -> RgbImage:

@@ -48,6 +48,7 @@ from depth_anything_ros.node.runtime.model_loader import (
 )
 from depth_anything_ros.node.runtime.scale_services import ScaleServices
 from depth_anything_ros.node.runtime.spinning import (
+    RCL_ERROR,
     asks_for_help,
     exit_at_once,
     spin_until_stopped,
@@ -527,7 +528,7 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
     try:
         rclpy.init(args=arguments)
         node = DepthNode(load)
-    except (DepthAnythingError, ParameterException, RuntimeError) as error:
+    except (DepthAnythingError, ParameterException, RCL_ERROR) as error:
         print(f"depth_node: {sentence_of(error)}", file=sys.stderr)
         rclpy.try_shutdown()
         return 1

@@ -11,11 +11,14 @@ from __future__ import annotations
 import array
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import (
     CameraInfo,
     CompressedImage,
@@ -162,6 +165,39 @@ def info_from_camera(camera: Camera, header: Header) -> CameraInfo:
         r=camera.r.ravel(),
         p=camera.p.ravel(),
     )
+
+
+def transform_to_message(
+    stamp: Time, parent: str, child: str, matrix: npt.NDArray[np.floating[Any]]
+) -> TransformStamped:
+    """A transform between two frames as tf2 sends it.
+
+    Args:
+        stamp: Its time.
+        parent: The frame that points are brought into.
+        child: The frame that points are in.
+        matrix: 4x4, child -> parent.
+
+    Returns:
+        geometry_msgs/TransformStamped.
+    """
+    x, y, z, *quaternion = position_and_quaternion(matrix)
+    message = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
+    message.transform.translation = Vector3(x=x, y=y, z=z)
+    message.transform.rotation = quaternion_message(quaternion)
+    return message
+
+
+def position_and_quaternion(matrix: npt.NDArray[np.floating[Any]]) -> list[float]:
+    """A 4x4 pose as x y z qx qy qz qw."""
+    turn = Rotation.from_matrix(matrix[:3, :3]).as_quat()
+    return [float(number) for number in (*matrix[:3, 3], *turn)]
+
+
+def quaternion_message(numbers: Sequence[float]) -> Quaternion:
+    """Four numbers x y z w as geometry_msgs/Quaternion."""
+    x, y, z, w = numbers
+    return Quaternion(x=x, y=y, z=z, w=w)
 
 
 def rgb_to_image(rgb: RgbImage, header: Header, message: Image | None = None) -> Image:

@@ -23,9 +23,10 @@ from tiny_networks import write_red_network
 from depth_anything_ros.cli.commands import doctor
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
-from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph, near_names
+from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph
 from depth_anything_ros.node.doctor.findings import Finding, Level
 from depth_anything_ros.node.doctor.machine import check_machine
+from depth_anything_ros.node.doctor.topics import near_names
 from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
 from depth_anything_ros.node.runtime.shared_memory import FOLDER, leaked_segments
 

@@ -45,6 +45,7 @@ class OutputRequest:
         placement: Where frames stand to the camera.
         log: Says what is missing.
         companions: Messages of the same stamp, by topic.
+        memory: What outputs of this camera keep from one answer to the next; see `kept`.
     """
 
     answer: DepthFrame
@@ -55,7 +56,20 @@ class OutputRequest:
     placement: Placement
     log: ThrottledLog
     companions: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
     _shared: dict[str, Any] = field(default_factory=dict)
+
+    def kept(self, name: str, make: Callable[[], Value]) -> Value:
+        """Something that an output keeps from one answer of this camera to the next.
+
+        Args:
+            name: What it is.
+            make: Makes it for the first answer.
+        """
+        if name not in self.memory:
+            self.memory[name] = make()
+        value: Value = self.memory[name]
+        return value
 
     def shared(self, name: str, compute: Callable[[], Value]) -> Value:
         """A value that several outputs need, computed once for each answer.

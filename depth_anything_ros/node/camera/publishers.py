@@ -50,6 +50,7 @@ class CameraOutputs:
         self._log = log
         self._status_name = f"{node.get_fully_qualified_name()}: {camera or 'camera'} scale"
         self._lock = threading.Lock()
+        self._memory: dict[str, Any] = {}
         below = f"~/{camera}" if camera else "~"
         self._publishers: dict[Output, LifecyclePublisher] = {
             output: node.create_lifecycle_publisher(
@@ -133,7 +134,14 @@ class CameraOutputs:
             How many outputs went out, or wait for their companion.
         """
         request = OutputRequest(
-            answer, header, parameters, self._camera, self._status_name, placement, self._log
+            answer,
+            header,
+            parameters,
+            self._camera,
+            self._status_name,
+            placement,
+            self._log,
+            memory=self._memory,
         )
         ordered = sorted(wanted, key=lambda output: output.rank)
         sent = sum(self._send(output, request) for output in ordered if output.companion is None)

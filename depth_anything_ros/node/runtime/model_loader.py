@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 
-from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.errors import CheckpointError, DepthAnythingError
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.selection import make_estimator
@@ -44,10 +44,21 @@ def load_and_warm(settings: ModelSettings, experts: Sequence[str] = ()) -> Netwo
         DepthAnythingError: One cannot be had; the text says why.
     """
     names = (settings.model, *(name for name in experts if name))
-    models = [make_estimator(dataclasses.replace(settings, model=name)) for name in names]
-    for model in models:
-        model.estimator.warm_up(*_WARM_UP_SIZE)
+    models = [_load_one(dataclasses.replace(settings, model=name)) for name in names]
     return Networks(models[0], tuple(model.estimator for model in models[1:]))
+
+
+def _load_one(settings: ModelSettings) -> LoadedModel:
+    try:
+        model = make_estimator(settings)
+        model.estimator.warm_up(*_WARM_UP_SIZE)
+    except DepthAnythingError:
+        raise
+    except Exception as error:  # a damaged file, a broken driver, no memory
+        raise CheckpointError(
+            f"model '{settings.model}' cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+    return model
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,9 @@ from rclpy.node import Node
 from depth_anything_ros.node.runtime.boundary import GuardedNode
 from depth_anything_ros.node.runtime.shared_memory import remove_own_segments
 
+RCL_ERROR: type[Exception] = RuntimeError
+"""What rclpy raises for a command line that it cannot parse: RCLError, which it keeps private."""
+
 
 def asks_for_help(arguments: list[str] | None) -> bool:
     """Whether a command line asks what the program is.

@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
-from geometry_msgs.msg import Transform as TransformMessage
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -28,7 +25,6 @@ from depth_anything_ros.errors import DepthAnythingError, InputError, SettingErr
 from depth_anything_ros.formats.bags import (
     CAMERA_INFO_TYPE,
     POINT_CLOUD_TYPE,
-    Transform,
     is_recording,
 )
 from depth_anything_ros.formats.camera_yaml import read_camera
@@ -42,7 +38,12 @@ from depth_anything_ros.formats.recording import (
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
-from depth_anything_ros.node.messages import cloud_to_message, info_from_camera, rgb_to_image
+from depth_anything_ros.node.messages import (
+    cloud_to_message,
+    info_from_camera,
+    rgb_to_image,
+    transform_to_message,
+)
 from depth_anything_ros.node.parameter import (
     LARGEST,
     ParameterSet,
@@ -257,9 +258,11 @@ class ImagePlayer(Node):
             return lambda points, frame: _into_frame(points, frame, recording)
         if self._static is None:
             self._static = self.create_publisher(messages.TFMessage, "/tf_static", _LATCHED)
-            self._static.publish(
-                messages.TFMessage(transforms=[_stamped(item) for item in recording.transforms])
-            )
+            fixed = [
+                transform_to_message(Time(), item.parent, item.child, item.matrix)
+                for item in recording.transforms
+            ]
+            self._static.publish(messages.TFMessage(transforms=fixed))
         return None
 
     def _publish(self, item: PlayedItem) -> None:
@@ -344,20 +347,6 @@ def _into_frame(
     except InputError:
         return points, frame
     return points @ matrix[:3, :3].T + matrix[:3, 3], target
-
-
-def _stamped(item: Transform) -> TransformStamped:
-    """A static transform as a message."""
-    x, y, z, w = Rotation.from_matrix(item.matrix[:3, :3]).as_quat()
-    place = item.matrix[:3, 3]
-    return TransformStamped(
-        header=Header(frame_id=item.parent),
-        child_frame_id=item.child,
-        transform=TransformMessage(
-            translation=Vector3(x=float(place[0]), y=float(place[1]), z=float(place[2])),
-            rotation=Quaternion(x=float(x), y=float(y), z=float(z), w=float(w)),
-        ),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,16 +14,15 @@ import numpy.typing as npt
 import rclpy
 import torch
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Point, Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import Point, Vector3
 from nav_msgs.msg import Odometry
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 from std_msgs.msg import Header
 
@@ -35,9 +34,21 @@ from depth_anything_ros.node.messages import (
     floats_to_image,
     info_from_camera,
     nanoseconds,
+    position_and_quaternion,
+    quaternion_message,
     rgb_to_image,
+    transform_to_message,
 )
+from depth_anything_ros.node.parameter import (
+    LARGEST,
+    ParameterSet,
+    parameter,
+    unknown_parameters,
+    usage,
+)
+from depth_anything_ros.node.runtime.boundary import sentence_of
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+from depth_anything_ros.node.runtime.spinning import asks_for_help
 from depth_anything_ros.node.sensors.transforms import Matrix
 from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
 from depth_anything_ros.synthetic.robot import KINDS, Robot
@@ -48,6 +59,7 @@ _ODOM, _BASE, _LIDAR = "odom", "base_link", "lidar"
 _ANSWER_TIMEOUT = 2.0
 _SETTLING = 0.5
 _IDLE = 0.05
+_PURPOSE = "Drives through a procedural world and publishes what a robot's sensors see there."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +95,99 @@ class _CameraTopics:
         return self.image_wanted or self.depth.get_subscription_count() > 0
 
 
+@dataclasses.dataclass(frozen=True)
+class RobotParameters(ParameterSet):
+    """The parameters of the robot."""
+
+    world: str = parameter("room", "World to drive in.", choices=tuple(KINDS), read_only=True)
+    seed: int = parameter(
+        0,
+        "Decides the world, the way and all noise.",
+        minimum=0,
+        maximum=2**31 - 1,
+        read_only=True,
+    )
+    rate: float = parameter(
+        10.0,
+        "Ticks (images, scans, ...) per second.",
+        minimum=0.01,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    speed: float = parameter(0.4, "Speed in m/s.", minimum=0.0, maximum=1000.0, read_only=True)
+    cameras: tuple[str, ...] = parameter(
+        ("camera",),
+        "Names of the cameras, at even angles around the robot from the front to the left; one "
+        "publishes image, several <name>/image, with frames <name>_optical_frame.",
+        read_only=True,
+    )
+    width: int = parameter(320, "Columns of the images.", minimum=16, maximum=16384, read_only=True)
+    height: int = parameter(240, "Rows of the images.", minimum=16, maximum=16384, read_only=True)
+    hfov: float = parameter(
+        70.0,
+        "Horizontal field of view in degrees, without distortion.",
+        minimum=1.0,
+        maximum=170.0,
+        read_only=True,
+    )
+    distortion: tuple[float, ...] = parameter(
+        (0.0,) * 5, "plumb_bob coefficients k1 k2 p1 p2 k3; zeros: an ideal lens.", read_only=True
+    )
+    lidar: bool = parameter(True, "Publish the 16-beam LiDAR on points.", read_only=True)
+    lidar_noise: float = parameter(
+        0.0,
+        "Standard deviation of the LiDAR's ranges in metres.",
+        minimum=0.0,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    odometry_noise: float = parameter(
+        0.0,
+        "Standard deviation of length and turn of each step of odom, as a share of them.",
+        minimum=0.0,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    imu: bool = parameter(
+        False, "Publish imu: turning rate and specific force (gravity).", read_only=True
+    )
+    use_clock: bool = parameter(
+        False, "Publish /clock and run on simulated time that starts at 0.", read_only=True
+    )
+    rate_factor: float = parameter(
+        1.0,
+        "use_clock: seconds of simulated time per second; 0: as fast as the machine can, while "
+        "anybody listens.",
+        minimum=0.0,
+        maximum=LARGEST,
+        read_only=True,
+    )
+    answer_topic: str = parameter(
+        "",
+        "use_clock: a consumer's Image topic (depth_anything/depth/image). Time stands still until "
+        "the consumer is there; then each tick waits, at most "
+        f"{_ANSWER_TIMEOUT:g} s, until it has answered the one before.",
+        read_only=True,
+        topic=True,
+    )
+
+    def check_together(self) -> None:
+        """Refuse values that are impossible together; see `ParameterSet.check_together`."""
+        names = self.cameras
+        if not names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+            raise SettingError(
+                f"cameras is {list(names)}; give one or more different names of letters, digits "
+                "and _"
+            )
+
+    def camera(self) -> Camera:
+        """The calibration that all cameras share."""
+        camera = Camera.from_hfov(self.width, self.height, self.hfov)
+        if not any(self.distortion):
+            return camera
+        return dataclasses.replace(camera, distortion_model="plumb_bob", distortion=self.distortion)
+
+
 class SimulatedRobot(Node):
     """Drives, and publishes what its sensors see at every tick of its clock.
 
@@ -98,47 +203,22 @@ class SimulatedRobot(Node):
             SettingError: A parameter has a value that cannot be used.
         """
         super().__init__("simulated_robot")
-        world = self._text("world", "room", f"World to drive in: {' or '.join(KINDS)}.")
-        self._seed = self._integer("seed", 0, "Decides the world, the way and all noise.", 0)
-        self._rate = self._number("rate", 10.0, "Ticks (images, scans, ...) per second.", 0.01)
-        self._speed = self._number("speed", 0.4, "Speed in m/s.", 0.0)
-        cameras = self._cameras()
-        lidar = self._flag("lidar", True, "Publish the 16-beam LiDAR on points.")
-        self._lidar_noise = self._number(
-            "lidar_noise", 0.0, "Standard deviation of the LiDAR's ranges in metres."
-        )
-        self._odometry_noise = self._number(
-            "odometry_noise",
-            0.0,
-            "Standard deviation of length and turn of each step of odom, as a share of them.",
-        )
-        imu = self._flag("imu", False, "Publish imu: turning rate and specific force (gravity).")
-        self._use_clock = self._flag(
-            "use_clock", False, "Publish /clock and run on simulated time that starts at 0."
-        )
-        self._rate_factor = self._number(
-            "rate_factor",
-            1.0,
-            "use_clock: seconds of simulated time per second; 0: as fast as the machine can, while "
-            "anybody listens.",
-        )
-        answer_topic = self._text(
-            "answer_topic",
-            "",
-            "use_clock: a consumer's Image topic (depth_anything/depth/image). Time stands still "
-            "until the consumer is there; then each tick waits, at most "
-            f"{_ANSWER_TIMEOUT:g} s, until it has answered the one before.",
-        )
-        self._robot = Robot(world, self._seed, cameras)
+        settings = self._settings = RobotParameters.declare(self)
+        for sentence in unknown_parameters(self, RobotParameters.__dataclass_fields__):
+            self.get_logger().warning(sentence)
+        cameras = dict.fromkeys(settings.cameras, settings.camera())
+        self._robot = Robot(settings.world, settings.seed, cameras)
         self._topics = [self._announce(name, camera) for name, camera in cameras.items()]
-        self._points = self._publisher(PointCloud2, "points") if lidar else None
+        self._points = self._publisher(PointCloud2, "points") if settings.lidar else None
         self._odom = self._publisher(Odometry, "odom")
         self._true_odom = self._publisher(Odometry, "true_odom")
-        self._imu = self._publisher(Imu, "imu") if imu else None
-        self._clock_topic = self._publisher(Clock, "/clock") if self._use_clock else None
+        self._imu = self._publisher(Imu, "imu") if settings.imu else None
+        self._clock_topic = self._publisher(Clock, "/clock") if self._settings.use_clock else None
         self._answers: str | None = None
-        if answer_topic and self._use_clock:
-            subscription = self.create_subscription(Image, answer_topic, self._on_answer, _RELIABLE)
+        if settings.answer_topic and settings.use_clock:
+            subscription = self.create_subscription(
+                Image, settings.answer_topic, self._on_answer, _RELIABLE
+            )
             self._answers = subscription.topic_name
         self._answered = 0
         self._start = np.linalg.inv(self._robot.pose(0.0))
@@ -151,24 +231,24 @@ class SimulatedRobot(Node):
     def drive(self) -> None:
         """Drive until told to stop."""
         tick, due = 0, time.monotonic()
-        first_stamp = 0 if self._use_clock else self.get_clock().now().nanoseconds
-        period = 1.0 / self._rate
-        if self._use_clock:
-            period = period / self._rate_factor if self._rate_factor else 0.0
+        first_stamp = 0 if self._settings.use_clock else self.get_clock().now().nanoseconds
+        period = 1.0 / self._settings.rate
+        if self._settings.use_clock:
+            period = period / self._settings.rate_factor if self._settings.rate_factor else 0.0
         while rclpy.ok():
             late = 0
-            if not self._use_clock:
+            if not self._settings.use_clock:
                 late = max(math.floor((time.monotonic() - due) / period) - 1, 0)
             tick += 1 + late
             # Simulated time that has fallen behind goes on from where it is.
-            due = max(due, time.monotonic()) if self._use_clock else due + late * period
+            due = max(due, time.monotonic()) if self._settings.use_clock else due + late * period
             due += period
             self._sleep_until(due)
-            if self._use_clock:
+            if self._settings.use_clock:
                 self._await_audience()
             if not rclpy.ok():
                 return
-            stamp = first_stamp + round(tick * 1e9 / self._rate)
+            stamp = first_stamp + round(tick * 1e9 / self._settings.rate)
             self._publish(tick, stamp)
             self._await_answer(stamp)
 
@@ -193,7 +273,7 @@ class SimulatedRobot(Node):
         if self._answers is not None:
             answered = self.count_publishers(self._answers) > 0
             return answered and any(topics.image_wanted for topics in self._topics)
-        if self._rate_factor or any(topics.wanted for topics in self._topics):
+        if self._settings.rate_factor or any(topics.wanted for topics in self._topics):
             return True
         return self._points is not None and self._points.get_subscription_count() > 0
 
@@ -212,16 +292,16 @@ class SimulatedRobot(Node):
 
     def _publish(self, tick: int, stamp: int) -> None:
         """Send everything of one moment, the pictures last: then all that goes with them is out."""
-        distance = self._speed * tick / self._rate
+        distance = self._settings.speed * tick / self._settings.rate
         # Noise is drawn tick by tick, whether somebody listens or not: it must not depend on that.
-        noise = np.random.default_rng([self._seed, tick])
-        slips = self._odometry_noise * noise.standard_normal(2)
+        noise = np.random.default_rng([self._settings.seed, tick])
+        slips = self._settings.odometry_noise * noise.standard_normal(2)
         time_message = Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000)
         if self._clock_topic is not None:
             self._clock_topic.publish(Clock(clock=time_message))
         self._publish_motion(time_message, distance, slips)
         if self._points is not None and self._points.get_subscription_count():
-            points = self._robot.measure(distance, self._lidar_noise, noise)
+            points = self._robot.measure(distance, self._settings.lidar_noise, noise)
             header = Header(stamp=time_message, frame_id=_LIDAR)
             self._points.publish(cloud_to_message(Cloud(points[None]), header))
         for topics in self._topics:
@@ -243,54 +323,28 @@ class SimulatedRobot(Node):
         believed_step = _planar(step[:2, 3] * (1 + slips[0]), turn * (1 + slips[1]))
         self._believed = self._believed @ believed_step
         self._last_pose = pose
-        turning = self._speed * self._robot.curvature(distance)
+        turning = self._settings.speed * self._robot.curvature(distance)
         self._odom.publish(self._odometry(stamp, self._believed, turning))
         self._true_odom.publish(self._odometry(stamp, pose, turning))
         if self._tf is not None:
-            self._tf.sendTransform(_transform(stamp, _ODOM, _BASE, self._believed))
+            self._tf.sendTransform(transform_to_message(stamp, _ODOM, _BASE, self._believed))
         if self._imu is not None:
             imu = Imu(header=Header(stamp=stamp, frame_id=_BASE))
             imu.orientation_covariance[0] = -1.0  # sensor_msgs/Imu: no estimate of the attitude
             imu.angular_velocity.z = turning
-            imu.linear_acceleration = Vector3(y=self._speed * turning, z=_GRAVITY)
+            imu.linear_acceleration = Vector3(y=self._settings.speed * turning, z=_GRAVITY)
             self._imu.publish(imu)
 
     def _odometry(self, stamp: Time, pose: Matrix, turning: float) -> Odometry:
         message = Odometry(header=Header(stamp=stamp, frame_id=_ODOM), child_frame_id=_BASE)
-        x, y, z, *quaternion = _listed(pose)
+        x, y, z, *quaternion = position_and_quaternion(pose)
         message.pose.pose.position = Point(x=x, y=y, z=z)
-        message.pose.pose.orientation = _quaternion(quaternion)
-        message.twist.twist.linear.x = self._speed
+        message.pose.pose.orientation = quaternion_message(quaternion)
+        message.twist.twist.linear.x = self._settings.speed
         message.twist.twist.angular.z = turning
         return message
 
     # Setting up ------------------------------------------------------------------------------
-
-    def _cameras(self) -> dict[str, Camera]:
-        names = self._names(
-            "cameras",
-            ["camera"],
-            "Names of the cameras, at even angles around the robot from the front to the left; "
-            "one publishes image, several <name>/image, with frames <name>_optical_frame.",
-        )
-        width = self._integer("width", 320, "Columns of the images.", 16)
-        height = self._integer("height", 240, "Rows of the images.", 16)
-        hfov = self._number(
-            "hfov", 70.0, "Horizontal field of view in degrees, without distortion.", 1.0, 170.0
-        )
-        distortion = self._coefficients(
-            "distortion", [0.0] * 5, "plumb_bob coefficients k1 k2 p1 p2 k3; zeros: an ideal lens."
-        )
-        if not names or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
-            raise SettingError(
-                f"cameras is {names}; give one or more different names of letters, digits and _"
-            )
-        camera = Camera.from_hfov(width, height, hfov)
-        if any(distortion):
-            camera = dataclasses.replace(
-                camera, distortion_model="plumb_bob", distortion=tuple(distortion)
-            )
-        return dict.fromkeys(names, camera)
 
     def _announce(self, name: str, camera: Camera) -> _CameraTopics:
         """Make a camera's publishers, and tell where it stands."""
@@ -298,7 +352,7 @@ class SimulatedRobot(Node):
         optical = np.linalg.inv(self._robot.base_camera[name])
         places = {"points": optical @ self._robot.base_lidar, "odom": optical, "imu": optical}
         entries = ", ".join(
-            f"{topic}: [{', '.join(f'{number:.9g}' for number in _listed(place))}]"
+            f"{topic}: [{', '.join(f'{number:.9g}' for number in position_and_quaternion(place))}]"
             for topic, place in places.items()
         )
         described = ParameterDescriptor(
@@ -330,47 +384,18 @@ class SimulatedRobot(Node):
             )
             return
         mounted = [
-            _transform(Time(), _BASE, topics.frame_id, self._robot.base_camera[topics.name])
+            transform_to_message(
+                Time(), _BASE, topics.frame_id, self._robot.base_camera[topics.name]
+            )
             for topics in self._topics
         ]
-        mounted.append(_transform(Time(), _BASE, _LIDAR, self._robot.base_lidar))
+        mounted.append(transform_to_message(Time(), _BASE, _LIDAR, self._robot.base_lidar))
         self._static_tf = tf2_ros.StaticTransformBroadcaster(self)
         self._static_tf.sendTransform(mounted)
         self._tf = tf2_ros.TransformBroadcaster(self)
 
     def _publisher(self, kind: type, topic: str) -> Publisher:
         return self.create_publisher(kind, topic, _RELIABLE)
-
-    def _text(self, name: str, default: str, description: str) -> str:
-        return str(self._declared(name, default, description))
-
-    def _flag(self, name: str, default: bool, description: str) -> bool:
-        return bool(self._declared(name, default, description))
-
-    def _names(self, name: str, default: list[str], description: str) -> list[str]:
-        return list(self._declared(name, default, description))
-
-    def _coefficients(self, name: str, default: list[float], description: str) -> list[float]:
-        return list(self._declared(name, default, description))
-
-    def _integer(self, name: str, default: int, description: str, minimum: int) -> int:
-        limits = IntegerRange(from_value=minimum, to_value=2**31 - 1, step=1)
-        return int(self._declared(name, default, description, integer_range=[limits]))
-
-    def _number(
-        self,
-        name: str,
-        default: float,
-        description: str,
-        minimum: float = 0.0,
-        maximum: float = 1e6,
-    ) -> float:
-        limits = FloatingPointRange(from_value=minimum, to_value=maximum)
-        return float(self._declared(name, default, description, floating_point_range=[limits]))
-
-    def _declared(self, name: str, default: Any, description: str, **limits: Any) -> Any:
-        described = ParameterDescriptor(description=description, read_only=True, **limits)
-        return self.declare_parameter(name, default, described).value
 
 
 def _planar(offset: npt.NDArray[np.floating], turn: float) -> Matrix:
@@ -382,25 +407,6 @@ def _planar(offset: npt.NDArray[np.floating], turn: float) -> Matrix:
     return matrix
 
 
-def _listed(pose: npt.NDArray[np.floating]) -> list[float]:
-    """A 4x4 pose as x y z qx qy qz qw."""
-    turn = Rotation.from_matrix(pose[:3, :3]).as_quat()
-    return [float(number) for number in (*pose[:3, 3], *turn)]
-
-
-def _quaternion(numbers: list[float]) -> Quaternion:
-    x, y, z, w = numbers
-    return Quaternion(x=x, y=y, z=z, w=w)
-
-
-def _transform(stamp: Time, parent: str, child: str, pose: Matrix) -> TransformStamped:
-    x, y, z, *quaternion = _listed(pose)
-    message = TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child)
-    message.transform.translation = Vector3(x=x, y=y, z=z)
-    message.transform.rotation = _quaternion(quaternion)
-    return message
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Drive until told to stop.
 
@@ -408,23 +414,26 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Command line with ROS arguments; None takes the process's own.
 
     Returns:
-        0 after a normal stop, 1 when a parameter is unusable.
+        0 after a normal stop and for --help, 1 when a parameter is unusable.
     """
+    if asks_for_help(arguments):
+        print(usage("simulated_robot", _PURPOSE, RobotParameters))
+        return 0
     transport_warning = prefer_shared_memory()
     if transport_warning:
         print(f"simulated_robot: {transport_warning}", file=sys.stderr)
     # One core for the world; the others belong to whoever is tested with it.
     torch.set_num_threads(1)
     keep_freed_memory()
-    rclpy.init(args=arguments)
     robot: SimulatedRobot | None = None
     try:
+        rclpy.init(args=arguments)
         robot = SimulatedRobot()
         robot.drive()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (DepthAnythingError, ParameterException) as error:
-        print(f"simulated_robot: {error}", file=sys.stderr)
+        print(f"simulated_robot: {sentence_of(error)}", file=sys.stderr)
         return 1
     except Exception:
         if rclpy.ok():  # SIGTERM closes the context even in the middle of a tick
