@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -185,6 +186,7 @@ class LiveScaler:
                 break
             try:
                 measured = source.measure(prediction, frame)
+                _check_finite(measured)
             except UnmeasurableError as error:
                 reasons.append(f"{source.name}: {error}" if self.name == "auto" else str(error))
                 continue
@@ -194,3 +196,15 @@ class LiveScaler:
                 return replace(measured, reason=reason)
             return measured
         return "; ".join(reasons)
+
+
+def _check_finite(measured: Measurement) -> None:
+    """Refuse what would poison the scale for ever.
+
+    Raises:
+        UnmeasurableError: Scale and shift give no metres.
+    """
+    if not (math.isfinite(measured.scale) and measured.scale > 0 and math.isfinite(measured.shift)):
+        raise UnmeasurableError(
+            f"a scale of {measured.scale:g} with a shift of {measured.shift:g} gives no metres"
+        )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.scene_cut import SceneCut
-from depth_anything_ros.metric.source import ScaleSource
+from depth_anything_ros.metric.source import Measurement, ScaleSource
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.ground import GroundPlaneSource
 from depth_anything_ros.metric.sources.network import NetworkScaler
@@ -243,3 +245,70 @@ def test_settings_that_cannot_work_are_refused() -> None:
         LiveScaler([SparseSource()], refinement="lots")
     with pytest.raises(SettingError, match="at least one source"):
         LiveScaler([])
+
+
+class Saying:
+    """A source that says what it is told to."""
+
+    name = "saying"
+
+    def __init__(self) -> None:
+        self.scale = 2.0
+        self.shift = 0.0
+
+    def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+        return Measurement(self.name, "told", self.scale, self.shift)
+
+    def reset(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift"),
+    [(float("nan"), 0.0), (float("inf"), 0.0), (0.0, 0.0), (-1.0, 0.0), (1.0, float("nan"))],
+)
+def test_a_measurement_that_is_no_scale_poisons_nothing(scale: float, shift: float) -> None:
+    depth = wavy_depth()
+    source = Saying()
+    scaler = LiveScaler([source])
+    first = scaler.scale(metric(depth), frame(depth, stamp=10**9))
+    assert first.state.quality is Quality.GOOD
+    source.scale, source.shift = scale, shift
+    held = scaler.scale(metric(depth), frame(depth, stamp=2 * 10**9))
+    assert held.state.quality is Quality.HELD
+    assert "gives no metres" in held.state.reason
+    assert held.state.scale == pytest.approx(2.0)
+    source.scale, source.shift = 2.0, 0.0
+    healed = scaler.scale(metric(depth), frame(depth, stamp=3 * 10**9))
+    assert healed.state.quality is Quality.GOOD
+
+
+def test_a_scaler_is_operated_while_another_thread_measures(tmp_path: Path) -> None:
+    depth = wavy_depth()
+    entered, go_on = threading.Event(), threading.Event()
+
+    class Slow(Saying):
+        def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+            entered.set()
+            assert go_on.wait(10)
+            return super().measure(prediction, frame)
+
+    scaler = LiveScaler([Slow()])
+    go_on.set()
+    scaler.scale(metric(depth), frame(depth, stamp=10**9))
+    entered.clear()
+    go_on.clear()
+    worker = threading.Thread(
+        target=lambda: scaler.scale(metric(depth), frame(depth, stamp=2 * 10**9))
+    )
+    worker.start()
+    assert entered.wait(10)
+    began = time.perf_counter()
+    scaler.freeze(True)
+    scaler.save(tmp_path / "scale.yaml")
+    scaler.reset()
+    scaler.load(tmp_path / "scale.yaml")
+    assert time.perf_counter() - began < 1.0
+    go_on.set()
+    worker.join(10)
+    assert scaler.frozen

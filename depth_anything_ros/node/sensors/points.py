@@ -42,10 +42,13 @@ def cloud_points(message: PointCloud2) -> Points:
 
 
 def scan_points(message: LaserScan) -> Points:
-    """The hits of a LaserScan, Nx3 metres in its own frame (x forward, the scan in x and y)."""
+    """The hits of a LaserScan, Nx3 metres in its own frame (x forward, the scan in x and y).
+
+    Drivers older than REP-117 send range_max where nothing was hit.
+    """
     ranges = np.asarray(message.ranges, np.float64)
     angles = message.angle_min + message.angle_increment * np.arange(len(ranges))
-    hit = (ranges >= message.range_min) & (ranges <= message.range_max) & (ranges > 0)
+    hit = (ranges >= message.range_min) & (ranges < message.range_max) & (ranges > 0)
     ranges, angles = ranges[hit], angles[hit]
     return np.stack(
         [ranges * np.cos(angles), ranges * np.sin(angles), np.zeros_like(ranges)], axis=1

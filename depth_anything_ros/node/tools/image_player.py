@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
-from depth_anything_ros.errors import DepthAnythingError, InputError, SettingError
+from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.bags import (
     CAMERA_INFO_TYPE,
     POINT_CLOUD_TYPE,
@@ -49,10 +47,8 @@ from depth_anything_ros.node.parameter import (
     ParameterSet,
     parameter,
     unknown_parameters,
-    usage,
 )
-from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.spinning import asks_for_help
+from depth_anything_ros.node.runtime.program import run_program
 
 _PURPOSE = "Plays images, videos, recordings and webcams as a camera: image, camera_info, points."
 _SETTLING = 1.0
@@ -358,27 +354,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after a normal end and for --help, 1 when the input or a parameter is unusable.
     """
-    if asks_for_help(arguments):
-        print(usage("image_player", _PURPOSE, PlayerParameters))
-        return 0
-    transport_warning = prefer_shared_memory()
-    if transport_warning:
-        print(f"image_player: {transport_warning}", file=sys.stderr)
-    rclpy.init(args=arguments)
-    player: ImagePlayer | None = None
-    try:
-        player = ImagePlayer()
-        player.play()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (DepthAnythingError, ParameterException) as error:
-        print(f"image_player: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if player is not None:
-            player.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_program(
+        "image_player", _PURPOSE, PlayerParameters, ImagePlayer, ImagePlayer.play, arguments
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,6 @@ from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, Vector3
 from nav_msgs.msg import Odometry
 from rcl_interfaces.msg import ParameterDescriptor
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -26,7 +24,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 from std_msgs.msg import Header
 
-from depth_anything_ros.errors import DepthAnythingError, SettingError
+from depth_anything_ros.errors import SettingError
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import (
@@ -44,11 +42,8 @@ from depth_anything_ros.node.parameter import (
     ParameterSet,
     parameter,
     unknown_parameters,
-    usage,
 )
-from depth_anything_ros.node.runtime.boundary import sentence_of
-from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.spinning import asks_for_help
+from depth_anything_ros.node.runtime.program import run_program
 from depth_anything_ros.node.sensors.transforms import Matrix
 from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
 from depth_anything_ros.synthetic.robot import KINDS, Robot
@@ -416,33 +411,17 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 after a normal stop and for --help, 1 when a parameter is unusable.
     """
-    if asks_for_help(arguments):
-        print(usage("simulated_robot", _PURPOSE, RobotParameters))
-        return 0
-    transport_warning = prefer_shared_memory()
-    if transport_warning:
-        print(f"simulated_robot: {transport_warning}", file=sys.stderr)
     # One core for the world; the others belong to whoever is tested with it.
     torch.set_num_threads(1)
     keep_freed_memory()
-    robot: SimulatedRobot | None = None
-    try:
-        rclpy.init(args=arguments)
-        robot = SimulatedRobot()
-        robot.drive()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (DepthAnythingError, ParameterException) as error:
-        print(f"simulated_robot: {sentence_of(error)}", file=sys.stderr)
-        return 1
-    except Exception:
-        if rclpy.ok():  # SIGTERM closes the context even in the middle of a tick
-            raise
-    finally:
-        if robot is not None:
-            robot.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run_program(
+        "simulated_robot",
+        _PURPOSE,
+        RobotParameters,
+        SimulatedRobot,
+        SimulatedRobot.drive,
+        arguments,
+    )
 
 
 if __name__ == "__main__":

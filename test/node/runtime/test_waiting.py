@@ -20,7 +20,7 @@ from depth_anything_ros.node.messages import info_from_camera, rgb_to_image
 
 CAMERA = Camera(160, 120, 130.0, 130.0, 79.5, 59.5)
 RGB = np.full((120, 160, 3), 90, np.uint8)
-SLOW_NODE = Path(__file__).parents[1] / "support" / "slow_node.py"
+SLOW_NODE = Path(__file__).parents[2] / "support" / "slow_node.py"
 SECONDS = 3.0
 
 
