@@ -11,15 +11,15 @@ class DepthAnythingError(Exception):
 
 
 class CheckpointError(DepthAnythingError):
-    """A model file or catalogue name that cannot be used, with the remedy in words."""
+    """A model file or catalogue name that cannot be used, with the remedy."""
 
 
 class InputError(DepthAnythingError):
-    """An image, message, calibration or file that cannot be used, with the remedy in words."""
+    """An image, message, calibration or file that cannot be used, with the remedy."""
 
 
 class SettingError(DepthAnythingError, ValueError):
-    """A parameter or option with a value that cannot be used, with the remedy in words."""
+    """A parameter or option with a value that cannot be used, with the remedy."""
 
 
 class MissingExtraError(DepthAnythingError, ImportError):
@@ -27,7 +27,7 @@ class MissingExtraError(DepthAnythingError, ImportError):
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import an optional library, or say which extra installs it.
+    """Import an optional library, or raise an error that names the extra.
 
     Args:
         module: Dotted name of the module to import.

@@ -47,14 +47,14 @@ class PredictionKind(enum.Enum):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network says about one image.
+    """Output of a network for one image.
 
     Attributes:
-        values: HxW float32 at the image's own size; metres, depth or disparity, as `kind` says.
+        values: HxW float32 at the image's own size; metres, depth or disparity by `kind`.
         kind: The meaning of `values`.
         input_size: (height, width) in pixels at which the network itself saw the image.
-        sky: HxW bool, True where the network sees the sky; None where it does not tell.
-        confidence: HxW float32, the network's own, larger is surer; None where it has none.
+        sky: HxW bool, True where the network sees the sky; None where the network does not give it.
+        confidence: HxW float32, the network's own, larger is more certain; None where it has none.
     """
 
     values: FloatImage
@@ -72,7 +72,7 @@ class SparsePoints:
         u: N float64, column in pixels; the centre of the left-most pixel is 0.0.
         v: N float64, row in pixels; the centre of the top-most pixel is 0.0.
         z: N float64, depth in metres along the optical Z axis.
-        source: Where they come from, in words, for diagnostics ("lidar", "depth camera").
+        source: Origin as text, for diagnostics ("lidar", "depth camera").
         outside: How many more points were measured that this image does not show.
     """
 
@@ -160,7 +160,7 @@ class ScaleState:
     Attributes:
         method: Name of the scaler ("none", "network", "fixed", "sparse", ...).
         quality: Whether the metres can be used.
-        reason: The quality in words a user understands.
+        reason: The quality as a sentence for users.
         scale: Factor on the network's values, NaN when unknown.
         shift: Added after the factor (1/m or m), NaN when unknown.
         inliers: Number of measurements that agree with the fit.
@@ -201,9 +201,9 @@ class DepthFrame:
         frame: The frame it answers, with image, stamp and camera.
         prediction: The network's own numbers.
         depth_m: HxW float32 metres along the optical Z axis, NaN where unknown, -inf where nearer
-            and +inf where further than the limits (REP-117); None when there is no way to metres
+            and +inf where further than the limits (REP-117); None when metres cannot be had
             for this frame.
-        confidence: HxW float32 from 0 (doubt) to 1, or None when it was not asked for.
+        confidence: HxW float32 from 0 (low) to 1 (high), or None when it was not requested.
         scale_state: How the metres were made.
     """
 

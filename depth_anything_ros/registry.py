@@ -1,7 +1,7 @@
-"""Things of one kind by name: backends, network families, scale sources, outputs, subcommands.
+"""Registries of records by name: backends, network families, scale sources, outputs, subcommands.
 
 Each is a small frozen record, registered beside its implementation. A registry imports the modules
-of its folder when it is first asked, so those modules must be cheap: what is heavy is imported by
+of its folder when it is first used, so those modules must be cheap: what is heavy is imported by
 the functions of the record, when they are called. Every list of names (choices, docs, benchmarks,
 `doctor`, the orders of `auto`) enumerates a registry.
 """
@@ -17,7 +17,7 @@ from depth_anything_ros.errors import SettingError
 
 
 class Record(Protocol):
-    """What every registered thing has.
+    """What every record has.
 
     Attributes:
         name: The word that selects it.

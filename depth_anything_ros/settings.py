@@ -1,4 +1,4 @@
-"""What a user may choose: which network and how it runs, which way to metres.
+"""Settings of users: network, how it runs, scaler.
 
 Plain values only; names of backends and scale sources are checked where they are looked up.
 """
@@ -37,7 +37,7 @@ class ModelSettings:
 
 @dataclass(frozen=True)
 class ScalerSettings:
-    """Which way to metres, and its numbers.
+    """Scaler and its settings.
 
     Attributes:
         scaler: "auto" (the best that can measure), "none", or the name of a scale source.

@@ -30,7 +30,7 @@ class NetworkProcess:
         settings: How.
 
     Raises:
-        DepthAnythingError: The implementation cannot run here; the text says why.
+        DepthAnythingError: The implementation cannot run here; the message says why.
     """
 
     def __init__(self, implementation: Implementation, settings: NetworkSettings) -> None:

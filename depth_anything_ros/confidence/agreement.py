@@ -1,6 +1,6 @@
 """How far a depth image can be trusted: disagreement of experts, and distance to measurements.
 
-Experts are several networks, or one network that is shown the same picture in several ways. Where
+Experts are several networks, or one network that is given several views of the same picture. Where
 they differ, at least one is wrong. Depth Anything V2 finds difficult pixels so (Yang et al., 2024,
 section 6: four networks order pairs of pixels, pairs on which all agree need no person); here the
 vote is live and for every pixel.
@@ -39,7 +39,7 @@ _NEAREST_M = 1e-3
 
 @dataclass(frozen=True)
 class View:
-    """A way to show a network the same scene once more, at the size of the first picture.
+    """A further view of the same scene for a network, at the size of the first picture.
 
     Attributes:
         flip: Mirror left and right.
@@ -70,7 +70,7 @@ class View:
         return np.asarray(cv2.resize(seen, (width, height)), np.uint8)
 
     def restore(self, prediction: Prediction) -> Prediction:
-        """What a network said about this view, at the pixels of the first picture.
+        """The prediction for this view, at the pixels of the first picture.
 
         Args:
             prediction: Its answer to `show(image)`.
@@ -95,7 +95,7 @@ class View:
 
 
 FLIP = (View(flip=True),)
-"""The cheapest second opinion, one more picture in the batch; the one for relative networks.
+"""The cheapest second prediction, one more picture in the batch; the one for relative networks.
 
 With FastDepth's values taken as relative, the least certain tenth of the pixels of the NYU and TUM
 frames of the test data has 2.2 times the relative error of the others on average (1.4 to 3.8).
@@ -113,7 +113,7 @@ On the NYU and TUM frames of the test data with FastDepth, the least certain ten
 def estimate_views(
     estimator: DepthEstimator, images: Sequence[RgbImage], views: Sequence[View]
 ) -> list[list[Prediction]]:
-    """Ask a network about some pictures and views of them, in one call.
+    """Predict some pictures and views of them in one call.
 
     Args:
         estimator: The network.
@@ -134,17 +134,17 @@ def estimate_views(
 
 
 def expert_confidence(predictions: Sequence[Prediction], seed: int = 0) -> FloatImage:
-    """Confidence from what several experts say about one picture.
+    """Confidence from the predictions of several experts for one picture.
 
     Experts that all give metres are compared in metres (`metric_confidence`, the sharper measure),
     any others by the order they give pixels (`ordering_confidence`).
 
     Args:
-        predictions: One expert each, at the picture's size; NaN where it says nothing.
+        predictions: One expert each, at the picture's size; NaN where unknown.
         seed: Fixes the partners of the vote.
 
     Returns:
-        HxW float32 from 0 (doubt) to 1.
+        HxW float32 from 0 (low) to 1 (high).
 
     Raises:
         InputError: There are fewer than two, or they differ in size.
@@ -160,8 +160,8 @@ def metric_confidence(predictions: Sequence[Prediction]) -> FloatImage:
     The disagreement of a pixel is the root mean square over the other experts of
     log(depth / depth of the first). The confidence is exp(-(disagreement - typical)), at most 1,
     where typical is the picture's median: 0.9 is a pixel about which the experts differ by 10 %
-    more than they usually do. What all pixels share says nothing about any of them, and an enlarged
-    view shares a factor: the network takes it for a longer focal length. The factor is not taken
+    more than they usually do. What all pixels share carries no information, and an enlarged view
+    shares a factor: the network takes it for a longer focal length. The factor is not taken
     out of the logarithms themselves: pixels that follow the enlargement most are those judged by
     their apparent size alone, and without them fewer errors are found (1.7 to 2.0 instead of 2.2 to
     2.6 times the error of the rest on the NYU frames of the test data).
@@ -195,7 +195,7 @@ def ordering_confidence(predictions: Sequence[Prediction], seed: int = 0) -> Flo
     which of the two is nearer. It needs no common scale, so it compares any experts. Partners are
     spread evenly over the first expert's range of values, not over the picture: else whatever
     covers most of the picture would judge all of it, mostly itself. They are drawn where every
-    expert says something.
+    expert has a value.
 
     Args:
         predictions: Experts of any kind.
@@ -203,7 +203,7 @@ def ordering_confidence(predictions: Sequence[Prediction], seed: int = 0) -> Flo
 
     Returns:
         HxW float32 from 0 to 1, resolved to 160 pixels along the longer side. A pixel that only one
-        expert knows has confidence 1; nobody contradicts it.
+        expert knows has confidence 1; no other contradicts it.
 
     Raises:
         InputError: There are fewer than two, they differ in size, or share no pixel.
@@ -219,7 +219,7 @@ def ordering_confidence(predictions: Sequence[Prediction], seed: int = 0) -> Flo
         for prediction in predictions
     ]
     partners = _partners(near, np.random.default_rng(seed))
-    # One comparison per expert and side: a pixel is disputed where one expert says nearer and
+    # One comparison per expert and side: a pixel is disputed where one expert has it nearer and
     # another further. Comparisons with NaN are neither.
     nearer = np.zeros((len(partners), size[0] * size[1]), np.bool_)
     further = np.zeros_like(nearer)
@@ -238,7 +238,7 @@ def support_confidence(
     """Confidence that falls with the distance to the nearest measured point.
 
     It is 0.5 + 0.5 exp(-distance / (reach * diagonal)): scale and shift hold for the whole picture,
-    so a pixel far from all points is doubted, not condemned.
+    so a pixel far from all points has low confidence, not none.
 
     Args:
         shape: (height, width) in pixels.

@@ -68,7 +68,7 @@ def score_depth(
 
     Raises:
         InputError: A file cannot be read, has nothing to score, or names no camera where the focal
-            length is to be corrected; the text names it.
+            length is to be corrected; the message names it.
         SettingError: The protocol does not fit the network or the images.
     """
     focal = FocalSource(training_focal) if training_focal is not None else None

@@ -69,7 +69,7 @@ def read_pairs(path: Path) -> dict[str, list[OrderedPair]]:
         Pairs by image path, in the file's order.
 
     Raises:
-        InputError: The file cannot be read or is not of this format; the text says where.
+        InputError: The file cannot be read or is not of this format; the message says where.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

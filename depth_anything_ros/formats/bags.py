@@ -103,8 +103,8 @@ class Bag:
     Args:
         path: Folder of a rosbag2 recording, or one of its files (.db3, .mcap, either one also as
             .zstd), or a ROS 1 .bag.
-        report: Told what is passed over and why, and what is odd about the recording; by default
-            logged as a warning.
+        report: Called with what is skipped and why, and what is odd about the recording; by
+            default logged as a warning.
 
     Attributes:
         skipped: Messages passed over, by topic.
@@ -267,7 +267,7 @@ class Bag:
             self._report(f"{self._path}: message {index} of {topic} is passed over: {reason}{more}")
 
     def summary(self) -> str:
-        """What was passed over, in words; empty where nothing was."""
+        """What was skipped, as text; empty where nothing was."""
         return ", ".join(
             f"{count} messages of {topic} passed over" for topic, count in self.skipped.items()
         )
@@ -293,7 +293,7 @@ class Bag:
         except InputError as error:
             if not files:
                 raise
-            # What metadata.yaml says is there a second time in the files.
+            # The files contain metadata.yaml's information a second time.
             readers = [self._reader(file) for file in files]
             self._report(f"{folder / 'metadata.yaml'} is passed over: {error}")
             return readers
@@ -356,7 +356,7 @@ def _named_files(folder: Path) -> list[str]:
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    """What metadata.yaml says; empty where there is none or it cannot be read."""
+    """Content of metadata.yaml; empty where there is none or it cannot be read."""
     try:
         content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
         return dict(content["rosbag2_bagfile_information"])

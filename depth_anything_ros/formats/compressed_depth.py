@@ -78,7 +78,7 @@ def encode_compressed_depth(
         codes = np.where(known, depth_m, np.float32(0.0)) * np.float32(1000.0)
     stored = np.where(known, np.minimum(np.rint(codes), _LARGEST), 0).astype(np.uint16)
     if encoding == "16UC1":
-        stored[codes > _LARGEST] = 0  # further than a uint16 can say, not nearer
+        stored[codes > _LARGEST] = 0  # beyond the range of uint16, not nearer
     png = cv2.imencode(".png", stored, (cv2.IMWRITE_PNG_COMPRESSION, png_level))[1]
     return _HEADER.pack(_INVERSE_DEPTH, a, b) + png.tobytes()
 

@@ -42,7 +42,7 @@ def read_index(path: Path) -> list[DepthSample]:
     """Read an index.
 
     A CSV file has a header; a YAML file is a list of mappings. The names are `image` and `depth`
-    (paths, relative to the index's folder) and if wanted `png_scale` (or `scale`), `sparse` (1 when
+    (paths, relative to the index's folder), optionally `png_scale` (or `scale`), `sparse` (1 when
     only single pixels are known) and `fx`, `fy`, `cx`, `cy`.
 
     Args:
@@ -52,7 +52,7 @@ def read_index(path: Path) -> list[DepthSample]:
         Its samples in order; all their files exist.
 
     Raises:
-        InputError: The file cannot be read, or an entry is wrong; the text says which.
+        InputError: The file cannot be read, or an entry is wrong; the message says which.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -96,7 +96,7 @@ def write_index(path: Path, samples: Iterable[DepthSample]) -> None:
 
 def _csv_rows(text: str) -> list[dict[str, str]]:
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True, restkey="more columns")
-    # An empty cell says nothing, like a missing name in YAML.
+    # An empty cell is like a missing name in YAML.
     return [{name: cell for name, cell in row.items() if cell} for row in rows]
 
 

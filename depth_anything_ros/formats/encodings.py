@@ -23,7 +23,7 @@ class _Layout:
     """How the pixels of an encoding lie in memory.
 
     Attributes:
-        channels: Samples per pixel, as far as a row of the image can tell.
+        channels: Samples per pixel, by the length of a row.
         conversion: OpenCV's colour conversion to RGB, None when it is RGB already.
         sample_bytes: Bytes per sample.
         block: (rows, columns) of which the image must hold a whole number.
@@ -127,7 +127,7 @@ def decode_image(
 
     Raises:
         InputError: The encoding is unknown, the size is zero or does not fit the encoding, or the
-            data is too short; the text says which.
+            data is too short; the message says which.
     """
     layout = _LAYOUTS.get(encoding)
     if layout is None:

@@ -1,4 +1,4 @@
-"""How large an encoded picture says it is, read from its first bytes without decoding it."""
+"""Size of an encoded picture, read from its first bytes without decoding it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _START_OF_FRAME = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0
 
 
 def encoded_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a PNG (ISO/IEC 15948) or JPEG (ITU-T T.81) as its header says.
+    """Width and height of a PNG (ISO/IEC 15948) or JPEG (ITU-T T.81) by its header.
 
     Args:
         content: The encoded picture, or as much of its beginning as holds the header.

@@ -96,12 +96,12 @@ def find_inputs(
     Args:
         arguments: Files, folders, patterns such as "*.jpg", recordings, "webcam:0", "-" (an image
             or lines of paths on standard input).
-        recursive: Look into folders below those given.
+        recursive: Include subfolders.
         skip: Gives the files of a folder that are left out without a word.
-        report: Told what is left out, and why.
+        report: Called with what is left out, and why.
 
     Returns:
-        The inputs in the order wanted; those of a folder in natural order.
+        The inputs in the order of the arguments; those of a folder in natural order.
 
     Raises:
         InputError: An argument names nothing that can be read.

@@ -40,7 +40,7 @@ class MediaFile:
     Attributes:
         path: Where it lies.
         name: What its outputs are called: no two files of one search share it. A path with
-            folders for a file found below the folder that was asked for.
+            folders for a file found below the given folder.
     """
 
     path: Path
@@ -69,11 +69,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video says about itself.
+    """Metadata of a video.
 
     Attributes:
-        fps: Pictures per second; 30 where the file does not say.
-        frames: Number of pictures, 0 where the file does not say.
+        fps: Pictures per second; 30 where unknown.
+        frames: Number of pictures, 0 where unknown.
     """
 
     fps: float
@@ -89,8 +89,8 @@ def find_media(
     """List the images and videos of some files and folders.
 
     Args:
-        inputs: Files and folders, in the order wanted.
-        recursive: Look into folders below those given.
+        inputs: Files and folders, in the order of the result.
+        recursive: Include subfolders.
         skip: Files of folders that are left out without a word.
         report: Told which files of a folder are left out because of their suffix.
 
@@ -142,7 +142,7 @@ def read_all_media(
 
     Args:
         files: Images and videos.
-        report: Told about each file that cannot be read.
+        report: Called with each file that cannot be read.
 
     Yields:
         The pictures of the others, in order.
@@ -161,7 +161,7 @@ def read_image(path: Path) -> RgbImage:
         path: Any format OpenCV reads.
 
     Returns:
-        HxWx3 uint8 RGB, upright as its EXIF orientation says. Of 16-bit samples the upper 8 of the
+        HxWx3 uint8 RGB, upright by its EXIF orientation. Of 16-bit samples the upper 8 of the
         bits in use are kept, grey becomes RGB, alpha is left out.
 
     Raises:
@@ -263,7 +263,7 @@ def _decoded(content: npt.NDArray[np.uint8], how: int, name: str) -> npt.NDArray
 
 
 def video_info(path: Path) -> VideoInfo:
-    """Read what a video says about itself.
+    """Read the metadata of a video.
 
     Args:
         path: The video file.

@@ -41,10 +41,10 @@ _IMAGES_KEPT = 20
 _NOT_COLOUR = frozenset(
     ("depth", "disparity", "ir", "infra", "infra1", "infra2", "infrared", "thermal", "mask")
 ) | {"label", "labels", "segmentation", "semantic", "confidence", "annotated", "heatmap", "debug"}
-"""Words in the names of image topics that hold something else than a camera's picture."""
+"""Parts of names of image topics that are not a camera's picture."""
 
 _TRANSPORTS = ("compressed", "theora", "ffmpeg", "zstd", "compressedDepth")
-"""Last words of the topics of image_transport's plugins."""
+"""Endings of topics of image_transport's plugins."""
 
 Matrix = npt.NDArray[np.float64]
 
@@ -59,7 +59,7 @@ class Recording:
         points_topic: Topic of the clouds; empty takes the only one that has points.
         extrinsics: 4x4 float64, LiDAR -> optical frame; None takes the recording's /tf_static.
         slop: Seconds between an image and a cloud that go together, at most.
-        report: Told what is chosen, passed over and odd; by default logged.
+        report: Called with what is chosen, passed over and odd; by default logged.
 
     Raises:
         InputError: The recording cannot be read.
@@ -246,7 +246,7 @@ def choose_image_topic(bag: Bag, given: str = "") -> str:
     """The topic of a recording's pictures.
 
     Of a picture and its compressed twin the picture is taken; depth, infrared, masks and the like
-    are told by their encodings and names.
+    are recognised by their encodings and names.
 
     Args:
         bag: The recording.
@@ -400,7 +400,7 @@ def chained(transforms: Sequence[Transform], target: str, source: str) -> npt.ND
 
     Args:
         transforms: The tree's edges, in any order.
-        target: Frame the points are wanted in.
+        target: Frame of the result.
         source: Frame the points are in.
 
     Returns:

@@ -240,7 +240,7 @@ def describe(answer: DepthFrame, metres: bool) -> dict[str, Any]:
 
 
 def state_report(state: ScaleState) -> dict[str, Any]:
-    """A scale state as JSON has it: words for enumerations."""
+    """A scale state for JSON: names for enumerations."""
     return asdict(state) | {"quality": state.quality.value}
 
 

@@ -129,7 +129,7 @@ class Camera:
             The camera whose size is that of the image really sent.
 
         Raises:
-            InputError: The numbers cannot be a camera; the text says which and why.
+            InputError: The numbers cannot be a camera; the message says which and why.
         """
         if len(k) != 9:
             raise InputError(f"camera_info K has {len(k)} numbers; it must have 9")

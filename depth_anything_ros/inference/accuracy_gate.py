@@ -1,7 +1,7 @@
-"""Whether a way to run a network says what its float32 reference says, with the weights it has.
+"""Whether a runtime of a network agrees with its float32 reference, with the very weights.
 
-A backend may round too coarsely for some weights, or be wrong about an operation; neither shows
-before the very weights have run. So they run once, on pictures made here, and the answer is kept.
+A backend may round too coarsely for some weights, or compute an operation wrongly; neither shows
+before the weights have run. So they run once, on generated pictures, and the result is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 logger = logging.getLogger("depth_anything_ros")
 
 LIMIT = 0.01
-"""Mean relative difference to float32 up to which a way to run a network is taken."""
+"""Mean relative difference from float32 up to which a runtime is taken."""
 
 CHECK_SIZE = 252
 """Shorter side of the input at which networks of any size are compared: rounding errors hardly
@@ -33,37 +33,39 @@ depend on it, and the comparison takes a fifth of the time that it would at 518.
 
 _PICTURES = 4
 _SHAPE = (CHECK_SIZE, CHECK_SIZE * 4 // 3)  # of a camera, with sides that differ
-_FAR = 0.05  # share of the highest disparity below which a relative network only says "far"
-_NEAR_M = 0.1  # metres below which a metric network only says "near": some answer 0 at times
+_FAR = (
+    0.05  # share of the highest disparity below which a relative network's values only mean "far"
+)
+_NEAR_M = 0.1  # metres below which a metric network's values only mean "near": some give 0 at times
 
 
 Load = Callable[[Runtime], DepthEstimator]
 
 
 def first_that_agrees(
-    ways: Sequence[Runtime],
+    runtimes: Sequence[Runtime],
     reference: Runtime,
     load: Load,
     name: str,
     made_of: Mapping[str, str],
     root: Path | None = None,
 ) -> Runtime:
-    """The first way whose answers stay within `LIMIT` of the reference's.
+    """The first runtime whose depth stays within `LIMIT` of the reference's.
 
-    Each is compared once; the verdict is kept beside the exports. One that differs, or cannot run
+    Each is compared once; the result is kept beside the exports. One that differs, or cannot run
     these weights, is named in a warning and the next is tried; one whose library is not installed
-    is passed over.
+    is skipped.
 
     Args:
-        ways: The fastest first. The last is not compared: nothing is left to take instead.
+        runtimes: The fastest first. The last is not compared, as there is no alternative.
         reference: What the others are compared with.
-        load: Makes the network run a way, with inputs of about `CHECK_SIZE`.
+        load: Loads the network for a runtime, with inputs of about `CHECK_SIZE`.
         name: Of the network.
-        made_of: What the verdicts depend on besides the way: weights, versions, processor.
+        made_of: What the results depend on besides the runtime: weights, versions, processor.
         root: Folder of the cache; None for the user's.
 
     Returns:
-        The way to take.
+        The runtime to take.
 
     Raises:
         DepthAnythingError: The reference cannot run.
@@ -73,34 +75,34 @@ def first_that_agrees(
     def expected() -> tuple[PredictionKind, list[FloatImage]]:
         return _answers(load(reference))
 
-    for way in ways[:-1]:
+    for runtime in runtimes[:-1]:
 
-        def compare(folder: Path, way: Runtime = way) -> None:
+        def compare(folder: Path, runtime: Runtime = runtime) -> None:
             kind, values = expected()
-            figure = difference(_answers(load(way))[1], values, kind)
+            figure = difference(_answers(load(runtime))[1], values, kind)
             (folder / "difference.json").write_text(json.dumps(figure), encoding="utf-8")
 
-        about = {**made_of, "backend": way.backend, "precision": way.precision}
+        about = {**made_of, "backend": runtime.backend, "precision": runtime.precision}
         try:
             entry = get_or_build(
-                f"{name}-{way.backend}-{way.precision}-check", about, compare, root
+                f"{name}-{runtime.backend}-{runtime.precision}-check", about, compare, root
             )
         except MissingExtraError as error:
-            logger.debug("%s is passed over: %s", way, error)
+            logger.debug("%s is skipped: %s", runtime, error)
             continue
         except (DepthAnythingError, RuntimeError) as error:  # libraries raise the latter
-            expected()  # weights that nothing can run are no fault of this way
-            logger.warning("%s cannot run %s, another way is taken: %s", way, name, error)
+            expected()  # weights that nothing can run are no fault of this runtime
+            logger.warning("%s cannot run %s, another runtime is taken: %s", runtime, name, error)
             continue
         figure = json.loads((entry / "difference.json").read_text(encoding="utf-8"))
         if figure <= LIMIT:
-            return way
+            return runtime
         logger.warning(
             "%s is not used for %s: with these weights its depth differs from %s by %.1f %% on "
             "average (AbsRel), more than %g %%; name it in `backend` and `precision` to have it",
-            *(way, name, reference, 100 * figure, 100 * LIMIT),
+            *(runtime, name, reference, 100 * figure, 100 * LIMIT),
         )
-    return ways[-1]
+    return runtimes[-1]
 
 
 def difference(
@@ -109,7 +111,7 @@ def difference(
     """How far predictions are from a reference's: the AbsRel of the depth papers.
 
     Relative predictions are aligned by scale and shift first, each picture by itself; the relative
-    difference of disparity is that of depth. Where the reference is nearly 0 it has no sense, and
+    difference of disparity is that of depth. Where the reference is nearly 0 it is undefined, and
     the difference is taken as a share of the least that counts: 5 % of the picture's highest
     disparity, 0.1 m of depth.
 
@@ -165,5 +167,5 @@ def _picture(rng: np.random.Generator) -> RgbImage:
 
 
 def _answers(estimator: DepthEstimator) -> tuple[PredictionKind, list[FloatImage]]:
-    """What it says about the pictures, one at a time as a camera would ask."""
+    """Its values for the pictures, one at a time as from a camera."""
     return estimator.kind, [estimator.estimate([picture])[0].values for picture in check_pictures()]

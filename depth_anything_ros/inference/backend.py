@@ -28,7 +28,7 @@ class LoadedModel:
     info: ModelInfo
 
     def description(self) -> dict[str, str]:
-        """What a person wants to know about it, by name."""
+        """Description for users, by name."""
         return {
             "model": self.info.name,
             "kind": self.estimator.kind.value,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 @functools.cache
 def cpu_info() -> dict[str, str]:
-    """What Linux says about the first processor, by name; empty elsewhere."""
+    """Linux's description of the first processor, by name; empty elsewhere."""
     path = Path("/proc/cpuinfo")
     fields: dict[str, str] = {}
     if path.is_file():

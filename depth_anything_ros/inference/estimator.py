@@ -14,7 +14,7 @@ class DepthEstimator(Protocol):
 
     Attributes:
         kind: What its predictions mean.
-        device: Where it runs, in torch's words ("cpu", "cuda:0", "mps").
+        device: Where it runs, in torch's notation ("cpu", "cuda:0", "mps").
         precision: Arithmetic it runs in ("fp32", "fp16", "bf16", "int8").
         backend: Library that runs it ("torch", "onnxruntime", "openvino", "tensorrt").
     """

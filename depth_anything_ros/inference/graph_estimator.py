@@ -1,4 +1,4 @@
-"""What all estimators of exported graphs share: feeding and reading them as their spec says."""
+"""What all estimators of exported graphs share: feeding and reading them by their spec."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class GraphEstimator(abc.ABC):
 
         Returns:
             One prediction per image, in order, each at its image's own size: enlarged with
-            aligned corners or with aligned pixel centres, as the spec says.
+            aligned corners or with aligned pixel centres, by the spec.
 
         Raises:
             InputError: An image is not HxWx3 uint8, has a side of zero or is a thin strip.

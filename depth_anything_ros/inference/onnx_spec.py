@@ -1,4 +1,4 @@
-"""What an ONNX depth network wants and gives: the small YAML beside the file, or its metadata."""
+"""Input and output of an ONNX depth network: the small YAML beside the file, or its metadata."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ class OnnxSpec:
     licence: str = UNKNOWN_LICENCE
 
     def __post_init__(self) -> None:
-        """Refuse what has no sense.
+        """Refuse invalid values.
 
         Raises:
-            SettingError: A value is out of range; the text names it.
+            SettingError: A value is out of range; the message names it.
         """
         sides = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
         if len(sides) not in (1, 2) or any(not isinstance(s, int) or s < 1 for s in sides):
@@ -167,7 +167,7 @@ class OnnxSpec:
             The spec.
 
         Raises:
-            SettingError: A name is unknown, `kind` is missing or a value has no sense.
+            SettingError: A name is unknown, `kind` is missing or a value is not valid.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(values) - known)
@@ -217,7 +217,7 @@ def spec_of(path: str | Path) -> OnnxSpec:
         The spec.
 
     Raises:
-        CheckpointError: The YAML or metadata has no sense, the file is damaged, or nothing is
+        CheckpointError: The YAML or metadata is not valid, the file is damaged, or nothing is
             known about it; the text then shows a YAML to start from.
         MissingExtraError: onnx is not installed.
     """
@@ -237,7 +237,7 @@ def spec_of(path: str | Path) -> OnnxSpec:
     if digest in KNOWN_FILES:
         return KNOWN_FILES[digest]
     raise CheckpointError(
-        f"nothing says how to feed '{path}'; write '{beside.name}' beside it, for example:\n"
+        f"the input of '{path}' is not described; write '{beside.name}' beside it, for example:\n"
         f"{TEMPLATE}"
     )
 

@@ -1,4 +1,4 @@
-"""From an image to what the network wants, and from its output back to the image's size."""
+"""From an image to the network's input, and from its output back to the image's size."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, Sp
 
 _STREAM = 1  # apart from other users of the same seed
 _PAIRS = 128  # with half the points wrong, some 30 pairs are right
-_JUDGES = 256  # points that tell good pairs from bad
+_JUDGES = 256  # points on which pairs are scored
 _MAX_POINTS = 2048  # more do not make the fit better than the network is
 _ITERATIONS = 10
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
@@ -104,7 +104,7 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
         The fit; its mask is over `points`.
 
     Raises:
-        UnmeasurableError: The points do not determine a scale; the text says why.
+        UnmeasurableError: The points do not determine a scale; the message says why.
     """
     inverse = prediction.kind.inverse
     x = values_at(prediction.values, points)
@@ -138,7 +138,7 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
         The fit.
 
     Raises:
-        UnmeasurableError: The points do not determine a line; the text says why.
+        UnmeasurableError: The points do not determine a line; the message says why.
     """
     if len(x) < settings.min_points:
         raise UnmeasurableError(

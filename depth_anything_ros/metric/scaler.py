@@ -1,4 +1,4 @@
-"""The protocol every way to metres fulfils."""
+"""The protocol of scalers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from depth_anything_ros.frames import Frame, Prediction, ScaledDepth
 
 @runtime_checkable
 class MetricScaler(Protocol):
-    """Turns the values of a network into metres, or says why it cannot.
+    """Turns the values of a network into metres, or gives the reason why not.
 
     A scaler may remember (tracking, keyframes); it belongs to one camera.
 
@@ -23,7 +23,7 @@ class MetricScaler(Protocol):
         """Make metres of one prediction.
 
         Never raises for what a sensor may deliver: missing or degenerate measurements end in a
-        state HELD or INVALID with the reason in words. `prediction.values` is not modified.
+        state HELD or INVALID with the reason. `prediction.values` is not modified.
 
         Args:
             prediction: The network's values, HxW.
@@ -35,5 +35,5 @@ class MetricScaler(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget everything measured so far (new scene, time jumped back)."""
+        """Reset all measurements (new scene, time jumped back)."""
         ...

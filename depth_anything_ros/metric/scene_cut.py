@@ -1,4 +1,4 @@
-"""Whether a camera suddenly looks at something else."""
+"""Detection of scene cuts."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class SceneCut:
         self._last: FloatImage | None = None
 
     def reset(self) -> None:
-        """Forget the last image."""
+        """Reset."""
         self._last = None
 
     def happened(self, rgb: RgbImage) -> bool:
-        """Tell whether this image shows another scene than the last one.
+        """Whether this image shows another scene than the last one.
 
         Args:
             rgb: HxWx3 uint8 image.

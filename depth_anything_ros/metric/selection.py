@@ -1,4 +1,4 @@
-"""Settings -> one camera's way to metres: a registered source, or the best of them (`auto`)."""
+"""Settings -> one camera's scaler: a registered source, or the best of them (`auto`)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_scaler_name(name: str) -> None:
 
 
 def sources_of(name: str) -> tuple[SourceRecord, ...]:
-    """The sources that a scaler may ask, best first.
+    """The sources that a scaler may use, best first.
 
     Args:
         name: The setting `scaler`.
@@ -68,10 +68,10 @@ def inputs_of(name: str) -> frozenset[FrameInput]:
 
 
 def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
-    """Set up one camera's way to metres.
+    """Set up one camera's scaler.
 
     Args:
-        settings: Which way, and its numbers.
+        settings: Name of the scaler and its settings.
         info: The network whose values it will scale.
 
     Returns:

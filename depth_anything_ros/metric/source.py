@@ -20,7 +20,7 @@ class Measurement:
 
     Attributes:
         method: Name of the source.
-        reason: Where it comes from, in words a user understands.
+        reason: Where it comes from, as a sentence for users.
         scale: Factor on the network's values.
         shift: Added after the factor, 1/m for disparity and m for depth.
         inliers: Number of measurements that agree.
@@ -60,12 +60,12 @@ class ScaleSource(Protocol):
             What was measured.
 
         Raises:
-            UnmeasurableError: This frame gives no measurement; the text says why.
+            UnmeasurableError: This frame gives no measurement; the message says why.
         """
         ...
 
     def reset(self) -> None:
-        """Forget everything (new scene, time jumped back)."""
+        """Reset all state (new scene, time jumped back)."""
         ...
 
 
@@ -99,7 +99,7 @@ class SourceRecord:
         make: Sets one up for one camera.
         inputs: What it needs of a frame; decides what the node subscribes to.
         settings: Names of the fields of `ScalerSettings` that are about this source.
-        why_not: Says what keeps it from being used at all with some settings and a network, or
+        why_not: Reason why it cannot be used at all with some settings and a network, or
             None; `auto` then passes over it.
     """
 

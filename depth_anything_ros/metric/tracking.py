@@ -22,8 +22,8 @@ class TrackingSettings:
     Attributes:
         noise: Standard deviation of one measurement, relative.
         drift: How fast the true scale wanders, relative per square root of a second.
-        gate: Standard deviations from which on a measurement is doubted.
-        patience: Doubted measurements in a row that agree with each other before they are believed.
+        gate: Standard deviations from which on a measurement is treated as an outlier.
+        patience: Outliers in a row that agree with each other before they are accepted.
         max_age: Seconds after which an old scale is INVALID (`scale_max_age`); infinite means the
             last scale is held for ever (`on_invalid: hold`).
         handover: Seconds over which the change to another method is spread.
@@ -72,7 +72,7 @@ class ScaleTracker:
     A scalar Kalman filter (random walk) whose variance is that of log depth; one gain moves both
     numbers. Whether a measurement fits is judged by what it does to the depths of the image at
     hand, because scale and shift trade off against each other. A measurement that does not fit is
-    doubted; several in a row that agree with each other are a true change and are believed at once.
+    doubted; several in a row that agree with each other are a true change and are accepted at once.
 
     Args:
         settings: How to follow.
@@ -83,7 +83,7 @@ class ScaleTracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the scale, and unfreeze."""
+        """Reset the scale, and unfreeze."""
         self._line: _Line | None = None
         self._variance = 0.0
         self._kind = PredictionKind.RELATIVE_DISPARITY
@@ -201,7 +201,7 @@ class ScaleTracker:
     def _take(
         self, stamp: int, kind: PredictionKind, values: npt.NDArray[Any], new: Measurement
     ) -> str:
-        """Update by a measurement; returns why it is doubted, or nothing."""
+        """Update by a measurement; returns why it is an outlier, or nothing."""
         line = _Line(math.log(new.scale), new.shift)
         noise = self.settings.noise**2 + new.residual**2 / max(new.inliers, 1)
         too_old = stamp - self._measured > self.settings.max_age * 1e9

@@ -26,7 +26,7 @@ NO_STEP = 0.02
 
 
 def visible(prediction: Prediction, points: SparsePoints) -> npt.NDArray[np.bool_]:
-    """Tell the points in view from those hidden behind something.
+    """Separate visible points from occluded ones.
 
     Args:
         prediction: The network's values, HxW.

@@ -14,7 +14,7 @@ EMBEDDED = "embedded"
 """Name of the small network that comes with this package."""
 
 EMBEDDED_FILE = Path(__file__).parent / "embedded" / "depth_anything_tiny.safetensors"
-"""Its weights; MODEL_CARD.md beside them tells how they were made."""
+"""Its weights; MODEL_CARD.md beside them describes how they were made."""
 
 DEFAULT_MODEL = "depth_anything_v2_vits"
 """What `model: auto` takes where it can be had: the one V2 network whose licence allows any use."""

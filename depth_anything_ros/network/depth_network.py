@@ -35,7 +35,7 @@ class DepthNetwork(nn.Module, abc.ABC):
     @property
     @abc.abstractmethod
     def encoder(self) -> str:
-        """Size of the encoder in its family's words, "custom" for one of no official size."""
+        """Size of the encoder as its family names it, "custom" for one of no official size."""
 
     @property
     def version(self) -> str:
@@ -57,7 +57,7 @@ class DepthNetwork(nn.Module, abc.ABC):
         """Predict depth or disparity, with gradients where they are wanted.
 
         Args:
-            image: N x 3 x H x W, RGB, normalised as `preprocessing` says; H and W multiples of
+            image: N x 3 x H x W, RGB, normalised by `preprocessing`; H and W multiples of
                 its `multiple_of`.
 
         Returns:
@@ -65,7 +65,7 @@ class DepthNetwork(nn.Module, abc.ABC):
         """
 
     def named_outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """Everything it says about an image.
+        """All outputs for an image.
 
         Args:
             image: As for `forward`.
@@ -77,7 +77,7 @@ class DepthNetwork(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def metadata(self) -> dict[str, str]:
-        """What its tensors do not tell, for the metadata of a file; read back by its family."""
+        """What its tensors do not contain, for the metadata of a file; read back by its family."""
 
     def simplify(self) -> None:
         """Join weights for inference, for good: the same result to rounding, with less to do."""

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckpointHints:
-    """What a file or its name says about itself beside its tensors; None where nothing.
+    """Metadata of a file or in its name, beside its tensors; None where there is none.
 
     Attributes:
-        source: Who says so, in words ("its metadata", "its config.json", "its name").
+        source: Where it comes from, as text ("its metadata", "its config.json", "its name").
         kind: What the numbers mean.
         max_depth: Metres at the top of a metric network.
         version: Version of the family.

@@ -20,7 +20,7 @@ class ModelInfo:
 
     Attributes:
         name: Catalogue name (the official file's stem), else the stem of the user's file.
-        encoder: Size of the encoder in its family's words ("vits", ...), else "custom".
+        encoder: Size of the encoder as its family names it ("vits", ...), else "custom".
         version: Version of its family ("v1", "v2", ...).
         kind: What its numbers mean.
         max_depth: Metres at the top of a metric network, None for a relative one.

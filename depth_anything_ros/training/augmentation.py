@@ -44,7 +44,7 @@ def perturb(rng: np.random.Generator, rgb: RgbImage, strength: Strength) -> RgbI
     """Change colours and sharpness; what is where stays.
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         rgb: HxWx3 uint8 RGB.
         strength: How strongly.
 
@@ -138,7 +138,7 @@ def draw_cutmix(
     """Draw a rectangle of uniform area share and of aspect 1/3 to 3 (Yun et al. 2019).
 
     Args:
-        rng: Source of chance.
+        rng: Random generator.
         height: Rows.
         width: Columns.
         device: Where the pictures are.

@@ -34,7 +34,7 @@ def label_pictures(
     Args:
         recipe: The run.
         processes: This process among its peers.
-        progress: Told how many pictures are done, and how many there are.
+        progress: Called with the number of pictures done and in all.
 
     Returns:
         What was done.

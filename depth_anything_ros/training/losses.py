@@ -89,7 +89,7 @@ def _mean(error: Tensor, valid: Tensor, trimmed: float) -> Tensor:
 def fixed_scale(prediction: Tensor, target: Tensor, valid: Tensor, trimmed: float = 0.0) -> Tensor:
     """L1 to the normalised disparity itself: the prediction's own scale and shift count.
 
-    A network that starts from scratch learns faster when it is told which scale and shift to give
+    A network that starts from scratch learns faster when scale and shift of its output are fixed
     than when any will do.
 
     Args:
@@ -105,7 +105,7 @@ def fixed_scale(prediction: Tensor, target: Tensor, valid: Tensor, trimmed: floa
 
 
 def fixed_target(target: Tensor, valid: Tensor) -> Tensor:
-    """What `fixed_scale` wants: disparity with the median FIXED_MEDIAN and the deviation 1.
+    """Target of `fixed_scale`: disparity with the median FIXED_MEDIAN and the deviation 1.
 
     Args:
         target: N x H x W disparity, up to scale and shift.

@@ -1,4 +1,4 @@
-"""What a run minimises: the losses of a batch, weighted as its recipe says."""
+"""What a run minimises: the losses of a batch, weighted by its recipe."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from depth_anything_ros.training.recipe import Recipe
 
 
 def make_optimizers(network: TrainableNetwork, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW with a rate of its own for the encoder; Muon for the matrices where it is wanted.
+    """AdamW with a rate of its own for the encoder; Muon for the matrices if enabled.
 
     Args:
         network: The network to train.

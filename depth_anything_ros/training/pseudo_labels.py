@@ -67,7 +67,7 @@ def write_labels(
         batch: Pictures given to the teacher at once.
         rank: Number of this process.
         world: How many processes share the work.
-        progress: Told how many of this process's pictures are done, and how many there are.
+        progress: Called with the number of this process's pictures done and in all.
 
     Returns:
         What was done.

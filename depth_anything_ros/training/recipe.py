@@ -1,4 +1,4 @@
-"""What a training run is told by its YAML file."""
+"""Settings of a training run, read from its YAML file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Recipe:
         weight_decay: AdamW weight decay.
         clip: Largest norm of the gradient.
         ema: Decay of the running average of the weights that is the result; 0 for none.
-        fixed_scale: Whether a relative network is told which scale and shift to give (each
+        fixed_scale: Whether scale and shift of a relative network's output are fixed (each
             picture's median and deviation), instead of any as in the papers; it learns faster
             from scratch.
         gradient_weight: Weight of gradient matching (V2: 2).
@@ -174,7 +174,7 @@ def check_task(recipe: Recipe, task: str) -> None:
             "metric" (a network that gives metres).
 
     Raises:
-        SettingError: The text says what is missing.
+        SettingError: The message says what is missing.
     """
     labels = {SOURCES.get(source.kind).labels: source.kind for source in recipe.sources}
     pseudo = labels.get(Labels.PSEUDO)

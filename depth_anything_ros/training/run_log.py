@@ -1,4 +1,4 @@
-"""The log of a run: one JSON object per step, and TensorBoard events where they are wanted."""
+"""The log of a run: one JSON object per step, and optionally TensorBoard events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RunLog:
         tensorboard: Whether to write TensorBoard events, too.
 
     Raises:
-        MissingExtraError: TensorBoard is wanted and not installed.
+        MissingExtraError: TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool) -> None:

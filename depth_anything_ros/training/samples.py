@@ -105,7 +105,7 @@ def fit_size(height: int, width: int, shorter: int, multiple: int) -> tuple[int,
     Args:
         height: Rows of the picture.
         width: Columns of the picture.
-        shorter: Wanted length of the shorter side.
+        shorter: New length of the shorter side.
         multiple: What both sides are multiples of.
 
     Returns:
@@ -135,7 +135,7 @@ def prepare(
         sample: The picture.
         size: (height, width) of the network's input.
         metric: Whether the network gives metres; else disparity.
-        rng: Source of chance for crop and mirror; None takes the picture whole and as it is.
+        rng: Random generator of crop and mirror; None takes the picture whole and as it is.
         max_depth: Metres beyond which a metric label is not used.
         smallest_crop: Least share of the shorter side a crop keeps.
 
@@ -189,7 +189,7 @@ def _crop(
     target: FloatImage,
     valid: npt.NDArray[np.bool_],
 ) -> tuple[npt.NDArray[np.uint8], FloatImage, npt.NDArray[np.bool_]]:
-    """A crop of the aspect of `size`, placed at chance."""
+    """A crop of the aspect of `size`, placed at random."""
     height, width = rgb.shape[:2]
     scale = min(height / size[0], width / size[1]) * rng.uniform(smallest, 1)
     h, w = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
@@ -224,7 +224,7 @@ def _resize_label(
 
 
 def to_network(rgb: npt.NDArray[np.uint8]) -> FloatImage:
-    """Normalise a picture as the networks want it.
+    """Normalise a picture for the networks.
 
     Args:
         rgb: hxwx3 uint8 RGB.

@@ -1,6 +1,6 @@
 """The training loop: plain PyTorch, resumed exactly where it was stopped.
 
-Everything at chance is drawn from the seed and the step's number, so a checkpoint needs no state
+Every random number is drawn from the seed and the step's number, so a checkpoint needs no state
 of random generators, and a run that was killed and resumed follows the same curve.
 """
 
@@ -73,8 +73,8 @@ class Trainer:
         """Train to the end, and write the network.
 
         Args:
-            report: Told every step's number and values (loss, rate, images per second), and the
-                scores of validations.
+            report: Called with every step's number and values (loss, rate, images per second), and
+                the scores of validations.
 
         Returns:
             The scores of the last validation; empty without validation pictures.
@@ -156,7 +156,7 @@ class Trainer:
     def _average_weights(self) -> None:
         if self.average is None:
             return
-        # Early weights are far from the end; the average forgets them faster.
+        # Early weights are far from the end; the average drops them faster.
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
         for name, value in self.network.state_dict().items():
             if value.is_floating_point():

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import IMAGE_SUFFIXES, read_image
 
-_AREA = (0.2, 1.0)  # of the largest crop of the wanted shape
+_AREA = (0.2, 1.0)  # of the largest crop of the target shape
 _STRETCH = 0.35  # of the natural logarithm of width / height, to both sides of 4:3
 _TURN = 6.0  # degrees to both sides
 _SHRINK = 0.75  # of a crop's height is written, but not less than _SHORTEST

@@ -95,7 +95,7 @@ def demo(images: str, model: str, seconds: float, rate: float, hfov: float, outp
         finally:
             _stop(processes)
     if died:
-        raise InputError(f"{died} stopped early; its last words are above")
+        raise InputError(f"{died} stopped early; its last output is above")
     assumed = "" if _has_camera(images) else f", {hfov:g} degrees assumed without a calibration"
     STDOUT.print(_summary(output / "summary.json", images, assumed))
 

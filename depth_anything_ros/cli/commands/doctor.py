@@ -1,4 +1,4 @@
-"""`depth_anything doctor`: why no depth comes, in plain sentences."""
+"""`depth_anything doctor`: diagnosis of nodes, topics and machine."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @command("run")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @model_options
-@option("--recursive", "-r", is_flag=True, help="Look into the folders below, too.")
+@option("--recursive", "-r", is_flag=True, help="Include subfolders.")
 @output_options
 @camera_options
 @scale_options

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 )
 @option("--pairs", type=click.IntRange(min=1), default=10, help="Point pairs per image.")
 @option("--seed", type=click.IntRange(min=0), default=0, help="Of the drawing of pairs.")
-@option("--recursive", "-r", is_flag=True, help="Look into the folders below, too.")
+@option("--recursive", "-r", is_flag=True, help="Include subfolders.")
 @option(
     "--settle/--no-settle",
     default=True,

@@ -1,4 +1,4 @@
-"""The options that say what is known about the camera."""
+"""Options of the camera's calibration."""
 
 from __future__ import annotations
 

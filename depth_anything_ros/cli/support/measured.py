@@ -20,7 +20,7 @@ class MeasuredOptions:
 
     Attributes:
         points: The file of the points of the one image, a folder with one for each image, or None.
-        extrinsics: 4x4 float64, sensor -> optical frame, before what a file says, or None.
+        extrinsics: 4x4 float64, sensor -> optical frame, in place of a file's, or None.
         ground: The ground in the optical frame, or None.
     """
 

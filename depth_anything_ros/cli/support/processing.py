@@ -80,9 +80,9 @@ def process(
 
     Args:
         arguments: Images, folders, videos, recordings, as `find_inputs` takes them.
-        recursive: Look into folders below those given.
+        recursive: Include subfolders.
         model: The network to use.
-        scale: The way to metres.
+        scale: Options of the scaler.
         camera: What is known about the camera.
         measured: What is known of the scene.
         limits: Which depths are given out.
@@ -125,7 +125,7 @@ def process(
     if output.cloud and not (network.is_metric or scale.wants_metres):
         raise SettingError(
             f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
-            "metric model (`depth_anything models` lists them) or a way to metres such as --points"
+            "metric model (`depth_anything models` lists them) or a source of metres like --points"
         )
     start = time.perf_counter()
     with _progress(waiting) as progress:
@@ -377,7 +377,7 @@ def request_of(
 
     Args:
         model: The network to use.
-        scale: The way to metres.
+        scale: Options of the scaler.
         camera: What is known about the camera.
         limits: Which depths are given out.
         output: What is written.

@@ -1,4 +1,4 @@
-"""The options about the way to metres, and the rules between them."""
+"""Options of the scaler, and the rules between them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _OPTIONS = stacked(
         "--scaler",
         type=LateChoice(file_scalers),
         heading=METRES,
-        help="The way to metres; auto is the best that the options allow. By default fixed where "
+        help="Source of metres; auto is the best that the options allow. By default fixed where "
         "only --scale or --scale-file is given, else auto.",
     ),
     option(
@@ -135,7 +135,7 @@ _OPTIONS = stacked(
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """The way to metres, as the options name it.
+    """The scaler that the options name.
 
     Attributes:
         settings: The scaler and its numbers.
@@ -186,7 +186,7 @@ class ScaleOptions:
             has_camera: Whether the camera is known.
 
         Raises:
-            click.BadParameter: The text says what the scaler needs.
+            click.BadParameter: The message says what the scaler needs.
         """
         settings = self.settings
         if settings.scaler in ("auto", "none"):
@@ -195,7 +195,7 @@ class ScaleOptions:
 
         needed = {settings.scaler, *SCALE_SOURCES.get(settings.scaler).inputs}
         if FrameInput.POINTS in needed:
-            has_camera = True  # points in pixels need none, and others say so themselves
+            has_camera = True  # points in pixels need none, and others raise their own error
         given = {
             FrameInput.POINTS: (self.points is not None, "--points"),
             FrameInput.GROUND: (self.camera_height is not None, "--camera-height"),

@@ -1,4 +1,4 @@
-"""What the commands say: results on standard output, everything else on standard error."""
+"""Output of the commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Say in one yellow line what the user should know but need not stop for.
+    """Print a warning as one yellow line.
 
     Args:
         text: The sentence.
@@ -33,7 +33,7 @@ def warn(text: str) -> None:
 
 
 def say_error(text: str) -> None:
-    """Say in one red line why the command ends.
+    """Print an error as one red line.
 
     Args:
         text: The line.

@@ -45,7 +45,7 @@ class OnnxEstimator(GraphEstimator):
         spec: How the network is fed and read.
 
     Raises:
-        CheckpointError: The file is missing or damaged, or its spec is missing or has no sense.
+        CheckpointError: The file is missing or damaged, or its spec is missing or invalid.
         SettingError: A setting does not fit the network or this machine.
         MissingExtraError: onnxruntime is not installed.
     """
@@ -104,7 +104,7 @@ class OnnxEstimator(GraphEstimator):
 
 
 def runtime_error(path: Path, error: Exception) -> CheckpointError:
-    """What ONNX Runtime says about a file it cannot use, with the remedy.
+    """ONNX Runtime's error for a file it cannot use, with the remedy.
 
     Args:
         path: The .onnx file.
@@ -136,7 +136,7 @@ def cuda_index(device: str) -> int:
 
 
 def _providers(device: str, available: Sequence[str]) -> tuple[str, list[object]]:
-    """The device in torch's words and ONNX Runtime's providers for it."""
+    """The device in torch's notation and ONNX Runtime's providers for it."""
     cuda = _CUDA in available
     if device == "cpu" or (device in ("auto", "mps") and not cuda):
         return "cpu", ["CPUExecutionProvider"]
@@ -152,7 +152,7 @@ def _providers(device: str, available: Sequence[str]) -> tuple[str, list[object]
 def _available() -> tuple[str, ...]:
     if not is_installed("onnxruntime"):
         return ()
-    # Asked only where there may be one: ONNX Runtime takes some tenths of a second to import.
+    # Checked only where there may be one: ONNX Runtime takes some tenths of a second to import.
     cuda = may_have_gpu() and _CUDA in require("onnxruntime", "onnx").get_available_providers()
     return ("cpu", "cuda") if cuda else ("cpu",)
 

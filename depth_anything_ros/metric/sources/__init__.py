@@ -1,1 +1,1 @@
-"""One file per way to metres."""
+"""One file per scale source."""

@@ -21,7 +21,7 @@ def network_focal(prediction: Prediction, frame: Frame) -> float:
     """Focal length along x in pixels of the image as the network saw it.
 
     Args:
-        prediction: Tells the network's input size.
+        prediction: For the network's input size.
         frame: Brings the camera.
 
     Returns:
@@ -39,7 +39,7 @@ def mean_network_focal(prediction: Prediction, frame: Frame) -> float:
     """Mean focal length along x and y in pixels of the image as the network saw it.
 
     Args:
-        prediction: Tells the network's input size.
+        prediction: For the network's input size.
         frame: Brings the camera.
 
     Returns:

@@ -1,6 +1,6 @@
 """Scale from the camera's own motion: corners tracked between keyframes and triangulated.
 
-Odometry knows how far the camera went, the image knows better which way it turned: an error of half
+Odometry is better for the distance of the motion, the image for the rotation: an error of half
 a degree is common in odometry and ruins triangulation, yet moves every corner by several pixels. So
 the relative pose is first adjusted to the tracked corners, as far as odometry may be wrong.
 """
@@ -102,7 +102,7 @@ class MotionSource:
         return measure_points(prediction, points, self._settings.fit, self.name)
 
     def reset(self) -> None:
-        """Forget the keyframes."""
+        """Reset the keyframes."""
         self._keyframes = []
         self._map.clear()
 

@@ -19,7 +19,7 @@ from depth_anything_ros.settings import ScalerSettings
 class NetworkScaler:
     """Trusts a metric network as it is (also what `scaler: none` means).
 
-    A relative network has no metres of its own: its state is INVALID and says what to do.
+    A relative network has no metres of its own: its state is INVALID with the remedy as reason.
     """
 
     name = "network"

@@ -167,7 +167,7 @@ class SlamSource:
         return measure_points(prediction, points, self._settings.fit, self.name)
 
     def reset(self) -> None:
-        """Forget the trajectories."""
+        """Reset the trajectories."""
         self._poses.clear()
 
     def _align(self, slam_pose: FloatArray, metric_pose: FloatArray) -> Similarity:

@@ -46,15 +46,15 @@ def load_network(
     Args:
         model: What `resolve` gives or takes.
         encoder: The encoder the file must hold ("vits", ...), None for any.
-        version: Version of the family ("v1", "v2") for a file that does not tell.
-        kind: The kind the file must have, or has when the file does not tell.
-        max_depth: Metres at the top of a metric network whose file does not tell.
+        version: Version of the family ("v1", "v2") for a file without metadata.
+        kind: The kind the file must have, or has when the file has no metadata.
+        max_depth: Metres at the top of a metric network whose file has no metadata.
 
     Returns:
         The network in evaluation mode, and what is known about it.
 
     Raises:
-        CheckpointError: The file is damaged, not a network of any family, or not what was asked.
+        CheckpointError: The file is damaged, not a network of any family, or of another kind.
         SettingError: `version` or `max_depth` is out of range.
     """
     file = model if isinstance(model, ModelFile) else resolve(model)
@@ -121,7 +121,7 @@ def save_network(
     licence: str = UNKNOWN_LICENCE,
     input_size: int | None = None,
 ) -> None:
-    """Write a network as safetensors, with metadata that tells family, kind and architecture.
+    """Write a network as safetensors, with metadata of family, kind and architecture.
 
     Args:
         network: The network; its weights are stored in their present dtype.
@@ -151,7 +151,7 @@ def save_network(
 
 
 def log_licence(info: ModelInfo) -> None:
-    """Say under which licence weights are; a warning when it forbids commercial use.
+    """Log the licence of weights; a warning when it forbids commercial use.
 
     `load_network` does so itself; whoever loads an ONNX file calls it once.
 
@@ -225,20 +225,20 @@ def _agree(
     kind: PredictionKind | None,
     max_depth: float | None,
 ) -> CheckpointHints:
-    """Join what the file says with what the caller says; they must not contradict."""
+    """Merge the file's metadata with the caller's; they must not contradict."""
     if max_depth is not None:
         if kind not in (None, PredictionKind.METRIC_DEPTH):
             raise SettingError(f"max_depth is {max_depth:g} but kind is relative; drop one")
         kind = PredictionKind.METRIC_DEPTH
     if kind is not None and hints.kind not in (None, kind):
         raise CheckpointError(
-            f"'{file.path}' is a {_word(hints.kind)} network ({hints.source} says so) where a "
-            f"{_word(kind)} one is asked for; choose a {_word(kind)} file (a fine-tuned file "
+            f"'{file.path}' is a {_word(hints.kind)} network (from {hints.source}) where a "
+            f"{_word(kind)} one is required; choose a {_word(kind)} file (a fine-tuned file "
             "needs a name of its own)"
         )
     if None not in (hints.max_depth, max_depth) and hints.max_depth != max_depth:
         raise CheckpointError(
-            f"'{file.path}' was trained for {hints.max_depth:g} m ({hints.source} says so) but "
+            f"'{file.path}' was trained for {hints.max_depth:g} m (from {hints.source}) but "
             f"max_depth is {max_depth:g}; drop the parameter, or rename a fine-tuned file"
         )
     if version is not None:

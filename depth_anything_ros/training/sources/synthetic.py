@@ -1,4 +1,4 @@
-"""Procedural scenes, made when they are asked for or kept on disk."""
+"""Procedural scenes, made on demand or kept on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network: every backend and precision, and who else takes part."""
+"""The network: every backend and precision, and other implementations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _SIZES = ("518x518", "480x640")
     "--against",
     multiple=True,
     metavar="official=PATH | transformers[:PRECISION]",
-    help="Who else takes part: the official V2 code in a folder, Hugging Face's network.",
+    help="Further contenders: the official V2 code in a folder, Hugging Face's network.",
 )
 @option(
     "--batch",

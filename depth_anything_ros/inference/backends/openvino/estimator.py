@@ -38,7 +38,7 @@ class OpenVinoEstimator(GraphEstimator):
         precision: As given.
 
     Raises:
-        CheckpointError: The file is missing or damaged, or its spec is missing or has no sense.
+        CheckpointError: The file is missing or damaged, or its spec is missing or invalid.
         SettingError: A setting does not fit the network or this machine.
         MissingExtraError: openvino is not installed.
     """

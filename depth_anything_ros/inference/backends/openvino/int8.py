@@ -1,6 +1,6 @@
 """Networks in 8-bit integers: quantised with real pictures, kept where the depth stays right.
 
-Post-training quantisation by NNCF: the pictures tell the range of every activation. Softmax, layer
+Post-training quantisation by NNCF: the pictures give the range of every activation. Softmax, layer
 norms and the last convolution stay in floating point, for they carry the depth itself.
 """
 

@@ -20,7 +20,7 @@ def choose_device(device: str = "auto") -> torch.device:
         The device, a CUDA one with its index.
 
     Raises:
-        SettingError: The name has no sense or the device is not there.
+        SettingError: The name is not valid or the device is not there.
     """
     cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
     mps = torch.backends.mps.is_available()
@@ -56,7 +56,7 @@ def choose_precision(precision: str, device: torch.device) -> str:
         "fp32", "fp16" or "bf16".
 
     Raises:
-        SettingError: The name has no sense, or is fp16 on a CPU (slower and coarser than fp32).
+        SettingError: The name is not valid, or is fp16 on a CPU (slower and coarser than fp32).
     """
     if precision == "auto":
         return "fp16" if device.type == "cuda" else "fp32"

@@ -41,7 +41,7 @@ class TorchEstimator:
         network: The network, on its device and in its precision.
 
     Raises:
-        SettingError: A setting has no sense on this machine.
+        SettingError: A setting is not possible on this machine.
     """
 
     backend = "torch"

@@ -52,7 +52,7 @@ class CpuPass:
         """Predict.
 
         Args:
-            images: HxWx3 uint8 RGB each, as many and as large as was said.
+            images: HxWx3 uint8 RGB each, of the prepared number and size.
 
         Returns:
             K x N x H x W float32, fresh: the K outputs of the network in their order.
@@ -108,7 +108,7 @@ class DevicePass:
         """Predict.
 
         Args:
-            images: HxWx3 uint8 RGB each, as many and as large as was said.
+            images: HxWx3 uint8 RGB each, of the prepared number and size.
 
         Returns:
             K x N x H x W float32, fresh: the K outputs of the network in their order.

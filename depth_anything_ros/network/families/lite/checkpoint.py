@@ -31,7 +31,7 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
 
 def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
-    # Late: the record of this family is read where torch is not wanted.
+    # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.lite.network import LiteDepth
 
     if told.kind not in (None, PredictionKind.RELATIVE_DISPARITY):
