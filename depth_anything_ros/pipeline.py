@@ -18,6 +18,7 @@ from depth_anything_ros.confidence.agreement import (
     expert_confidence,
     support_confidence,
 )
+from depth_anything_ros.confidence.network import network_confidence
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import DepthFrame, FloatImage, Frame, Prediction
 from depth_anything_ros.inference.estimator import DepthEstimator
@@ -220,14 +221,22 @@ def _estimate(
     return predictions
 
 
+def _confidence(frame: Frame, predictions: list[Prediction]) -> FloatImage | None:
+    """What the network, second opinions and measured points say together; None without any."""
+    own = network_confidence(predictions[0])
+    others = expert_confidence(predictions) if len(predictions) > 1 else None
+    judges = [each for each in (own, others) if each is not None]
+    if not judges:
+        return None
+    if frame.points is not None:
+        judges.append(support_confidence(judges[0].shape, frame.points))
+    return np.asarray(math.prod(judges, start=np.float32(1)), np.float32)
+
+
 def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
     """Scale the first prediction, judge it by the others, and limit what is given out."""
     frame, limits = request.frame, request.limits
-    confidence = None
-    if len(predictions) > 1:
-        confidence = expert_confidence(predictions)
-        if frame.points is not None:
-            confidence = confidence * support_confidence(confidence.shape, frame.points)
+    confidence = _confidence(frame, predictions) if request.confidence else None
     scaled = request.scaler.scale(predictions[0], frame)
     answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state)
     if scaled.depth_m is not None:

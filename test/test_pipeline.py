@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,44 @@ def test_image_and_camera_must_be_of_one_size() -> None:
     frame = Frame(ramp(), camera=Camera(8, 6, 10.0, 10.0, 3.5, 2.5))
     with pytest.raises(InputError, match="image is 16x12 but camera_info says 8x6"):
         Pipeline(RedIsDepth(), NetworkScaler()).process(frame)
+
+
+class SkyAndConfidence(RedIsDepth):
+    """It sees the sky in the upper half, and is sure of the left half only."""
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        answers = []
+        for plain in super().estimate(images):
+            height, width = plain.values.shape[:2]
+            sky = np.arange(height)[:, None].repeat(width, 1) < height // 2
+            own = np.where(np.arange(width) < width // 2, 10.0, 1.25).astype(np.float32)
+            own = np.tile(own, (height, 1))
+            answers.append(replace(plain, sky=sky, confidence=own))
+        return answers
+
+
+def test_the_sky_is_infinitely_far_within_the_limits() -> None:
+    hidden = np.zeros((12, 16), np.bool_)
+    hidden[:, 0] = True
+    limits = DepthLimits(max_range=20.0, hidden=hidden)
+    depth = Pipeline(SkyAndConfidence(), NetworkScaler(), limits).process(Frame(ramp())).depth_m
+    assert depth is not None
+    assert np.isposinf(depth[:6, 1:]).all()
+    assert np.isnan(depth[:, 0]).all()  # the robot itself, also before the sky
+    np.testing.assert_array_equal(depth[6, 1:11], np.arange(11, 21))
+
+
+def test_the_network_s_own_confidence_is_used() -> None:
+    limits = DepthLimits(min_confidence=0.5)
+    pipeline = Pipeline(SkyAndConfidence(), NetworkScaler(), limits)
+    answer = pipeline.process(Frame(ramp()), confidence=True)
+    assert answer.confidence is not None and answer.depth_m is not None
+    np.testing.assert_allclose(answer.confidence[:, :8], 0.9)
+    np.testing.assert_allclose(answer.confidence[:, 8:], 0.2, rtol=1e-6)
+    assert np.isnan(answer.depth_m[:, 8:]).all()
+    assert not np.isnan(answer.depth_m[:, :8]).any()
+    assert pipeline.process(Frame(ramp())).confidence is None
+    seen = Pipeline(SkyAndConfidence(), NetworkScaler(), opinions=SecondOpinions(FLIP))
+    both = seen.process(Frame(ramp()), confidence=True).confidence
+    assert both is not None
+    assert np.all(both <= answer.confidence + 1e-6)

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.inference.preprocess import Normaliser, network_size
-from depth_anything_ros.network.families.depth_anything_3.network import (
+from depth_anything_ros.network.families.depth_anything_3.single_view import (
     SingleView,
     SingleViewConfig,
 )

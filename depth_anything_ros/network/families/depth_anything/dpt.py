@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from depth_anything_ros.network.families.depth_anything.vit import PATCH
 
 
-def _resize(x: Tensor, height: int, width: int) -> Tensor:
+def resize(x: Tensor, height: int, width: int) -> Tensor:
     """Bilinear resize of N x C x h x w, corners aligned."""
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
 
@@ -52,7 +52,7 @@ class FeatureFusionBlock(nn.Module):
         if finer is not None:
             x = x + self.resConfUnit1(finer)
         # A 1x1 convolution and a bilinear resize commute; at the small size it is cheaper.
-        return _resize(self.out_conv(self.resConfUnit2(x)), height, width)
+        return resize(self.out_conv(self.resConfUnit2(x)), height, width)
 
 
 class DptHead(nn.Module):
@@ -148,4 +148,4 @@ class DptHead(nn.Module):
         height, width = levels[0].shape[-2:]
         x = self.scratch["refinenet1"](x, levels[0], 2 * height, 2 * width)
         x = self.scratch["output_bn"](self.scratch["output_conv1"](x))
-        return _resize(x, PATCH * rows, PATCH * cols)
+        return resize(x, PATCH * rows, PATCH * cols)

@@ -1,4 +1,4 @@
-"""Depth Anything 3: monocular depth with sky, and metric depth of a canonical camera."""
+"""Depth Anything 3: one view with sky, metric depth of a canonical camera, any views."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from depth_anything_ros.network.family import FAMILIES, NetworkFamily
 FAMILIES.register(
     NetworkFamily(
         name="depth_anything_3",
-        meaning="Depth Anything 3: DINOv2 encoder, DPT head; depth and sky, or metres by focal "
-        "length",
+        meaning="Depth Anything 3: depth with sky, metres by focal length, or depth of any views",
         rank=20,
         models=MODELS,
         recognises=checkpoint.recognises,

@@ -1,7 +1,8 @@
 """Checkpoints of Depth Anything 3: recognised, read, and made a network.
 
-The files of the monocular and the metric network hold the same tensors; which it is stands in the
-official config.json beside them (`model_name`), in our own metadata or in the name.
+An any-view network has a camera decoder. The files of the monocular and the metric network hold the
+same tensors; which it is stands in the official config.json beside them (`model_name`), in our own
+metadata or in the name.
 """
 
 from __future__ import annotations
@@ -21,26 +22,27 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from depth_anything_ros.network.depth_network import DepthNetwork
-    from depth_anything_ros.network.families.depth_anything_3.network import SingleViewConfig
+    from depth_anything_ros.network.families.depth_anything_3.any_view import AnyViewConfig
+    from depth_anything_ros.network.families.depth_anything_3.single_view import SingleViewConfig
 
+_BLOCK = re.compile(r"pretrained\.blocks\.(\d+)\.")
+_QUERY_NORM = re.compile(r"pretrained\.blocks\.(\d+)\.attn\.q_norm\.")
 _ENCODER = "backbone.pretrained."
 _HEAD = "head."
 _SKY = "scratch.sky_output_conv2.2.weight"
 
-_UNREAD = {
-    "cam_dec.": "the any-view network",
-    "da3_metric.": "the nested network",
-    "gs_head.": "the Gaussian network",
-}
-"""Tensors of networks of this family that cannot be run here, by how their names start."""
+_ANY_VIEW = "cam_dec.fc_t.weight"
+_NESTED = "da3_metric."
+_UNUSED = ("gs_head.", "gs_adapter.")  # Gaussian splats of the giant network
 
 
 def recognises(names: Collection[str]) -> bool:
     """Whether tensors of these names are of Depth Anything 3; see `NetworkFamily`."""
     plain = {name.removeprefix("model.") for name in names}
-    single_view = {f"{_ENCODER}pos_embed", f"{_HEAD}{_SKY}"} <= plain
-    own = {"pretrained.pos_embed", f"depth_head.{_SKY}"} <= plain
-    return single_view or own or any(name.startswith(tuple(_UNREAD)) for name in plain)
+    return bool(
+        {f"{_HEAD}{_SKY}", f"depth_head.{_SKY}", _ANY_VIEW} & plain
+        or any(name.startswith(_NESTED) for name in plain)
+    )
 
 
 def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
@@ -60,15 +62,15 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
 def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
     # Late: the record of this family is read where torch is not wanted.
-    from depth_anything_ros.network.families.depth_anything_3.network import SingleView
+    from depth_anything_ros.network.families.depth_anything_3.any_view import AnyView
+    from depth_anything_ros.network.families.depth_anything_3.single_view import SingleView
 
     state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
-    for start, what in _UNREAD.items():
-        if any(name.startswith(start) for name in state):
-            raise CheckpointError(
-                f"'{path}' holds {what} of Depth Anything 3, which is not supported; use "
-                f"{MONO.upper()} or {METRIC.upper()}"
-            )
+    if any(name.startswith(_NESTED) for name in state):
+        raise CheckpointError(
+            f"'{path}' holds the nested network of Depth Anything 3, two in one file, which is not "
+            f"read; use one of the two: DA3-GIANT or {METRIC.upper()}"
+        )
     if told.kind not in (None, PredictionKind.RELATIVE_DEPTH):
         raise CheckpointError(
             f"'{path}' is a Depth Anything 3 network, which gives relative depth, where "
@@ -79,11 +81,28 @@ def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthN
         if name.startswith((_ENCODER, _HEAD))
         else name: tensor
         for name, tensor in state.items()
+        if not name.startswith(_UNUSED)
     }
+    if _ANY_VIEW in state:
+        _fill_shared_norms(state)
+        views = _any_view_config(state, told, path)
+        return with_weights(
+            lambda: AnyView(views), state, path, f"{views.encoder} any-view network"
+        )
     config = _config_of(state, _metric(told, path), path)
     return with_weights(
         lambda: SingleView(config), state, path, f"{config.encoder} network of Depth Anything 3"
     )
+
+
+def _fill_shared_norms(state: dict[str, Tensor]) -> None:
+    """Give every level of the rays its normalisation: official files hold the shared one once."""
+    for part in ("weight", "bias"):
+        names = [f"depth_head.scratch.output_conv2_aux.{level}.2.{part}" for level in range(4)]
+        there = [state[name] for name in names if name in state]
+        for name in names:
+            if there and name not in state:
+                state[name] = there[0].clone()
 
 
 def _metric(told: CheckpointHints, path: Path) -> bool:
@@ -100,26 +119,60 @@ def _metric(told: CheckpointHints, path: Path) -> bool:
 
 def _config_of(state: Mapping[str, Tensor], metric: bool, path: Path) -> SingleViewConfig:
     """The architecture, read from the shapes of the tensors."""
-    from depth_anything_ros.network.families.depth_anything.network import HEAD_WIDTH, default_taps
-    from depth_anything_ros.network.families.depth_anything_3.network import SingleViewConfig
+    from depth_anything_ros.network.families.depth_anything.network import default_taps
+    from depth_anything_ros.network.families.depth_anything_3.single_view import SingleViewConfig
+
+    sizes = _sizes(state, path)
+    return SingleViewConfig(**sizes, taps=default_taps(sizes["depth"]), metric=metric)
+
+
+def _any_view_config(
+    state: Mapping[str, Tensor], told: CheckpointHints, path: Path
+) -> AnyViewConfig:
+    """The architecture, read from the shapes of the tensors."""
+    from depth_anything_ros.network.families.depth_anything_3.any_view import AnyViewConfig
+
+    sizes = _sizes(state, path)
+    normalised = [int(found[1]) for name in state if (found := _QUERY_NORM.match(name))]
+    if not normalised:
+        raise CheckpointError(
+            f"'{path}' is not a complete Depth Anything 3 checkpoint (no queries are normalised); "
+            "download it again"
+        )
+    named = (told.details or {}).get("taps")
+    taps = tuple(int(tap) for tap in named.split(",")) if named else None
+    for encoder in ("vits", "vitb", "vitl", "vitg"):
+        official = AnyViewConfig.official(encoder)
+        if taps is None and official.depth == sizes["depth"]:
+            taps = official.taps
+    if taps is None or len(taps) != 4 or max(taps) >= sizes["depth"]:
+        raise CheckpointError(
+            f"'{path}' does not tell which blocks its head reads; use an official file"
+        )
+    return AnyViewConfig(
+        **sizes,
+        taps=(taps[0], taps[1], taps[2], taps[3]),
+        start=min(normalised),
+        swiglu="pretrained.blocks.0.mlp.w12.weight" in state,
+    )
+
+
+def _sizes(state: Mapping[str, Tensor], path: Path) -> dict[str, Any]:
+    """What both architectures have."""
+    from depth_anything_ros.network.families.depth_anything.network import HEAD_WIDTH
 
     try:
         positions, width = state["pretrained.pos_embed"].shape[-2:]
-        blocks = (re.match(r"pretrained\.blocks\.(\d+)\.", name) for name in state)
-        depth = 1 + max(int(block[1]) for block in blocks if block)
-        first, second, third, fourth = (
-            state[f"depth_head.projects.{level}.weight"].shape[0] for level in range(4)
-        )
-        return SingleViewConfig(
-            width=width,
-            depth=depth,
-            heads=width // HEAD_WIDTH,
-            features=state["depth_head.scratch.layer1_rn.weight"].shape[0],
-            out_channels=(first, second, third, fourth),
-            taps=default_taps(depth),
-            metric=metric,
-            grid=math.isqrt(positions - 1),
-        )
+        blocks = (_BLOCK.match(name) for name in state)
+        levels = tuple(state[f"depth_head.projects.{level}.weight"].shape[0] for level in range(4))
+        return {
+            "width": width,
+            "depth": 1 + max(int(block[1]) for block in blocks if block),
+            "heads": width // HEAD_WIDTH,
+            "features": state["depth_head.scratch.layer1_rn.weight"].shape[0],
+            "out_channels": levels,
+            "grid": math.isqrt(positions - 1),
+        }
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             f"'{path}' is not a complete Depth Anything 3 checkpoint ({error}); download it again"

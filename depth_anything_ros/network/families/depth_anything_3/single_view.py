@@ -19,6 +19,7 @@ from depth_anything_ros.network.families.depth_anything.network import (
     default_taps,
 )
 from depth_anything_ros.network.families.depth_anything.vit import PATCH, VisionTransformer
+from depth_anything_ros.network.families.depth_anything_3.encoder import NORM_EPS
 from depth_anything_ros.network.families.depth_anything_3.models import (
     CANONICAL_FOCAL,
     INPUT_SIZE,
@@ -27,8 +28,6 @@ from depth_anything_ros.network.families.depth_anything_3.models import (
 )
 from depth_anything_ros.network.outputs import DEPTH, SKY
 from depth_anything_ros.network.preprocessing import AREA_OR_CUBIC, Preprocessing
-
-_NORM_EPS = 1e-5  # of the encoder's last normalisation; its blocks have DINOv2's 1e-6
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ class SingleView(DepthNetwork):
             config.heads,
             config.grid,
             mask_token=False,
-            norm_eps=_NORM_EPS,
+            norm_eps=NORM_EPS,
         )
         self.depth_head = SkyDptHead((config.width,) * 4, config.features, config.out_channels)
 
