@@ -18,7 +18,7 @@ import numpy.typing as npt
 import yaml
 
 from depth_anything_ros.errors import InputError, require
-from depth_anything_ros.formats.encodings import decode_depth, decode_image
+from depth_anything_ros.formats.encodings import decode_image
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.formats.point_cloud2 import read_xyz
@@ -392,21 +392,6 @@ def image_of(message: Any) -> npt.NDArray[np.uint8]:
     if hasattr(message, "format"):
         return decode_compressed_message(np.asarray(message.data, np.uint8), message.format)
     return decode_image(*_image_fields(message))
-
-
-def depth_of(message: Any) -> npt.NDArray[np.float32]:
-    """The depth of a sensor_msgs Image.
-
-    Args:
-        message: The message, 32FC1 or 16UC1.
-
-    Returns:
-        HxW float32 metres, NaN where unknown.
-
-    Raises:
-        InputError: The image cannot be decoded.
-    """
-    return decode_depth(*_image_fields(message))
 
 
 def camera_of(message: Any) -> Camera:

@@ -46,6 +46,10 @@ class VideoWriter:
     Args:
         path: The `.mp4` file.
         fps: Pictures per second.
+
+    Attributes:
+        size: Columns and rows of its pictures.
+        count: Pictures written so far.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -53,6 +57,7 @@ class VideoWriter:
         self._fps = fps
         self._file: VideoFile | None = None
         self.size = (0, 0)
+        self.count = 0
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -87,6 +92,7 @@ class VideoWriter:
         if (rgb.shape[1], rgb.shape[0]) != self.size:
             rgb = np.asarray(cv2.resize(rgb, self.size, interpolation=cv2.INTER_AREA), np.uint8)
         self._file.write(rgb)
+        self.count += 1
 
 
 class _H264File:

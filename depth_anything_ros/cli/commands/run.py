@@ -59,7 +59,8 @@ def run(
 
     # The libraries behind these take a second to load: too long for --help and typing errors.
     from depth_anything_ros.cli.support.measured import MeasuredOptions
-    from depth_anything_ros.cli.support.processing import process, request_of
+    from depth_anything_ros.cli.support.processing import process
+    from depth_anything_ros.cli.support.run_request import request_of
     from depth_anything_ros.formats.extrinsics import read_extrinsics
 
     points, extrinsics = scale_options.points, scale_options.extrinsics

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from depth_anything_ros.cli.support.command_line import PATH, option, stacked
+from depth_anything_ros.cli.support.command_line import PATH, gathered, option
 
 if TYPE_CHECKING:
     from depth_anything_ros.geometry.camera import Camera
 
 _CAMERA = "Camera"
-
-_OPTIONS = stacked(
-    option("--intrinsics", metavar="FX,FY,CX,CY", heading=_CAMERA, help="In pixels of the images."),
-    option(
-        "--hfov", type=float, metavar="DEGREES", heading=_CAMERA, help="Horizontal field of view."
-    ),
-    option(
-        "--camera",
-        type=PATH,
-        metavar="YAML",
-        heading=_CAMERA,
-        help="ROS camera_info calibration file.",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -75,30 +60,16 @@ class CameraOptions:
         return lambda width, height: None
 
 
-def camera_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the function gets them as `camera_options`.
-
-    Args:
-        function: What runs.
-
-    Returns:
-        The function with the options.
-    """
-
-    @functools.wraps(function)
-    def run(
-        *, intrinsics: str | None, hfov: float | None, camera: Path | None, **others: Any
-    ) -> Any:
-        named = {"--intrinsics": intrinsics, "--hfov": hfov, "--camera": camera}
-        given = [name for name, value in named.items() if value is not None]
-        if len(given) > 1:
-            raise click.UsageError(f"{' and '.join(given)} exclude each other; give one")
-        if hfov is not None and not 0 < hfov < 180:
-            raise click.BadParameter(f"{hfov:g} is not between 0 and 180", param_hint="--hfov")
-        numbers = _numbers(intrinsics) if intrinsics is not None else None
-        return function(camera_options=CameraOptions(numbers, hfov, camera), **others)
-
-    return _OPTIONS(run)
+def _camera_options(
+    intrinsics: str | None, hfov: float | None, camera: Path | None
+) -> CameraOptions:
+    named = {"--intrinsics": intrinsics, "--hfov": hfov, "--camera": camera}
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one")
+    if hfov is not None and not 0 < hfov < 180:
+        raise click.BadParameter(f"{hfov:g} is not between 0 and 180", param_hint="--hfov")
+    return CameraOptions(_numbers(intrinsics) if intrinsics is not None else None, hfov, camera)
 
 
 def _numbers(text: str) -> tuple[float, float, float, float]:
@@ -111,3 +82,21 @@ def _numbers(text: str) -> tuple[float, float, float, float]:
             f"'{text}' is not a camera like 518.8,519.4,325.5,253.7", param_hint="--intrinsics"
         )
     return fx, fy, cx, cy
+
+
+camera_options = gathered(
+    "camera_options",
+    _camera_options,
+    option("--intrinsics", metavar="FX,FY,CX,CY", heading=_CAMERA, help="In pixels of the images."),
+    option(
+        "--hfov", type=float, metavar="DEGREES", heading=_CAMERA, help="Horizontal field of view."
+    ),
+    option(
+        "--camera",
+        type=PATH,
+        metavar="YAML",
+        heading=_CAMERA,
+        help="ROS camera_info calibration file.",
+    ),
+)
+"""Adds the options; the function gets them as `camera_options`."""

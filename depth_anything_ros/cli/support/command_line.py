@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +147,34 @@ def option(*declarations: str, heading: str = "Options", **attributes: Any) -> C
     return click.option(*declarations, cls=HeadedOption, heading=heading, **attributes)
 
 
-def stacked(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+def gathered(
+    keyword: str, make: Callable[..., object], *options: Callable[[Any], Any]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Options whose values a function gets as one object.
+
+    Args:
+        keyword: The function's argument for the object.
+        make: Makes the object of the values; its parameters are named as the options.
+        options: The options.
+
+    Returns:
+        The decorator.
+    """
+    names = tuple(inspect.signature(make).parameters)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(**values: Any) -> Any:
+            own = {name: values.pop(name) for name in names}
+            return function(**{keyword: make(**own)}, **values)
+
+        wrapped: Callable[..., Any] = run
+        return stacked(*options)(wrapped)
+
+    return decorate
+
+
+def stacked(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     """Several decorators as one; the first option is listed first.
 
     Args:

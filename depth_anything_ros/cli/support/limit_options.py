@@ -2,51 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from depth_anything_ros.cli.support.command_line import PATH, option, stacked
+from depth_anything_ros.cli.support.command_line import PATH, gathered, option
 
 if TYPE_CHECKING:
     from depth_anything_ros.pipeline import DepthLimits
 
 _LIMITS = "Limits"
-
-_OPTIONS = stacked(
-    option(
-        "--min-range",
-        type=click.FloatRange(min=0),
-        default=0.0,
-        heading=_LIMITS,
-        help="Metres; nearer depth becomes -inf.",
-    ),
-    option(
-        "--max-range",
-        type=click.FloatRange(min=0),
-        default=0.0,
-        heading=_LIMITS,
-        help="Metres; further depth becomes +inf; 0 for no limit.",
-    ),
-    option(
-        "--min-confidence",
-        type=click.FloatRange(0, 1),
-        default=0.0,
-        heading=_LIMITS,
-        help="Pixels of less confidence become NaN; costs further runs of the network.",
-    ),
-    option(
-        "--mask",
-        type=PATH,
-        metavar="IMAGE",
-        heading=_LIMITS,
-        help="Depth is NaN where this image of the same size is black (the robot's own parts).",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -83,26 +50,36 @@ class LimitOptions:
         )
 
 
-def limit_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the function gets them as `limit_options`.
-
-    Args:
-        function: What runs.
-
-    Returns:
-        The function with the options.
-    """
-
-    @functools.wraps(function)
-    def run(
-        *,
-        min_range: float,
-        max_range: float,
-        min_confidence: float,
-        mask: Path | None,
-        **others: Any,
-    ) -> Any:
-        options = LimitOptions(min_range, max_range, min_confidence, mask)
-        return function(limit_options=options, **others)
-
-    return _OPTIONS(run)
+limit_options = gathered(
+    "limit_options",
+    LimitOptions,
+    option(
+        "--min-range",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        heading=_LIMITS,
+        help="Metres; nearer depth becomes -inf.",
+    ),
+    option(
+        "--max-range",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        heading=_LIMITS,
+        help="Metres; further depth becomes +inf; 0 for no limit.",
+    ),
+    option(
+        "--min-confidence",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        heading=_LIMITS,
+        help="Pixels of less confidence become NaN; costs further runs of the network.",
+    ),
+    option(
+        "--mask",
+        type=PATH,
+        metavar="IMAGE",
+        heading=_LIMITS,
+        help="Depth is NaN where this image of the same size is black (the robot's own parts).",
+    ),
+)
+"""Adds the options; the function gets them as `limit_options`."""

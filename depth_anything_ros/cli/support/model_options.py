@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from depth_anything_ros.cli.support.command_line import LateChoice, option, stacked
+from depth_anything_ros.cli.support.command_line import LateChoice, gathered, option
 from depth_anything_ros.settings import ModelSettings
 
 DEVICE = option(
@@ -28,7 +26,15 @@ def _precisions() -> Sequence[str]:
     return precision_choices()
 
 
-_OPTIONS = stacked(
+def _model_settings(
+    model: str, input_size: int | None, device: str, backend: str, precision: str
+) -> ModelSettings:
+    return ModelSettings(model, device, precision, input_size or 0, backend=backend)
+
+
+model_options = gathered(
+    "model_settings",
+    _model_settings,
     option(
         "--model",
         "-m",
@@ -54,29 +60,4 @@ _OPTIONS = stacked(
         help="Arithmetic of the network; int8 after `export MODEL --int8 FOLDER`.",
     ),
 )
-
-
-def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the function gets them as `model_settings`.
-
-    Args:
-        function: What runs.
-
-    Returns:
-        The function with the options.
-    """
-
-    @functools.wraps(function)
-    def run(
-        *,
-        model: str,
-        input_size: int | None,
-        device: str,
-        backend: str,
-        precision: str,
-        **others: Any,
-    ) -> Any:
-        settings = ModelSettings(model, device, precision, input_size or 0, backend=backend)
-        return function(model_settings=settings, **others)
-
-    return _OPTIONS(run)
+"""Adds the options; the function gets them as `model_settings`."""

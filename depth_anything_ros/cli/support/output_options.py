@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from depth_anything_ros.cli.support.command_line import PATH, option, stacked
+from depth_anything_ros.cli.support.command_line import PATH, gathered, option
 
 _OUTPUT = "Output"
 
-_OPTIONS = stacked(
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """What is written, and where.
+
+    Attributes:
+        folder: Where results go.
+        overwrite: Replace what is there, whoever wrote it.
+        pred_only: Preview without the image beside it.
+        grayscale: Preview in grey.
+        cloud: Write point clouds.
+        frames: Write depth and cloud of every frame of a video.
+        png_scale: Units of the 16-bit PNG per metre.
+        ply_frame: Axes of the cloud.
+    """
+
+    folder: Path
+    overwrite: bool = False
+    pred_only: bool = False
+    grayscale: bool = False
+    cloud: bool = False
+    frames: bool = False
+    png_scale: float = 1000.0
+    ply_frame: str = "optical"
+
+
+output_options = gathered(
+    "output_options",
+    OutputOptions,
     option(
         "--output",
         "-o",
+        "folder",
         type=PATH,
         default=Path("depth"),
         heading=_OUTPUT,
@@ -61,59 +87,4 @@ _OPTIONS = stacked(
         "up), gl (x right, y up, z backward).",
     ),
 )
-
-
-@dataclass(frozen=True)
-class OutputOptions:
-    """What is written, and where.
-
-    Attributes:
-        folder: Where results go.
-        overwrite: Replace what is there, whoever wrote it.
-        pred_only: Preview without the image beside it.
-        grayscale: Preview in grey.
-        cloud: Write point clouds.
-        frames: Write depth and cloud of every frame of a video.
-        png_scale: Units of the 16-bit PNG per metre.
-        ply_frame: Axes of the cloud.
-    """
-
-    folder: Path
-    overwrite: bool = False
-    pred_only: bool = False
-    grayscale: bool = False
-    cloud: bool = False
-    frames: bool = False
-    png_scale: float = 1000.0
-    ply_frame: str = "optical"
-
-
-def output_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the function gets them as `output_options`.
-
-    Args:
-        function: What runs.
-
-    Returns:
-        The function with the options.
-    """
-
-    @functools.wraps(function)
-    def run(
-        *,
-        output: Path,
-        overwrite: bool,
-        pred_only: bool,
-        grayscale: bool,
-        cloud: bool,
-        frames: bool,
-        png_scale: float,
-        ply_frame: str,
-        **others: Any,
-    ) -> Any:
-        options = OutputOptions(
-            output, overwrite, pred_only, grayscale, cloud, frames, png_scale, ply_frame
-        )
-        return function(output_options=options, **others)
-
-    return _OPTIONS(run)
+"""Adds the options; the function gets them as `output_options`."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from depth_anything_ros.cli.support.command_line import PATH, LateChoice, option, stacked
+from depth_anything_ros.cli.support.command_line import PATH, LateChoice, gathered, option, stacked
 from depth_anything_ros.settings import ScalerSettings
 
 if TYPE_CHECKING:
@@ -53,83 +52,6 @@ extrinsics_option = functools.partial(
     "--extrinsics",
     metavar="'X Y Z QX QY QZ QW'",
     heading=METRES,
-)
-
-_OPTIONS = stacked(
-    option(
-        "--scaler",
-        type=LateChoice(file_scalers),
-        heading=METRES,
-        help="Source of metres; auto is the best that the options allow. By default fixed where "
-        "only --scale or --scale-file is given, else auto.",
-    ),
-    option(
-        "--points",
-        type=PATH,
-        metavar="FILE|FOLDER",
-        heading=METRES,
-        help="Measured points of the image: .npz with arrays u v z (pixels, metres) or xyz, or "
-        ".csv with such columns; for several images a folder of NAME.npz or NAME.csv.",
-    ),
-    extrinsics_option(
-        help="Brings points in x y z into the camera's optical frame; also 16 numbers, or a "
-        "YAML file with either. By default what the points file holds as `extrinsics`.",
-    ),
-    fit_options,
-    option(
-        "--refinement",
-        type=click.Choice(["local", "none"]),
-        default="local",
-        heading=METRES,
-        help="Whether points correct the depth around them, too.",
-    ),
-    option(
-        "--camera-height",
-        type=float,
-        heading=METRES,
-        help="Metres above the ground (ground_plane).",
-    ),
-    option(
-        "--camera-pitch",
-        type=click.FloatRange(-90, 90),
-        default=0.0,
-        heading=METRES,
-        help="Degrees the camera looks down.",
-    ),
-    option(
-        "--camera-roll",
-        type=click.FloatRange(-180, 180),
-        default=0.0,
-        heading=METRES,
-        help="Degrees it leans to the right.",
-    ),
-    option(
-        "--baseline",
-        type=float,
-        heading=METRES,
-        help="Virtual stereo baseline of a relative model in metres: Z = f * B / disparity.",
-    ),
-    option(
-        "--scale",
-        type=float,
-        heading=METRES,
-        help="1/Z = scale * disparity + shift (metric model: Z = scale * Z + shift).",
-    ),
-    option("--shift", type=float, default=0.0, heading=METRES, help="Goes with --scale."),
-    option(
-        "--scale-file",
-        type=PATH,
-        metavar="YAML",
-        heading=METRES,
-        help="Scale and shift as `calibrate` or the node saved them.",
-    ),
-    option(
-        "--max-age",
-        type=float,
-        default=2.0,
-        heading=METRES,
-        help="Seconds a video's scale is held without a measurement.",
-    ),
 )
 
 
@@ -210,66 +132,129 @@ class ScaleOptions:
                 )
 
 
-def scale_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the function gets them as `scale_options`.
+def _scale_options(
+    scaler: str | None,
+    points: Path | None,
+    extrinsics: str | None,
+    fit_shift: str,
+    min_points: int,
+    refinement: str,
+    camera_height: float | None,
+    camera_pitch: float,
+    camera_roll: float,
+    baseline: float | None,
+    scale: float | None,
+    shift: float,
+    scale_file: Path | None,
+    max_age: float,
+) -> ScaleOptions:
+    if shift and scale is None:
+        raise click.BadParameter("it needs --scale", param_hint="--shift")
+    if scale is not None and scale_file is not None:
+        raise click.UsageError("--scale and --scale-file exclude each other; give one")
+    if camera_height is not None and not camera_height > 0:
+        raise click.BadParameter(f"{camera_height:g} is not above 0", param_hint="--camera-height")
+    if (camera_pitch or camera_roll) and camera_height is None:
+        raise click.UsageError("--camera-pitch and --camera-roll need --camera-height")
+    if extrinsics is not None and points is None:
+        raise click.BadParameter("it needs --points", param_hint="--extrinsics")
+    measured = not (points is None and camera_height is None and baseline is None)
+    constant = scale is not None or scale_file is not None
+    settings = ScalerSettings(
+        scaler=scaler or ("fixed" if constant and not measured else "auto"),
+        scale=scale or 0.0,
+        shift=shift,
+        scale_file=scale_file,
+        baseline=baseline or 0.0,
+        fit_shift=_FIT_SHIFT[fit_shift],
+        min_points=min_points,
+        refinement=refinement,
+        max_age=max_age,
+    )
+    return ScaleOptions(
+        settings, constant, points, extrinsics, camera_height, camera_pitch, camera_roll
+    )
 
-    Args:
-        function: What runs.
 
-    Returns:
-        The function with the options.
-    """
-
-    @functools.wraps(function)
-    def run(
-        *,
-        scaler: str | None,
-        points: Path | None,
-        extrinsics: str | None,
-        fit_shift: str,
-        min_points: int,
-        refinement: str,
-        camera_height: float | None,
-        camera_pitch: float,
-        camera_roll: float,
-        baseline: float | None,
-        scale: float | None,
-        shift: float,
-        scale_file: Path | None,
-        max_age: float,
-        **others: Any,
-    ) -> Any:
-        if shift and scale is None:
-            raise click.BadParameter("it needs --scale", param_hint="--shift")
-        if scale is not None and scale_file is not None:
-            raise click.UsageError("--scale and --scale-file exclude each other; give one")
-        if camera_height is not None and not camera_height > 0:
-            raise click.BadParameter(
-                f"{camera_height:g} is not above 0", param_hint="--camera-height"
-            )
-        if (camera_pitch or camera_roll) and camera_height is None:
-            raise click.UsageError("--camera-pitch and --camera-roll need --camera-height")
-        if extrinsics is not None and points is None:
-            raise click.BadParameter("it needs --points", param_hint="--extrinsics")
-        measured = not (points is None and camera_height is None and baseline is None)
-        constant = scale is not None or scale_file is not None
-        settings = ScalerSettings(
-            scaler=scaler or ("fixed" if constant and not measured else "auto"),
-            scale=scale or 0.0,
-            shift=shift,
-            scale_file=scale_file,
-            baseline=baseline or 0.0,
-            fit_shift=_FIT_SHIFT[fit_shift],
-            min_points=min_points,
-            refinement=refinement,
-            max_age=max_age,
-        )
-        options = ScaleOptions(
-            settings, constant, points, extrinsics, camera_height, camera_pitch, camera_roll
-        )
-        return function(scale_options=options, **others)
-
-    return _OPTIONS(run)
+scale_options = gathered(
+    "scale_options",
+    _scale_options,
+    option(
+        "--scaler",
+        type=LateChoice(file_scalers),
+        heading=METRES,
+        help="Source of metres; auto is the best that the options allow. By default fixed where "
+        "only --scale or --scale-file is given, else auto.",
+    ),
+    option(
+        "--points",
+        type=PATH,
+        metavar="FILE|FOLDER",
+        heading=METRES,
+        help="Measured points of the image: .npz with arrays u v z (pixels, metres) or xyz, or "
+        ".csv with such columns; for several images a folder of NAME.npz or NAME.csv.",
+    ),
+    extrinsics_option(
+        help="Brings points in x y z into the camera's optical frame; also 16 numbers, or a "
+        "YAML file with either. By default what the points file holds as `extrinsics`.",
+    ),
+    fit_options,
+    option(
+        "--refinement",
+        type=click.Choice(["local", "none"]),
+        default="local",
+        heading=METRES,
+        help="Whether points correct the depth around them, too.",
+    ),
+    option(
+        "--camera-height",
+        type=float,
+        heading=METRES,
+        help="Metres above the ground (ground_plane).",
+    ),
+    option(
+        "--camera-pitch",
+        type=click.FloatRange(-90, 90),
+        default=0.0,
+        heading=METRES,
+        help="Degrees the camera looks down.",
+    ),
+    option(
+        "--camera-roll",
+        type=click.FloatRange(-180, 180),
+        default=0.0,
+        heading=METRES,
+        help="Degrees it leans to the right.",
+    ),
+    option(
+        "--baseline",
+        type=float,
+        heading=METRES,
+        help="Virtual stereo baseline of a relative model in metres: Z = f * B / disparity.",
+    ),
+    option(
+        "--scale",
+        type=float,
+        heading=METRES,
+        help="1/Z = scale * disparity + shift (metric model: Z = scale * Z + shift).",
+    ),
+    option("--shift", type=float, default=0.0, heading=METRES, help="Goes with --scale."),
+    option(
+        "--scale-file",
+        type=PATH,
+        metavar="YAML",
+        heading=METRES,
+        help="Scale and shift as `calibrate` or the node saved them.",
+    ),
+    option(
+        "--max-age",
+        type=float,
+        default=2.0,
+        heading=METRES,
+        help="Seconds a video's scale is held without a measurement.",
+    ),
+)
+"""Adds the options; the function gets them as `scale_options`."""
 
 
 def fit_shift_of(word: str) -> bool | None:

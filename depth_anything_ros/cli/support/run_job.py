@@ -1,0 +1,245 @@
+"""One input of `depth_anything run` on its way to its results."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from depth_anything_ros.api import DepthFrame, Model
+from depth_anything_ros.cli.support.measured import MeasuredOptions
+from depth_anything_ros.cli.support.output_options import OutputOptions
+from depth_anything_ros.cli.support.terminal import warn
+from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats import results
+from depth_anything_ros.formats.inputs import Input, Item, Kind, read_input
+from depth_anything_ros.formats.media import video_info
+from depth_anything_ros.formats.preview import DepthColors, side_by_side
+from depth_anything_ros.formats.video import VideoWriter
+from depth_anything_ros.frames import Frame
+from depth_anything_ros.geometry.camera import Camera
+
+CameraOfSize = Callable[[int, int], Camera | None]
+"""From (width, height) of an image to its camera, None where it is not known."""
+
+_USUAL_FPS = 10.0
+
+
+class ProgressBar(Protocol):
+    """Is told what is at hand and how far it is."""
+
+    def start(self, source: Input) -> None:
+        """An input is begun."""
+        ...
+
+    def advance(self) -> None:
+        """A picture is done."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What came of the inputs.
+
+    Attributes:
+        done: Inputs with results, new or from before.
+        present: Inputs whose results were there already.
+        pictures: Pictures that went through the network.
+        beyond_png: Known pixels too far for the 16-bit PNG.
+        qualities: Pictures by the quality of their metres; empty for disparity.
+        previews: Previews that were written.
+    """
+
+    done: int = 0
+    present: int = 0
+    pictures: int = 0
+    beyond_png: int = 0
+    qualities: Counter[str] | None = None
+    previews: tuple[Path, ...] = ()
+
+
+class Job:
+    """One input on its way to its results.
+
+    Args:
+        network: The network.
+        source: The input.
+        camera: What is known about the camera.
+        measured: What is known of the scene.
+        output: What is written, and where.
+        request: What the JSON of the result names as `request`.
+        tally: What came of the inputs so far.
+        progress: The progress bar.
+    """
+
+    def __init__(
+        self,
+        network: Model,
+        source: Input,
+        camera: CameraOfSize,
+        measured: MeasuredOptions,
+        output: OutputOptions,
+        request: str,
+        tally: Tally,
+        progress: ProgressBar,
+    ) -> None:
+        self._network = network
+        self._source = source
+        self._camera = camera
+        self._measured = measured
+        self._output = output
+        self._request = request
+        self._tally = tally
+        self._progress = progress
+        self._stem = output.folder / source.name
+
+    def run(self) -> None:
+        """Do it.
+
+        Raises:
+            InputError: The input cannot be read, or its results would replace other files.
+        """
+        self._progress.start(self._source)
+        self._stem.parent.mkdir(parents=True, exist_ok=True)
+        if self._source.is_sequence:
+            self._run_sequence()
+        else:
+            self._run_image()
+        self._tally.done += 1
+
+    def _run_image(self) -> None:
+        (item,) = read_input(self._source)
+        frame = self._complete(item)
+        start = time.perf_counter()
+        answer = self._network(frame, confidence=self._network.needs_confidence)
+        milliseconds = 1000 * (time.perf_counter() - start)
+        self._count(answer)
+        output = self._output
+        paths = answer.save(
+            output.folder,
+            self._source.name,
+            cloud=output.cloud,
+            grayscale=output.grayscale,
+            image_beside=not output.pred_only,
+            png_scale=output.png_scale,
+            ply_frame=output.ply_frame,
+            overwrite=output.overwrite,
+            request=self._request,
+            details={"source": self._source.path.name, "timing_ms": round(milliseconds, 3)},
+        )
+        self._tally.previews += tuple(path for path in paths if "_preview." in path.name)
+        if answer.metres and answer.depth_m is None:
+            warn(f"{self._source.name} has no metres: {answer.scale_state.reason}")
+        self._progress.advance()
+
+    def _run_sequence(self) -> None:
+        output, stem = self._output, self._stem
+        own = results.own_names(stem)
+        if not output.overwrite:
+            results.check_replaceable(stem, ("_preview.mp4", ".json"), own)
+        fps, items = self._items()
+        path = results.named(stem, "_preview.mp4")
+        colors = DepthColors(output.grayscale)
+        files, states, timings = [path.name], [], []
+        reasons: Counter[str] = Counter()
+        answer: DepthFrame | None = None
+        stopped = False
+        with results.whole_file(path) as part:
+            with VideoWriter(part, fps) as video:
+                try:
+                    for item, answer, milliseconds in self._answers(items):
+                        timings.append(milliseconds)
+                        states.append(results.state_report(answer.scale_state))
+                        if answer.metres and answer.depth_m is None:
+                            reasons[answer.scale_state.reason] += 1
+                        if output.frames:
+                            files += self._write_frame(item.name, answer, own)
+                        picture = answer.preview(colors=colors)
+                        if not output.pred_only:
+                            picture = side_by_side(answer.frame.rgb, picture, colors.legend())
+                        video.write(picture)
+                        self._progress.advance()
+                except KeyboardInterrupt:
+                    stopped = True
+            if answer is None:
+                raise InputError(f"{self._source.path} holds no picture that can be read")
+        report = answer.describe(output.png_scale) | {
+            "source": self._source.path.name,
+            "frames": video.count,
+            "fps": fps,
+            "timing_ms": round(float(np.median(timings)), 3),
+            "scale_states": states[: video.count],  # Ctrl-C may come before a picture is written
+        }
+        del report["scale_state"]
+        ended = self._source.kind is Kind.WEBCAM  # a webcam has no other end
+        results.write_report(stem, files, report, self._request, ended or not stopped)
+        self._tally.previews += (path,)
+        if reasons:
+            reason, _ = reasons.most_common(1)[0]
+            warn(
+                f"{self._source.name}: {reasons.total()} of {len(states)} pictures have no "
+                f"metres: {reason}"
+            )
+        if stopped and not ended:
+            raise KeyboardInterrupt
+
+    def _items(self) -> tuple[float, Iterator[Item]]:
+        """Pictures per second, and the pictures."""
+        items = read_input(self._source, warn)
+        if self._source.kind is Kind.VIDEO:
+            return video_info(self._source.path).fps, items
+        first = list(islice(items, 2))
+        gap = first[1].frame.stamp - first[0].frame.stamp if len(first) == 2 else 0
+        return (1e9 / gap if gap > 0 else _USUAL_FPS), chain(first, items)
+
+    def _answers(self, items: Iterator[Item]) -> Iterator[tuple[Item, DepthFrame, float]]:
+        """Every picture with its depth and the milliseconds it took."""
+        read: list[Item] = []
+
+        def frames() -> Iterator[Frame]:
+            for item in items:
+                read.append(item)
+                yield self._complete(item)
+
+        stream = self._network.stream(frames(), confidence=self._network.needs_confidence)
+        while True:
+            start = time.perf_counter()
+            answer = next(stream, None)
+            if answer is None:
+                return
+            self._count(answer)
+            yield read.pop(), answer, 1000 * (time.perf_counter() - start)
+
+    def _complete(self, item: Item) -> Frame:
+        height, width = item.frame.rgb.shape[:2]
+        camera = self._camera(width, height) or item.frame.camera
+        return self._measured.complete(replace(item.frame, camera=camera), item.name)
+
+    def _write_frame(self, name: str, answer: DepthFrame, own: set[str]) -> list[str]:
+        """Write depth and cloud of one picture of a sequence; the names of its files."""
+        output, stem = self._output, self._output.folder / name
+        writers = answer.writers(
+            cloud=output.cloud, png_scale=output.png_scale, ply_frame=output.ply_frame
+        )
+        if not output.overwrite:
+            results.check_replaceable(stem, writers, own)
+        names = []
+        for ending, write in writers.items():
+            path = results.named(stem, ending)
+            with results.whole_file(path) as part:
+                write(part)
+            names.append(path.name)
+        return names
+
+    def _count(self, answer: DepthFrame) -> None:
+        self._tally.pictures += 1
+        self._tally.beyond_png += answer.beyond_png(self._output.png_scale)
+        if answer.metres:
+            self._tally.qualities = self._tally.qualities or Counter()
+            self._tally.qualities[answer.scale_state.quality.value] += 1
