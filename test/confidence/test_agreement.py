@@ -1,8 +1,8 @@
-"""Confidence: what it says of made-up experts, and which errors it finds on real photographs."""
+"""Confidence: of made-up experts, and which errors it finds on real photographs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,6 +20,7 @@ from depth_anything_ros.confidence.agreement import (
     support_confidence,
 )
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage, SparsePoints
 from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 
@@ -232,26 +233,23 @@ def fast_depth(data_dir: Path) -> OnnxEstimator:
     return OnnxEstimator(data_dir / "fastdepth" / "fastdepth_7.onnx", num_threads=1)
 
 
-def opinions(
-    data_dir: Path,
-    read_rgb: Callable[[Path], RgbImage],
-    network: OnnxEstimator,
-    views: Sequence[View],
+def predictions_of(
+    data_dir: Path, network: OnnxEstimator, views: Sequence[View]
 ) -> Iterator[tuple[list[Prediction], np.ndarray]]:
-    """What a network says about each real photograph and its views, and the truth (0 unknown)."""
+    """Predictions for each real photograph and its views, and the truth (0 unknown)."""
     for color, depth in REAL:
-        (group,) = estimate_views(network, [read_rgb(data_dir / color)], views)
+        (group,) = estimate_views(network, [read_image(data_dir / color)], views)
         yield group, np.asarray(cv2.imread(str(data_dir / depth), cv2.IMREAD_UNCHANGED)) / 1000
 
 
 @pytest.mark.data
 def test_doubted_pixels_are_wrong_on_real_photographs(
-    data_dir: Path, read_rgb: Callable[[Path], RgbImage], fast_depth: OnnxEstimator
+    data_dir: Path, fast_depth: OnnxEstimator
 ) -> None:
     ratios = {}
     for name, views in (("flip", FLIP), ("zooms", ZOOMS)):
         found = []
-        for group, truth in opinions(data_dir, read_rgb, fast_depth, views):
+        for group, truth in predictions_of(data_dir, fast_depth, views):
             known = truth > 0
             confidence = expert_confidence(group)[known]
             error = np.abs(group[0].values[known] - truth[known])
@@ -267,10 +265,10 @@ def test_doubted_pixels_are_wrong_on_real_photographs(
 
 @pytest.mark.data
 def test_the_vote_finds_errors_of_a_relative_network(
-    data_dir: Path, read_rgb: Callable[[Path], RgbImage], fast_depth: OnnxEstimator
+    data_dir: Path, fast_depth: OnnxEstimator
 ) -> None:
     found = []
-    for group, truth in opinions(data_dir, read_rgb, fast_depth, FLIP):
+    for group, truth in predictions_of(data_dir, fast_depth, FLIP):
         known = truth > 0
         disparities = [relative(3 / np.maximum(each.values, 0.05) - 0.5) for each in group]
         confidence = expert_confidence(disparities)[known]
