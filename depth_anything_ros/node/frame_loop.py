@@ -1,4 +1,4 @@
-"""The straight way of an image: taken, made a frame, given depth, published."""
+"""The steps of an image: taken, made a frame, given depth, published."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from depth_anything_ros.pipeline import DepthRequest, process_batch
 
 @dataclass(frozen=True)
 class NodeCamera:
-    """One camera of the node: what comes in, what goes out, what there is to say about it."""
+    """One camera of the node: inputs, outputs, report."""
 
     name: str
     channel: CameraChannel
@@ -36,7 +36,7 @@ class NodeCamera:
 
 @dataclass(frozen=True)
 class _Work:
-    """A frame on its way."""
+    """A frame in process."""
 
     camera: NodeCamera
     taken: CameraFrame
@@ -47,14 +47,14 @@ class FrameLoop:
     """Answers what the cameras have ready; `step` runs in the worker's thread.
 
     Attributes:
-        enabled: False lets images pass unanswered.
+        enabled: False ignores images.
     """
 
     def __init__(self, clock: Clock, setup: Callable[[], NodeSetup | None]) -> None:
         """Prepare.
 
         Args:
-            clock: Tells the latency of answers.
+            clock: For the latency of answers.
             setup: Gives the node's present setup; None while it is not configured.
         """
         self.enabled = True
@@ -72,7 +72,7 @@ class FrameLoop:
         """Write the next answer to files.
 
         Args:
-            written: Gets the folder, or in words why there is none.
+            written: Called with the folder, or the reason why there is none.
         """
         with self._lock:
             self._snapshots.append(written)
@@ -104,7 +104,7 @@ class FrameLoop:
     def _frame(
         self, camera: NodeCamera, sample: CameraSample, setup: NodeSetup, sensors: SensorInputs
     ) -> _Work | None:
-        """The frame of an image, if somebody wants an answer to it."""
+        """The frame of an image, if an answer is needed."""
         wanted = camera.outputs.wanted()
         if not self.enabled:
             camera.report.statistics.drop(DropReason.DISABLED)
@@ -135,7 +135,7 @@ class FrameLoop:
         try:
             estimator = setup.networks.model.estimator
             answers = process_batch(estimator, requests, setup.opinions())
-        except Exception as error:  # out of memory, a broken driver: say so and go on
+        except Exception as error:  # out of memory, a broken driver: log it and go on
             if len(works) > 1:  # one camera's trouble is not the others'
                 return [pair for work in works for pair in self._depth([work], setup)]
             works[0].camera.report.refused(error)
@@ -143,7 +143,7 @@ class FrameLoop:
         return list(zip(works, answers, strict=True))
 
     def _publish(self, work: _Work, answer: DepthFrame, setup: NodeSetup) -> None:
-        """Send an answer to those who want it, unless the node was stopped meanwhile."""
+        """Publish an answer, unless the node was stopped meanwhile."""
         camera, header = work.camera, work.taken.header
         now = self._setup()
         if now is None or now.sensors is None:
@@ -166,7 +166,7 @@ class FrameLoop:
             return
         try:
             written: Path | str = write_snapshot(path_of(folder, "snapshot_folder"), camera, answer)
-        except Exception as error:  # whoever waits for it is told
+        except Exception as error:  # the caller gets the error
             written = f"{type(error).__name__}: {error}"
         for request in requests:
             if not request.done():

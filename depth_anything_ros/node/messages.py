@@ -1,6 +1,6 @@
 """ROS messages <-> arrays: zero-copy views in, one copy out.
 
-rclpy looks at each byte of what is assigned to a uint8[] field (hundreds of times slower), unless
+rclpy checks each byte of what is assigned to a uint8[] field (hundreds of times slower), unless
 it is an `array('B')`, which Jazzy copies. So what leaves is written into the array that a message
 has. And rclpy has copied a message when `publish` returns, so the next one may be the same object:
 writing to its memory again is cheaper than new pages for every message.
@@ -129,7 +129,7 @@ def camera_from_info(message: CameraInfo) -> Camera:
         The camera of the image that is sent with it.
 
     Raises:
-        InputError: The message does not hold a calibration; the text says what is wrong.
+        InputError: The message does not hold a calibration; the message says what is wrong.
     """
     roi = message.roi
     return Camera.from_fields(

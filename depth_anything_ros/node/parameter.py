@@ -34,7 +34,7 @@ class ParameterInfo:
     """What there is to know about one parameter.
 
     Attributes:
-        describe: Gives its meaning; asked when it is needed, since it may list registered things.
+        describe: Gives its meaning; called when needed, since it may list registered things.
         choices: Gives the values it may have; none for any.
         minimum: Smallest number, None without limits.
         maximum: Largest number.

@@ -43,7 +43,7 @@ class NodeParameters(ParameterSet):
         "auto",
         "Catalogue name (see `depth_anything models`), path to a .pth, .safetensors or .onnx file, "
         "or embedded: the small network in this package. auto takes the official V2 Small where "
-        "it is in the cache or can be downloaded, else the embedded one, and says which.",
+        "it is in the cache or can be downloaded, else the embedded one, and logs which.",
         at_load=True,
     )
     device: str = parameter(
@@ -163,7 +163,7 @@ class NodeParameters(ParameterSet):
     )
     sensor_extrinsics: str = parameter(
         "",
-        "Where things stand, instead of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings points of a "
+        "Poses of sensors in place of tf2: [x, y, z, qx, qy, qz, qw] (metres) brings points of a "
         "sensor into the optical frame; {topic or frame: [...], ...} for several, with several "
         "cameras {camera: {topic or frame: [...]}}.",
     )
@@ -370,7 +370,7 @@ class NodeParameters(ParameterSet):
     )
     confidence: str = parameter(
         "auto",
-        "Second opinions for confidence, asked only when somebody wants it: zoom (two enlarged "
+        "How confidence is computed, only while something needs it: zoom (two enlarged "
         "views, best for metric models), flip (a mirrored view, best for relative ones), off "
         "(experts only); auto chooses by the model.",
         choices=("auto", "zoom", "flip", "off"),

@@ -30,11 +30,11 @@ OTHER_OUTPUTS: tuple[tuple[str, str, str], ...] = (
 """Topics that belong to no camera."""
 
 SERVICES: tuple[tuple[str, str, str], ...] = (
-    ("~/enable", "std_srvs/SetBool", "false lets images pass unanswered"),
+    ("~/enable", "std_srvs/SetBool", "false ignores images"),
     ("~/load_model", "std_srvs/Trigger", "load parameter model beside the one in use, then swap"),
     ("~/snapshot", "std_srvs/Trigger", "write the next frame to snapshot_folder"),
     ("~/scale/freeze", "std_srvs/SetBool", "keep the present scale, or follow measurements again"),
-    ("~/scale/reset", "std_srvs/Trigger", "forget the scale"),
+    ("~/scale/reset", "std_srvs/Trigger", "reset the scale"),
     ("~/scale/save", "std_srvs/Trigger", "write the scale to scale_file"),
     ("~/scale/load", "std_srvs/Trigger", "take the scale of scale_file and freeze it"),
 )

@@ -1,6 +1,6 @@
 """What the worker needs to know for a frame: one immutable snapshot, swapped as a whole.
 
-Callbacks of the executor make a new one and put it in place of the old; a frame on its way keeps
+Callbacks of the executor make a new one and put it in place of the old; a frame in process keeps
 the one it was taken with. So no thread waits for another.
 """
 
@@ -24,7 +24,7 @@ class CameraSetup:
     """What belongs to one camera.
 
     Attributes:
-        scaler: Its way to metres; it remembers, and is safe to be operated from any thread.
+        scaler: Its scaler; it has state, and is safe to be operated from any thread.
         files: Its calibration and mask.
         limits: Which of its depths are given out.
     """
@@ -42,7 +42,7 @@ class NodeSetup:
         parameters: The values of all parameters.
         networks: The network and its experts.
         cameras: By name of the camera.
-        placement: Where things stand to the cameras.
+        placement: Poses of frames and sensors relative to the cameras.
         sensors: What is measured around the cameras; None while the node is not active.
     """
 
@@ -53,7 +53,7 @@ class NodeSetup:
     sensors: SensorInputs | None = None
 
     def opinions(self) -> SecondOpinions:
-        """What confidence is taken from, as the parameters and the model want it."""
+        """What confidence is computed from, by parameters and model."""
         choice, experts = self.parameters.confidence, self.networks.experts
         if choice == "auto":
             metric = self.networks.model.estimator.kind.metric

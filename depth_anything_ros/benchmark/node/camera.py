@@ -1,4 +1,4 @@
-"""A camera for benchmarks: one picture at an even rate, and a LiDAR's points if wanted."""
+"""A camera for benchmarks: one picture at an even rate, and optionally a LiDAR's points."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def picture(width: int, height: int) -> RgbImage:
 
 
 class BenchmarkCamera(Node):
-    """Publishes `image`, `camera_info` and `points` as soon as somebody listens to `image`.
+    """Publishes `image`, `camera_info` and `points` as soon as `image` has a subscriber.
 
     Attributes:
-        listened: System time in seconds when somebody was first seen to listen.
+        listened: System time in seconds when the first subscriber was seen.
         sent: Stamps of all images in nanoseconds.
     """
 
@@ -75,10 +75,10 @@ class BenchmarkCamera(Node):
         self._clouds = self.create_publisher(PointCloud2, "points", _RELIABLE)
 
     def run(self, stopped: threading.Event) -> None:
-        """Publish until told to stop.
+        """Publish until stopped.
 
         Args:
-            stopped: Says so.
+            stopped: Whether to stop.
         """
         while not stopped.is_set() and not self._images.get_subscription_count():
             time.sleep(_LOOK)
@@ -110,9 +110,9 @@ def _scan(camera: Camera, points: int) -> Cloud:
 
 
 def main() -> int:
-    """Publish until SIGINT, then say what was sent.
+    """Publish until SIGINT, then print what was sent.
 
-    A line on standard output says that the camera is there; the last one is JSON with `listened`
+    A line on standard output announces the camera; the last one is JSON with `listened`
     and `sent` of `BenchmarkCamera`.
 
     Returns:

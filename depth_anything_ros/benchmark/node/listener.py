@@ -67,9 +67,9 @@ def stamped_outputs() -> list[str]:
 
 
 def main() -> int:
-    """Listen until SIGINT, then say what was received.
+    """Listen until SIGINT, then print what was received.
 
-    Lines on standard output say that the listener is there and when the first message of each
+    Lines on standard output announce the listener and when the first message of each
     output has come; the last one is JSON with `received` and `counted` of `BenchmarkListener`.
 
     Returns:

@@ -35,7 +35,7 @@ MOST_DRIFT_PERCENT = 2.0
 _FIRST_ANSWER_TIMEOUT = 120.0
 _START_TIMEOUT = 30.0
 _STOP_TIMEOUT = 20.0
-_LAST_COUNT = 1.5  # the node says once a second what it has counted
+_LAST_COUNT = 1.5  # the node publishes its counts once a second
 _SAMPLES_AT_ENDS = 0.1  # share of the samples of memory that make its start and its end
 _WORDS_KEPT = 2000
 
@@ -104,7 +104,7 @@ def measure_node(
     Args:
         load: What the node is given to do.
         seconds: How long is measured, after the warm-up.
-        progress: Told now and then which share of the time is over.
+        progress: Called now and then with the elapsed share of the time.
 
     Returns:
         Figures by name, ready for JSON: see `summed_up`, and `ready_s`, the seconds from the start
@@ -230,7 +230,7 @@ def _watch(node: _Process, seconds: float, progress: Callable[[float], None]) ->
 
 
 def domain() -> int:
-    """A ROS domain out of the way of the robot's own nodes and of other benchmarks."""
+    """A ROS domain apart from the robot's own nodes and of other benchmarks."""
     return 1 + os.getpid() % 100
 
 
@@ -242,7 +242,7 @@ def listening(outputs: Sequence[str] = OUTPUTS) -> Iterator[None]:
         outputs: What it subscribes to.
 
     Raises:
-        DepthAnythingError: It cannot start; the text has its last words.
+        DepthAnythingError: It cannot start; the message has its last output.
     """
     with _running("listener", outputs) as listener:
         listener.wait_for_line(_START_TIMEOUT)
@@ -304,7 +304,7 @@ class _Process:
         return f":\n{words}" if words else ""
 
     def stop(self) -> dict[str, Any]:
-        """Interrupt it and read what it says in the end."""
+        """Interrupt it and read its last output."""
         self.check()
         self.end()
         try:

@@ -1,4 +1,4 @@
-"""One image on its way through the node, stage by stage, without the network."""
+"""The stages of one image in the node, without the network."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ Stages = dict[str, Callable[[], None]]
 
 @dataclass(frozen=True)
 class Scene:
-    """What comes in, and what the network would say of it.
+    """Input, and a prediction for it.
 
     Attributes:
         image: The picture.
@@ -282,7 +282,7 @@ class StraightforwardStages:
 
 @contextlib.contextmanager
 def publishing(domain: int) -> Iterator[Publish]:
-    """Publishers named and made as the depth node's, once somebody listens to all of them.
+    """Publishers named and made as the depth node's, once all of them have subscribers.
 
     Args:
         domain: ROS domain.
@@ -291,7 +291,7 @@ def publishing(domain: int) -> Iterator[Publish]:
         Sends the message of an output.
 
     Raises:
-        DepthAnythingError: Nobody listens.
+        DepthAnythingError: There is no subscriber.
     """
     prefer_shared_memory()
     context = Context()

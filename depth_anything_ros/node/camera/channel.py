@@ -49,7 +49,7 @@ class CameraChannel:
         Args:
             name: Name of the camera, empty for the only one.
             matcher: The node's subscriptions.
-            report: Counts images and says what is wrong with them.
+            report: Counts images and logs what is wrong with them.
         """
         self.name = name
         self.input: CameraInput | None = None
@@ -79,10 +79,10 @@ class CameraChannel:
 
         Args:
             parameters: How long it waits for its camera_info and points, and how often it is taken.
-            sensors: Tell whether the points of an image have come.
+            sensors: Know whether the points of an image have arrived.
 
         Returns:
-            The messages, or None; and the seconds after which to ask again, or None.
+            The messages, or None; and the seconds after which to try again, or None.
         """
         source = self.input
         if source is None:
@@ -162,7 +162,7 @@ class CameraChannel:
     def _prepared(
         self, rgb: RgbImage, camera: Camera | None, parameters: NodeParameters
     ) -> tuple[RgbImage, Camera | None]:
-        """Rectify and cut out the region of interest, as the parameters want it."""
+        """Rectify and crop to the region of interest, by the parameters."""
         wanted = parameters.rectify
         if camera is not None and camera.is_distorted and wanted == "off":
             self._report.log.note_once(

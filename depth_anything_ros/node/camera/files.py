@@ -80,7 +80,7 @@ def scale_file_of(parameters: NodeParameters, camera: str) -> Path | None:
 
 
 def value_for_camera(text: str, name: str, parameter: str) -> str:
-    """What a text parameter says for one camera.
+    """The value of a text parameter for one camera.
 
     Args:
         text: One value for every camera, or a YAML table from camera to value.

@@ -27,7 +27,7 @@ class CameraSample:
 
 
 class CameraInput:
-    """Subscribes to one camera and keeps its newest image until somebody takes it.
+    """Subscribes to one camera and keeps its newest image until it is taken.
 
     Callbacks only store; decoding is left to whoever takes the sample.
     """
@@ -46,7 +46,7 @@ class CameraInput:
             matcher: The node's subscriptions.
             name: Name of the camera, empty for the only one.
             parameters: Reliability and transport.
-            on_image: Called with every image; True when it replaced one nobody had taken.
+            on_image: Called with every image; True when it replaced one that was not taken.
             wake: Called when something new may make a sample ready.
         """
         self._on_image = on_image
@@ -102,7 +102,7 @@ class CameraInput:
         return self._images.incompatible or self._camera_infos.incompatible
 
     def change(self, parameters: NodeParameters) -> None:
-        """Ask for another reliability where the parameters want it."""
+        """Change the reliability where the parameters require it."""
         for subscription in (self._images, self._camera_infos):
             subscription.reliability = parameters.image_reliability
             subscription.match()
@@ -114,7 +114,7 @@ class CameraInput:
 
         Args:
             parameters: How long an image waits for its camera_info and points.
-            points_complete: Tells whether the points of a stamp have come.
+            points_complete: Whether the points of a stamp have arrived.
 
         Returns:
             The sample, or None; and when an image waits for its camera_info or points, the
@@ -139,7 +139,7 @@ class CameraInput:
         return None, 0.0
 
     def close(self) -> None:
-        """Unsubscribe and forget what was received."""
+        """Unsubscribe and drop what was received."""
         self._images.close()
         self._camera_infos.close()
         with self._lock:

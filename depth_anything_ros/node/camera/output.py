@@ -34,7 +34,7 @@ class Companion:
 
 @dataclass
 class OutputRequest:
-    """One answer on its way out; all outputs of the answer share it.
+    """One answer to publish; all its outputs share it.
 
     Attributes:
         answer: Depth of one image.
@@ -43,7 +43,7 @@ class OutputRequest:
         camera: Name of the camera, empty for the only one.
         status_name: Name of the scale status.
         placement: Where frames stand to the camera.
-        log: Says what is missing.
+        log: For what is missing.
         companions: Messages of the same stamp, by topic.
         memory: What outputs of this camera keep from one answer to the next; see `kept`.
     """

@@ -1,4 +1,4 @@
-"""The publishers of one camera: every registered output, made only where somebody subscribes."""
+"""The publishers of one camera: every registered output, computed only with subscribers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT = 20
 
 
 class CameraOutputs:
-    """Publishes what is wanted of each answer.
+    """Publishes each answer on the outputs with subscribers.
 
     `publish` and `publish_pairs` run in the worker's thread; a companion (a segmenter's mask) may
     come earlier or later than the depth, so recent ones of both are kept.
@@ -42,7 +42,7 @@ class CameraOutputs:
             node: The node to publish with.
             camera: Name of the camera, empty for the only one.
             matcher: Matches the subscriptions to companions.
-            log: Says what is missing.
+            log: For what is missing.
         """
         self._node = node
         self._camera = camera
@@ -87,7 +87,7 @@ class CameraOutputs:
             )
 
     def stop(self) -> None:
-        """Unsubscribe and forget what waits for its partner."""
+        """Unsubscribe and drop what waits for its companion."""
         for subscription in self._subscriptions:
             subscription.close()
         self._subscriptions = []
@@ -105,7 +105,7 @@ class CameraOutputs:
             self._publishers.clear()
 
     def wanted(self) -> frozenset[Output]:
-        """The outputs that somebody subscribes to."""
+        """The outputs with subscribers."""
         with self._lock:
             return frozenset(
                 output
@@ -121,14 +121,14 @@ class CameraOutputs:
         placement: Placement,
         wanted: Collection[Output],
     ) -> int:
-        """Publish what is wanted of one answer.
+        """Publish one answer.
 
         Args:
             answer: Depth of one image.
             header: Header of that image; every output carries its stamp.
             parameters: How the outputs should look.
             placement: Where frames stand to the camera.
-            wanted: What somebody subscribed to when the image was taken.
+            wanted: Outputs with subscribers when the image was taken.
 
         Returns:
             How many outputs went out, or wait for their companion.

@@ -1,4 +1,4 @@
-"""What becomes of one camera's images: counts, words to the user, and its health."""
+"""Report of one camera: counts of images, log, health."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _PATIENCE = 5.0
 
 
 class CameraReport:
-    """Counts what becomes of a camera's images, and says in words what is wrong.
+    """Counts a camera's images by outcome, and logs what is wrong.
 
     Attributes:
         statistics: Its counts.
-        log: Says what is wrong, throttled, with the camera's name before it.
+        log: For what is wrong, throttled, with the camera's name before it.
     """
 
     def __init__(self, node: str, camera: str, log: ThrottledLog) -> None:
@@ -40,7 +40,7 @@ class CameraReport:
         Args:
             node: Full name of the node.
             camera: Name of the camera, empty for the only one.
-            log: Says what is wrong.
+            log: For what is wrong.
         """
         self.statistics = CameraStatistics()
         self.log = log
@@ -55,7 +55,7 @@ class CameraReport:
         self._had_metres = False
 
     def answered(self, answer: DepthFrame, latency: float, sent: int) -> None:
-        """Count an answer and say what became of its metres.
+        """Count an answer and log changes of its scale state.
 
         Args:
             answer: Depth of one image.
@@ -96,7 +96,7 @@ class CameraReport:
     def health(
         self, source: CameraInput | None, model: dict[str, str], stale_after: float
     ) -> CameraHealth:
-        """What there is to say about this camera.
+        """Health of this camera.
 
         Args:
             source: What it listens to, or None while the node is not active.
@@ -129,7 +129,7 @@ class CameraReport:
         return f"no image has come on {source.image_topic} yet"
 
     def _verdict(self, source: CameraInput | None, stale_after: float) -> tuple[bytes, str]:
-        """The most important thing to say, and how bad it is."""
+        """The most important message, and its level."""
         ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
         if source is None:
             return ok, "the node is not active"
@@ -147,5 +147,5 @@ class CameraReport:
         if self.log.recent:
             return warn, self.log.recent
         if self._state is None:
-            return ok, "images come, nobody subscribes to an answer"
+            return ok, "images arrive, no output has a subscriber"
         return SCALE_LEVELS[self._state.quality], self._state.reason

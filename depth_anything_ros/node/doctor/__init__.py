@@ -1,1 +1,1 @@
-"""What is wrong with a running graph or this machine, in words."""
+"""Diagnosis of a running graph and this machine."""

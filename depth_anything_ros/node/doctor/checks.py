@@ -1,4 +1,4 @@
-"""Why depth does not come: everything about a running graph that can be told from outside."""
+"""Diagnosis of a running graph from outside."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Diagnosis:
 
 
 def check_graph(namespace: str = "", seconds: float = 5.0) -> Diagnosis:
-    """Look at the running depth nodes, listen to what they hear, and say what is wrong.
+    """Check the running depth nodes and their inputs.
 
     Args:
         namespace: Only nodes in this namespace, or of this full name; empty for all.

@@ -1,4 +1,4 @@
-"""What a look at a running system brings to light."""
+"""Findings about a running system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Level(enum.Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault.
 
     Attributes:
         level: Whether something cannot come, or comes worse than it could.

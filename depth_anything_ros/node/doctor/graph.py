@@ -89,7 +89,7 @@ class DepthNodeView:
         parameters: All its parameters.
         inputs: What it subscribes to, of the kinds that this package reads.
         outputs: What it publishes below its own name.
-        statuses: What it says on /diagnostics, one status for each camera, newest by name.
+        statuses: Its statuses on /diagnostics, one for each camera, newest by name.
     """
 
     name: str
@@ -148,14 +148,14 @@ class GraphView:
 
     @property
     def domain(self) -> str:
-        """Where this participant looks, in words."""
+        """ROS domain and discovery range, as text."""
         reach = os.environ.get("ROS_AUTOMATIC_DISCOVERY_RANGE", "")
         within = f", discovery range {reach}" if reach else ""
         return f"domain {self._context.get_domain_id()}{within}"
 
     @property
     def has_clock(self) -> bool:
-        """Whether somebody publishes simulated time."""
+        """Whether simulated time is published."""
         return self._node.count_publishers("/clock") > 0
 
     @property
@@ -174,7 +174,7 @@ class GraphView:
         )
 
     def published(self, *kinds: str) -> list[str]:
-        """Topics of some types that somebody publishes."""
+        """Published topics of some types."""
         return sorted(
             topic
             for topic, types in self._node.get_topic_names_and_types()

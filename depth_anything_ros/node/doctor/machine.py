@@ -27,7 +27,7 @@ _GPU_DEVICES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")
 def check_machine(
     environment: Mapping[str, str] = os.environ, shared_memory: Path = FOLDER
 ) -> list[Finding]:
-    """Look at the installation and at shared memory.
+    """Check the installation and shared memory.
 
     Args:
         environment: Environment variables.

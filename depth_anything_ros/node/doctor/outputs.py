@@ -83,4 +83,4 @@ def repeat_own_words(view: DepthNodeView) -> Iterator[Finding]:
             )
         if status.level != DiagnosticStatus.OK:
             make = warning if status.level == DiagnosticStatus.WARN else problem
-            yield make(f"{status.name} says: {status.message}", "its log says more")
+            yield make(f"{status.name} reports: {status.message}", "its log says more")

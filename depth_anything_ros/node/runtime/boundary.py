@@ -15,7 +15,7 @@ from depth_anything_ros.node.runtime.log import ThrottledLog, one_line
 
 
 def sentence_of(error: BaseException) -> str:
-    """An exception in words: ours are meant for users, others say what they are."""
+    """An exception as text: ours are meant for users, others get their type."""
     if isinstance(error, (DepthAnythingError, ParameterException)):
         return one_line(str(error))
     return one_line(f"{type(error).__name__}: {error}")
@@ -45,7 +45,7 @@ class GuardedNode(LifecycleNode):
     def create_subscription(
         self, msg_type: Any, topic: str, callback: Callable[[Any], Any], *rest: Any, **more: Any
     ) -> Any:
-        """Subscribe; what the callback raises is said, and the message is not used."""
+        """Subscribe; what the callback raises is logged, and the message is not used."""
         return super().create_subscription(
             msg_type,
             topic,
@@ -57,7 +57,7 @@ class GuardedNode(LifecycleNode):
     def create_timer(
         self, timer_period_sec: float, callback: Callable[[], Any], *rest: Any, **more: Any
     ) -> Any:
-        """Call something now and then; what it raises is said."""
+        """Call something periodically; what it raises is logged."""
         name = getattr(callback, "__name__", "timer")
         guarded = self._guarded(callback, f"{name.strip('_')} failed")
         return super().create_timer(timer_period_sec, guarded, *rest, **more)
@@ -70,14 +70,14 @@ class GuardedNode(LifecycleNode):
         return super().create_service(srv_type, srv_name, guarded, *rest, **more)
 
     def report(self, what: str, error: BaseException) -> str:
-        """Say what failed, throttled; nothing once the node was told to stop.
+        """Log what failed, throttled; nothing once the node is stopping.
 
         Args:
             what: What failed, as the start of a sentence.
             error: Why.
 
         Returns:
-            The reason in words.
+            The reason.
         """
         reason = sentence_of(error)
         if self.context.ok() and self._boundary_log is not None:

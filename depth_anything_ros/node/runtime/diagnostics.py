@@ -21,7 +21,7 @@ class DiagnosticsPublisher:
 
         Args:
             node: The node to publish with.
-            cameras: By name of the camera, who tells its health.
+            cameras: Health of each camera, by name.
         """
         self._node = node
         self._cameras = cameras
@@ -47,7 +47,7 @@ class DiagnosticsPublisher:
 
 
 def _fill(status: Any, health: CameraHealth) -> Any:
-    """Tell a diagnostic_updater status what there is to say."""
+    """Fill a diagnostic_updater status."""
     status.hardware_id = health.hardware_id
     status.summary(health.level, health.message)
     for key, value in health.values.items():

@@ -63,12 +63,12 @@ def status_name(node: str, camera: str) -> str:
 
 @dataclass(frozen=True)
 class CameraHealth:
-    """What there is to say about one camera's depth.
+    """Health of one camera's depth.
 
     Attributes:
         name: Name of the status.
         level: OK, WARN or ERROR of DiagnosticStatus.
-        message: The most important thing, with its remedy.
+        message: The most important fault, with its remedy.
         hardware_id: Device the network runs on.
         values: Everything that was counted or is known, by name.
     """
@@ -81,7 +81,7 @@ class CameraHealth:
 
     @classmethod
     def unconfigured(cls, node: str, camera: str, failure: str | None) -> CameraHealth:
-        """What there is to say while no model is loaded.
+        """Health while no model is loaded.
 
         Args:
             node: Full name of the node.
@@ -95,7 +95,7 @@ class CameraHealth:
 
     @classmethod
     def loading(cls, node: str, camera: str) -> CameraHealth:
-        """What there is to say while the first model is loading.
+        """Health while the first model is loading.
 
         Args:
             node: Full name of the node.

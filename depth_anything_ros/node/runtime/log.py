@@ -1,4 +1,4 @@
-"""What the node says in its log: once, or not more often than is useful, and never at length."""
+"""The node's log: once or throttled, and of limited length."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Logger(Protocol):
     """What a `ThrottledLog` needs of a logger."""
 
     def info(self, message: str) -> bool:
-        """Say what is good to know."""
+        """Log an information."""
         ...
 
     def warning(self, message: str) -> bool:
-        """Say what is wrong."""
+        """Log a warning."""
         ...
 
     def error(self, message: str) -> bool:
-        """Say what has failed."""
+        """Log an error."""
         ...
 
 
@@ -42,7 +42,7 @@ def one_line(text: str) -> str:
 
 
 class ThrottledLog:
-    """Remembers what kinds of sentence were said; another kind is always said at once.
+    """Throttles messages by kind; a new kind is always logged at once.
 
     Two sentences that differ in numbers and quoted names alone are of one kind.
     """
@@ -51,7 +51,7 @@ class ThrottledLog:
         """Prepare.
 
         Args:
-            logger: Where it is said.
+            logger: Where messages go.
             prefix: Put before every sentence (the camera's name).
         """
         self._logger = logger
@@ -62,18 +62,18 @@ class ThrottledLog:
 
     @property
     def recent(self) -> str | None:
-        """The last thing there was to say, if that was within five seconds."""
+        """The last message, if it is at most five seconds old."""
         newest = self._newest
         if newest is None or time.monotonic() - newest[1] > _RECENT:
             return None
         return newest[0]
 
     def info(self, text: str) -> None:
-        """Say something that is no trouble."""
+        """Log an information."""
         self._logger.info(self._prefix + one_line(text))
 
     def note_once(self, text: str) -> None:
-        """Say something that is no trouble, once in the life of the node."""
+        """Log an information, once in the life of the node."""
         kind = _VARIABLE.sub("#", text)
         if kind not in self._noted:
             self._noted.add(kind)
@@ -90,7 +90,7 @@ class ThrottledLog:
             self._logger.warning(self._prefix + one_line(text))
 
     def error(self, text: str) -> None:
-        """Say an error, at most every ten seconds."""
+        """Log an error, at most every ten seconds."""
         if self._due(text, _REPEAT_AFTER):
             self._logger.error(self._prefix + one_line(text))
 
@@ -117,7 +117,7 @@ class RosLogHandler(logging.Handler):
         self._ros_logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one record."""
+        """Log one record."""
         text = one_line(self.format(record))
         # rclpy ties a severity to the calling line, so each level has a line of its own.
         if record.levelno >= logging.ERROR:

@@ -17,7 +17,7 @@ _WARM_UP_SIZE = (480, 640)
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """The network in use and those that are asked for a second opinion."""
+    """The network in use and the experts for confidence."""
 
     model: LoadedModel
     experts: tuple[DepthEstimator, ...] = ()
@@ -41,7 +41,7 @@ def load_and_warm(settings: ModelSettings, experts: Sequence[str] = ()) -> Netwo
         The networks, ready.
 
     Raises:
-        DepthAnythingError: One cannot be had; the text says why.
+        DepthAnythingError: One cannot be had; the message says why.
     """
     names = (settings.model, *(name for name in experts if name))
     models = [_load_one(dataclasses.replace(settings, model=name)) for name in names]

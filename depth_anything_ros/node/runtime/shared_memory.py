@@ -1,4 +1,4 @@
-"""Fast DDS's files in shared memory: whose they are, how large, and which ones nobody owns.
+"""Fast DDS's files in shared memory: owners, sizes and leaks.
 
 Facts read off Fast DDS 2.14 and 3 and checked against them: a participant's data segment is the
 file `fastrtps_<16 hex digits>` (from 3 on `fastdds_...`); beside it its owner keeps `..._el` open
@@ -28,7 +28,7 @@ def leaked_segments(folder: Path = FOLDER) -> list[Path]:
         folder: Where shared memory is mounted.
 
     Returns:
-        Their paths; those of other users cannot be told and are left out.
+        Their paths; those of other users are not visible and are left out.
     """
     locks = (path for path in folder.glob("fast*_el") if _LOCK.fullmatch(path.name))
     segments = (_segment(lock) for lock in locks if _is_free(lock))
@@ -43,7 +43,7 @@ def segment_size(gid: Sequence[int], own_gid: Sequence[int]) -> int | None:
         own_gid: `endpoint_gid` of an endpoint of this process.
 
     Returns:
-        Bytes; None where it cannot be told: another host, container, user or middleware, or a
+        Bytes; None where unknown: another host, container, user or middleware, or a
         process without shared memory.
     """
     if bytes(gid[_HOST]) != bytes(own_gid[_HOST]):
@@ -86,7 +86,7 @@ def _segments_of(process: psutil.Process) -> Iterator[Path]:
     """The segments whose lock a process keeps open."""
     try:
         opened = [Path(file.path) for file in process.open_files()]
-    except (psutil.Error, OSError):  # not ours to look at, or gone
+    except (psutil.Error, OSError):  # not readable for us, or gone
         return
     for file in opened:
         if _LOCK.fullmatch(file.name):

@@ -1,4 +1,4 @@
-"""Subscriptions that ask for what their publishers offer: reliability and durability."""
+"""Subscriptions that match what their publishers offer: reliability and durability."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class MatchedSubscription:
         )
 
     def match(self) -> None:
-        """Subscribe anew where the publishers' offer asks for another quality of service."""
+        """Subscribe again where the publishers' offer has changed."""
         wanted = self._wanted()
         if wanted == self._subscribed_as:
             return

@@ -15,9 +15,9 @@ class Worker:
         """Start the thread.
 
         Args:
-            step: Does what there is to do and returns the seconds after which it wants to be
-                called again even if nobody wakes it, or None.
-            failed: Told in words what a step has raised; the thread goes on.
+            step: Does the pending work and returns the seconds after which it is to be
+                called again without being woken, or None.
+            failed: Called with what a step has raised, as text; the thread goes on.
         """
         self._step = step
         self._failed = failed
@@ -28,7 +28,7 @@ class Worker:
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that there may be something to do. Never blocks for long; any thread may call it."""
+        """Wake the thread. Never blocks for long; any thread may call it."""
         with self._condition:
             self._woken = True
             self._condition.notify()

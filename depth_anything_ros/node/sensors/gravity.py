@@ -13,7 +13,7 @@ from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, Q
 _SMOOTHING = 0.05
 _FRESH = 0.5
 _WEAKEST, _STRONGEST = 1.0, 160.0
-"""Norms in m/s^2 between which a specific force is believed: free fall has none, and robots'
+"""Norms in m/s^2 between which a specific force is accepted: free fall has none, and robots'
 accelerometers end at 16 g."""
 
 

@@ -121,7 +121,7 @@ class SensorInputs:
         Args:
             frame: Image, stamp, frame_id and camera.
             camera_name: Name of the camera, empty for the only one.
-            log: Says what is missing.
+            log: For what is missing.
 
         Returns:
             The same with points, ground, pose and slam where they are known.
@@ -186,7 +186,7 @@ class SensorInputs:
                 return transforms.lookup(fixed, frame.frame_id, frame.stamp, timeout)
             return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame, name))
         except TransformError as error:
-            if parameters.scaler != AUTO:  # auto goes without, and says so if it must
+            if parameters.scaler != AUTO:  # auto goes without
                 log.warn(f"odometry is not used: {error}")
             return None
 
@@ -215,7 +215,7 @@ class SensorInputs:
             return Plane((float(up[0]), float(up[1]), float(up[2])), given.camera_height)
         if not transforms.available:
             return None
-        asked = given.scaler != AUTO  # auto must not wait for a frame nobody has
+        asked = given.scaler != AUTO  # auto must not wait for a frame that does not exist
         try:
             camera_to_base = transforms.lookup(
                 given.base_frame, frame.frame_id, frame.stamp, given.tf_timeout if asked else 0.0

@@ -17,7 +17,7 @@ from depth_anything_ros.node.sensors.transforms import Matrix, Transforms
 
 
 class Placement:
-    """Looks up where things stand; any thread may ask.
+    """Looks up poses of frames and sensors; thread-safe.
 
     Attributes:
         transforms: What tf2 knows.

@@ -58,7 +58,7 @@ def scan_points(message: LaserScan) -> Points:
 def range_points(message: Range) -> Points:
     """What a single range finder sees, 1x3 metres on its axis (x forward), or nothing.
 
-    A cone says only that something is at this distance somewhere in it, so a wide one (more than
+    A cone only shows that something is at this distance somewhere in it, so a wide one (more than
     0.2 rad) is no point: REP-117 ranges at or beyond the limits are no hit.
     """
     hit = message.min_range < message.range < message.max_range

@@ -22,7 +22,7 @@ from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_pose
 _POSES_KEPT = 400
 _LONGEST_GAP = 0.5
 _FURTHEST = 1e8
-"""Metres from the origin up to which a pose is believed; UTM and ECEF lie within."""
+"""Metres from the origin up to which a pose is accepted; UTM and ECEF lie within."""
 
 POSE_TYPES: dict[str, type] = {"pose": PoseStamped, "odometry": Odometry, "path": Path}
 """Messages that carry poses, by the word that selects them."""

@@ -1,4 +1,4 @@
-"""Where things stand to each other: tf2 where it is installed, fixed extrinsics where not."""
+"""Transforms: tf2 where it is installed, fixed extrinsics where not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 class TransformError(InputError):
-    """A transform that is not known now; the text says which and what to do."""
+    """A transform that is not known now; the message says which and what to do."""
 
 
 class Transforms:
@@ -49,7 +49,7 @@ class Transforms:
         """The transform that brings points of one frame into another at one time.
 
         Args:
-            target: Frame the points are wanted in.
+            target: Frame of the result.
             source: Frame the points are in.
             stamp: Time in nanoseconds; 0 takes the newest known.
             timeout: Seconds to wait for it.
@@ -83,7 +83,7 @@ class Transforms:
         """The transform between two frames at two times, through a frame that does not move.
 
         Args:
-            target: Frame the points are wanted in.
+            target: Frame of the result.
             target_stamp: Time the target frame is taken at, in nanoseconds.
             source: Frame the points are in.
             source_stamp: Time the points were measured, in nanoseconds.

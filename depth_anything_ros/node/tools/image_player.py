@@ -66,7 +66,7 @@ IntoCamera = Callable[[npt.NDArray[np.float64], str], tuple[npt.NDArray[np.float
 
 @dataclass(frozen=True)
 class PlayedItem:
-    """One thing to publish, and when.
+    """One item to publish, and when.
 
     Attributes:
         moment: Seconds since the start of the recording.
@@ -236,14 +236,14 @@ class ImagePlayer(Node):
             self._has_own_camera = False
 
     def _send_static(self, recording: Recording) -> IntoCamera | None:
-        """Publish the static transforms, once; else say how points come into the camera's frame.
+        """Publish the static transforms, once; else log how points come into the camera's frame.
 
         Args:
             recording: The recording.
 
         Returns:
             None where the transforms are published; without tf2_msgs what brings points and their
-            frame into the optical frame, where the recording says how.
+            frame into the optical frame, where the recording has the transform.
         """
         if not recording.transforms:
             return None
@@ -346,7 +346,7 @@ def _into_frame(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play until the end, or until told to stop.
+    """Play until the end, or until stopped.
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.

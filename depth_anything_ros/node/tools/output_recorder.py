@@ -150,7 +150,7 @@ def _dense(message: PointCloud2) -> Cloud:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Record until told to stop, then write.
+    """Record until stopped, then write.
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.

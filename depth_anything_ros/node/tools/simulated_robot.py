@@ -224,7 +224,7 @@ class SimulatedRobot(Node):
     # Time ------------------------------------------------------------------------------------
 
     def drive(self) -> None:
-        """Drive until told to stop."""
+        """Drive until stopped."""
         tick, due = 0, time.monotonic()
         first_stamp = 0 if self._settings.use_clock else self.get_clock().now().nanoseconds
         period = 1.0 / self._settings.rate
@@ -256,7 +256,7 @@ class SimulatedRobot(Node):
                 return
 
     def _await_audience(self) -> None:
-        """Let simulated time stand still while nobody would see what happens."""
+        """Let simulated time stand still while nobody subscribes."""
         if self._has_audience():
             return
         while rclpy.ok() and not self._has_audience():
@@ -288,7 +288,7 @@ class SimulatedRobot(Node):
     def _publish(self, tick: int, stamp: int) -> None:
         """Send everything of one moment, the pictures last: then all that goes with them is out."""
         distance = self._settings.speed * tick / self._settings.rate
-        # Noise is drawn tick by tick, whether somebody listens or not: it must not depend on that.
+        # Noise is drawn tick by tick, independently of subscribers.
         noise = np.random.default_rng([self._settings.seed, tick])
         slips = self._settings.odometry_noise * noise.standard_normal(2)
         time_message = Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000)
@@ -342,7 +342,7 @@ class SimulatedRobot(Node):
     # Setting up ------------------------------------------------------------------------------
 
     def _announce(self, name: str, camera: Camera) -> _CameraTopics:
-        """Make a camera's publishers, and tell where it stands."""
+        """Make a camera's publishers and publish its pose."""
         prefix = f"{name}/" if len(self._robot.cameras) > 1 else ""
         optical = np.linalg.inv(self._robot.base_camera[name])
         places = {"points": optical @ self._robot.base_lidar, "odom": optical, "imu": optical}
@@ -403,7 +403,7 @@ def _planar(offset: npt.NDArray[np.floating], turn: float) -> Matrix:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Drive until told to stop.
+    """Drive until stopped.
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.

@@ -23,7 +23,7 @@ OUTPUTS.register(
         name="confidence/image",
         rank=60,
         message=Image,
-        meaning="32FC1 from 0 (doubt) to 1",
+        meaning="32FC1 from 0 (low) to 1 (high)",
         make=_make,
         needs_confidence=_always,
     )

@@ -1,4 +1,4 @@
-"""`~/disparity/image`: what a relative network says."""
+"""`~/disparity/image`: the values of a relative network."""
 
 from __future__ import annotations
 

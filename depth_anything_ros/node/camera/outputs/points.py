@@ -16,7 +16,7 @@ from depth_anything_ros.node.parameters import NodeParameters
 
 
 def flying_of(request: OutputRequest, depth_m: FloatImage, camera: Camera) -> Mask | None:
-    """The pixels at depth edges that float between two surfaces, as edge_angle_deg wants it."""
+    """The pixels at depth edges that float between two surfaces, by edge_angle_deg."""
     angle = request.parameters.edge_angle_deg
     if not angle:
         return None
