@@ -115,8 +115,8 @@ class Legend(NamedTuple):
         bar[_INDENT : height - _INDENT, 3:11] = _paint(ramp, 0.0, 1.0, self.grayscale)
         for share in np.linspace(0, 1, 5):
             row = _INDENT + round(share * (height - 2 * _INDENT - 1))
-            metres = 1 / ((1 - share) / self.near + share / self.far)
-            text = f"{metres:.3g}" if metres < 1000 else ">1k"
+            inverse = (1 - share) / self.near + share / self.far
+            text = f"{1 / inverse:.3g}" if inverse > 1e-3 else ">1k"
             cv2.putText(
                 bar, text, (14, row + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA
             )

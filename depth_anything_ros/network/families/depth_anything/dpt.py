@@ -132,13 +132,13 @@ class DptHead(nn.Module):
             N x C x 14*rows x 14*cols.
         """
         levels = []
-        for level, (x, project, resize) in enumerate(
+        for level, (x, project, to_level) in enumerate(
             zip(tokens, self.projects, self.resize_layers, strict=True), 1
         ):
             if x.dim() == 3:
                 # Tokens are channels-last already: this is a view, not a copy.
                 x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
-            x = self.scratch[f"layer{level}_rn"](resize(project(x)))
+            x = self.scratch[f"layer{level}_rn"](to_level(project(x)))
             levels.append(self.scratch[f"layer{level}_bn"](x))
         x = levels[3]
         for level in (4, 3, 2):
