@@ -50,7 +50,7 @@ from depth_anything_ros.geometry.cloud_filters import flying_pixels
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.metric.selection import make_scaler
-from depth_anything_ros.pipeline import DepthLimits, DepthRequest, SecondOpinions, process_batch
+from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits, DepthRequest, process_batch
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ class DepthFrame(frames.DepthFrame):
 
 
 class Model:
-    """A network ready to run, and its way to metres.
+    """A network ready to run, and its scaler settings.
 
     Pictures are independent of each other: `model(picture)` gives the same whatever came before.
     For a sequence `stream` keeps the scale steady from picture to picture.
@@ -299,11 +299,11 @@ class Model:
 
         Args:
             loaded: The network.
-            scaler: The way to metres.
+            scaler: Settings of the scaler.
             limits: Which depths are given out.
 
         Raises:
-            SettingError: The way to metres does not fit the network.
+            SettingError: The scaler does not fit the network.
         """
         self._loaded = loaded
         self._settings = scaler
@@ -439,7 +439,7 @@ class Model:
             DepthRequest(frame, scaler, self._limits, confidence)
             for frame, scaler in zip(made, scalers, strict=True)
         ]
-        answers = process_batch(estimator, requests, SecondOpinions(views=views))
+        answers = process_batch(estimator, requests, ConfidenceSources(views=views))
         description = {**self.description, "max_depth": self.info.max_depth}
         return [
             DepthFrame(
@@ -483,7 +483,7 @@ def load(
         precision: "auto", "fp32", "fp16", "bf16" or "int8".
         backend: "auto" or the name of a backend.
         input_size: Shorter side of the picture as the network sees it; 0 takes the model's own.
-        scaler: The way to metres: "auto" takes the best that what comes with a picture allows,
+        scaler: Source of metres: "auto" takes the best that what comes with a picture allows,
             "none" leaves the network's values; or all settings at once.
         limits: Which depths are given out: range, confidence, a mask of the robot's own parts.
 

@@ -29,13 +29,13 @@ from depth_anything_ros.metric.scaler import MetricScaler
 
 @dataclass(frozen=True)
 class DepthLimits:
-    """Which depths are given out, and what stands in place of the others (REP-117, REP-118).
+    """Which depths are published, and the values of the others (REP-117, REP-118).
 
     Attributes:
         min_range: Metres along Z; nearer depths become -inf (too near); 0 for no limit.
         max_range: Metres along Z; further depths become +inf (too far); may be infinite.
         min_confidence: Pixels of less confidence become NaN (unknown); 0 keeps all.
-        hidden: HxW bool of the image's size, True where the robot sees itself: NaN there; or None.
+        hidden: HxW bool of the image's size, True on the robot's own body: NaN there; or None.
         fill_invalid: Where a frame has no metres, give NaN everywhere in place of no depth.
     """
 
@@ -61,8 +61,8 @@ class DepthLimits:
 
 
 @dataclass(frozen=True)
-class SecondOpinions:
-    """What the network's answer is compared with to know how far it can be trusted.
+class ConfidenceSources:
+    """Views and networks whose predictions are compared for confidence.
 
     Attributes:
         views: Views of the same picture, shown to the same network.
@@ -79,9 +79,9 @@ class DepthRequest:
 
     Attributes:
         frame: The frame.
-        scaler: The way to metres of its camera.
+        scaler: Scaler of its camera.
         limits: Which depths are given out.
-        confidence: Whether a confidence is wanted; it costs further runs of the network.
+        confidence: Whether to compute a confidence; it costs further runs of the network.
     """
 
     frame: Frame
@@ -91,13 +91,13 @@ class DepthRequest:
 
 
 class Pipeline:
-    """A network, one camera's way to metres, and the limits of its depth.
+    """A network, one camera's scaler, and the limits of its depth.
 
     Attributes:
         estimator: The network; several pipelines may share one.
-        scaler: The way to metres; it remembers, so it belongs to this camera alone.
+        scaler: Scaler; it has state, so it belongs to this camera alone.
         limits: Which depths are given out.
-        opinions: What confidence is taken from.
+        confidence_sources: What confidence is computed from.
     """
 
     def __init__(
@@ -105,43 +105,43 @@ class Pipeline:
         estimator: DepthEstimator,
         scaler: MetricScaler,
         limits: DepthLimits | None = None,
-        opinions: SecondOpinions | None = None,
+        confidence_sources: ConfidenceSources | None = None,
     ) -> None:
         self.estimator = estimator
         self.scaler = scaler
         self.limits = limits or DepthLimits()
-        self.opinions = opinions or SecondOpinions()
+        self.confidence_sources = confidence_sources or ConfidenceSources()
 
     def process(self, frame: Frame, confidence: bool = False) -> DepthFrame:
         """Estimate the depth of one frame.
 
         Args:
             frame: The image and what was measured with it.
-            confidence: Whether a confidence is wanted.
+            confidence: Whether to compute a confidence.
 
         Returns:
-            Its depth; `depth_m` is None where there is no way to metres.
+            Its depth; `depth_m` is None where metres cannot be had.
 
         Raises:
             InputError: Image and camera of the frame differ in size, or the image is unusable.
         """
         request = DepthRequest(frame, self.scaler, self.limits, confidence)
-        return process_batch(self.estimator, [request], self.opinions)[0]
+        return process_batch(self.estimator, [request], self.confidence_sources)[0]
 
 
 def process_batch(
     estimator: DepthEstimator,
     requests: Sequence[DepthRequest],
-    opinions: SecondOpinions | None = None,
+    confidence_sources: ConfidenceSources | None = None,
 ) -> list[DepthFrame]:
     """Estimate the depth of frames of several cameras with one call of the network.
 
-    Frames without and with a confidence go through the network apart: second opinions cost time.
+    Frames without and with a confidence go through the network apart: further views cost time.
 
     Args:
         estimator: The network they share.
         requests: The frames, each with its camera's scaler and limits.
-        opinions: What confidence is taken from, where it is wanted.
+        confidence_sources: What confidence is computed from, where it is requested.
 
     Returns:
         One answer per frame, in order.
@@ -155,7 +155,7 @@ def process_batch(
     for confidence in (False, True):
         chosen = [i for i, each in enumerate(requests) if each.confidence is confidence]
         images = [requests[i].frame.rgb for i in chosen]
-        predictions = _estimate(estimator, images, opinions if confidence else None)
+        predictions = _estimate(estimator, images, confidence_sources if confidence else None)
         for i, of_image in zip(chosen, predictions, strict=True):
             answers[i] = _answer(requests[i], of_image)
     return [answers[i] for i in range(len(requests))]
@@ -208,21 +208,21 @@ def _check_size(frame: Frame) -> None:
 def _estimate(
     estimator: DepthEstimator,
     images: Sequence[npt.NDArray[np.uint8]],
-    opinions: SecondOpinions | None,
+    confidence_sources: ConfidenceSources | None,
 ) -> list[list[Prediction]]:
-    """For each image the network's own prediction, then the second opinions."""
+    """For each image the network's own prediction, then those of the confidence sources."""
     if not images:
         return []
-    asked = opinions or SecondOpinions()
-    predictions = estimate_views(estimator, images, asked.views)
-    for expert in asked.experts:
+    sources = confidence_sources or ConfidenceSources()
+    predictions = estimate_views(estimator, images, sources.views)
+    for expert in sources.experts:
         for of_image, prediction in zip(predictions, expert.estimate(images), strict=True):
             of_image.append(prediction)
     return predictions
 
 
 def _confidence(frame: Frame, predictions: list[Prediction]) -> FloatImage | None:
-    """What the network, second opinions and measured points say together; None without any."""
+    """Confidence from the predictions and measured points; None without any."""
     own = network_confidence(predictions[0])
     others = expert_confidence(predictions) if len(predictions) > 1 else None
     judges = [each for each in (own, others) if each is not None]

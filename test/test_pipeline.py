@@ -14,10 +14,10 @@ from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.sources.network import NetworkScaler
 from depth_anything_ros.pipeline import (
+    ConfidenceSources,
     DepthLimits,
     DepthRequest,
     Pipeline,
-    SecondOpinions,
     limit_depth,
     process_batch,
 )
@@ -103,13 +103,13 @@ def test_no_metres_are_no_depth_or_nan_as_wanted() -> None:
     assert np.isnan(filled.depth_m).all()
 
 
-def test_second_opinions_are_asked_only_for_frames_that_want_confidence() -> None:
+def test_further_views_are_predicted_only_for_frames_with_confidence() -> None:
     network = RedIsDepth()
     requests = [
         DepthRequest(Frame(ramp(), stamp=stamp), NetworkScaler(), confidence=stamp == 2)
         for stamp in (1, 2, 3)
     ]
-    answers = process_batch(network, requests, SecondOpinions(views=FLIP))
+    answers = process_batch(network, requests, ConfidenceSources(views=FLIP))
     assert [answer.frame.stamp for answer in answers] == [1, 2, 3]
     assert [answer.confidence is not None for answer in answers] == [False, True, False]
     assert network.calls == [2, 2]
@@ -156,7 +156,7 @@ def test_the_network_s_own_confidence_is_used() -> None:
     assert np.isnan(answer.depth_m[:, 8:]).all()
     assert not np.isnan(answer.depth_m[:, :8]).any()
     assert pipeline.process(Frame(ramp())).confidence is None
-    seen = Pipeline(SkyAndConfidence(), NetworkScaler(), opinions=SecondOpinions(FLIP))
+    seen = Pipeline(SkyAndConfidence(), NetworkScaler(), confidence_sources=ConfidenceSources(FLIP))
     both = seen.process(Frame(ramp()), confidence=True).confidence
     assert both is not None
     assert np.all(both <= answer.confidence + 1e-6)

@@ -8,7 +8,7 @@ from depth_anything_ros.frames import FloatImage, Prediction
 
 
 def network_confidence(prediction: Prediction) -> FloatImage | None:
-    """The network's own confidence as a number from 0 (doubt) to 1.
+    """The network's own confidence as a number from 0 (low) to 1 (high).
 
     Depth Anything 3 (Lin et al. 2025, after DUSt3R, Wang et al. 2024) learns c > 1 with the loss
     `c * error - weight * log(c)`, which is least where 1 / c is the expected error in units of the

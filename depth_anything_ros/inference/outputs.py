@@ -1,4 +1,4 @@
-"""What a network says about one image, by name -> a prediction."""
+"""Output of a network for one image, by name -> a prediction."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class FrameLoop:
         ]
         try:
             estimator = setup.networks.model.estimator
-            answers = process_batch(estimator, requests, setup.opinions())
+            answers = process_batch(estimator, requests, setup.confidence_sources())
         except Exception as error:  # out of memory, a broken driver: log it and go on
             if len(works) > 1:  # one camera's trouble is not the others'
                 return [pair for work in works for pair in self._depth([work], setup)]

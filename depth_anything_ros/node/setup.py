@@ -16,7 +16,7 @@ from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.model_loader import Networks
 from depth_anything_ros.node.sensors.inputs import SensorInputs
 from depth_anything_ros.node.sensors.placement import Placement
-from depth_anything_ros.pipeline import DepthLimits, SecondOpinions
+from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class NodeSetup:
     placement: Placement
     sensors: SensorInputs | None = None
 
-    def opinions(self) -> SecondOpinions:
+    def confidence_sources(self) -> ConfidenceSources:
         """What confidence is computed from, by parameters and model."""
         choice, experts = self.parameters.confidence, self.networks.experts
         if choice == "auto":
             metric = self.networks.model.estimator.kind.metric
             choice = "off" if experts else "zoom" if metric else "flip"
-        return SecondOpinions({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
+        return ConfidenceSources({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
 
 
 def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:

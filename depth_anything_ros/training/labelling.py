@@ -53,8 +53,8 @@ def label_pictures(
     experts += [_expert(Path(path).expanduser(), recipe.device) for path in recipe.experts]
 
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
-        opinions = [expert(images) for expert in experts]
-        return [_agreed(of_image) for of_image in zip(*opinions, strict=True)]
+        disparities = [expert(images) for expert in experts]
+        return [_agreed(of_image) for of_image in zip(*disparities, strict=True)]
 
     pictures, output = Path(recipe.images), Path(recipe.output)
     report = write_labels(
@@ -120,14 +120,14 @@ def _expert(path: Path, device: str) -> Labeller:
     return label
 
 
-def _agreed(opinions: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def _agreed(disparities: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     """The mean of the experts' disparities, each brought to median 0 and mean deviation 1."""
-    if len(opinions) == 1:
-        return opinions[0]
-    height, width = opinions[0].shape
+    if len(disparities) == 1:
+        return disparities[0]
+    height, width = disparities[0].shape
     total = np.zeros((height, width), np.float32)
-    for opinion in opinions:
-        same = np.asarray(cv2.resize(opinion, (width, height), interpolation=cv2.INTER_LINEAR))
+    for disparity in disparities:
+        same = np.asarray(cv2.resize(disparity, (width, height), interpolation=cv2.INTER_LINEAR))
         centred = same - np.median(same)
         total += centred / max(float(np.abs(centred).mean()), 1e-6)
-    return total / np.float32(len(opinions))
+    return total / np.float32(len(disparities))

@@ -89,13 +89,13 @@ def test_agreement_and_its_error_are_as_the_experts_errors_say(flips: tuple[floa
     near, far = (rng.permutation(np.argwhere(truth == level)) for level in (1, 0))
     pairs = [((a, b), (c, d)) for (a, b), (c, d) in zip(near.tolist(), far.tolist(), strict=True)]
     rgb = np.zeros((side, side, 3), np.uint8)
-    opinions = [
+    disparities = [
         normalised(nearness(Expert(truth, kind, 3.0, share, seed).estimate([rgb])[0]))
         for seed, (share, kind) in enumerate(
             zip(flips, (DISPARITY, METRES, DISPARITY, METRES), strict=True)
         )
     ]
-    verdicts = Counter(decide([cast_vote(each, pair) for each in opinions]) for pair in pairs)
+    verdicts = Counter(decide([cast_vote(each, pair) for each in disparities]) for pair in pairs)
 
     expected = {
         POINT1: math.prod((1 - share) ** 2 for share in flips),

@@ -136,7 +136,7 @@ class AnyView(DepthNetwork):
         return self.config.encoder
 
     def metadata(self) -> dict[str, str]:
-        """What its tensors do not tell; see `DepthNetwork.metadata`."""
+        """What its tensors do not contain; see `DepthNetwork.metadata`."""
         return {"taps": ",".join(map(str, self.config.taps))}
 
     def simplify(self) -> None:

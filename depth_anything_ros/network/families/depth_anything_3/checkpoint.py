@@ -46,7 +46,7 @@ def recognises(names: Collection[str]) -> bool:
 
 
 def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
-    """What the name of a file and the config.json beside it say; see `NetworkFamily`."""
+    """Metadata in the name of a file and the config.json beside it; see `NetworkFamily`."""
     said = config.get("model_name") if config else None
     source = "its config.json" if said else "its name"
     word = str(said or name).lower().replace("_", "-")
@@ -61,7 +61,7 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
 
 def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
-    # Late: the record of this family is read where torch is not wanted.
+    # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.depth_anything_3.any_view import AnyView
     from depth_anything_ros.network.families.depth_anything_3.single_view import SingleView
 

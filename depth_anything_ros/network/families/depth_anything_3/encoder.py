@@ -142,7 +142,7 @@ class ViewsEncoder(VisionTransformer):
 
         Args:
             images: B x S x 3 x H x W, normalised; H and W multiples of 14.
-            taps: Indices of the blocks whose output is wanted, ascending.
+            taps: Indices of the blocks whose output is returned, ascending.
             cameras: B x S x C tokens of known cameras; None for the learned ones.
 
         Returns:

@@ -147,7 +147,7 @@ class SingleView(DepthNetwork):
         return self.config.encoder
 
     def metadata(self) -> dict[str, str]:
-        """What its tensors do not tell; see `DepthNetwork.metadata`."""
+        """What its tensors do not contain; see `DepthNetwork.metadata`."""
         return {"network": METRIC if self.config.metric else MONO}
 
     def simplify(self) -> None:
