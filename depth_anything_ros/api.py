@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
     from depth_anything_ros.inference.backend import LoadedModel
+    from depth_anything_ros.inference.estimator import DepthEstimator
     from depth_anything_ros.metric.scaler import MetricScaler
     from depth_anything_ros.network.model_info import ModelInfo
 
@@ -309,6 +310,11 @@ class Model:
         self._settings = scaler
         self._limits = limits or DepthLimits()
         make_scaler(scaler, loaded.info)  # refuses what does not fit before the first picture
+
+    @property
+    def estimator(self) -> DepthEstimator:
+        """The network itself: pictures in, predictions out, without a way to metres."""
+        return self._loaded.estimator
 
     @property
     def info(self) -> ModelInfo:

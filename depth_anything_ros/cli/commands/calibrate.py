@@ -68,11 +68,11 @@ def calibrate(
     node's parameter scale_file, or `run --scale-file`). With --ground the output is a parameter
     file of the node for `scaler: ground_plane`.
     """
+    from depth_anything_ros.api import load
     from depth_anything_ros.cli.support.calibration import calibrate_ground, calibrate_scale
     from depth_anything_ros.cli.support.terminal import warn
     from depth_anything_ros.formats.extrinsics import read_extrinsics
     from depth_anything_ros.formats.recording import Recording
-    from depth_anything_ros.inference.selection import make_estimator
     from depth_anything_ros.metric.fit import FitSettings
 
     check_writable(output)
@@ -83,9 +83,9 @@ def calibrate(
         if ground:
             calibrate_ground(source, output, every)
         else:
-            loaded = make_estimator(model_settings)
+            model = load(model_settings)
             fit = FitSettings(fit_shift_of(fit_shift), min_points)
-            calibrate_scale(source, loaded, fit, output, every)
+            calibrate_scale(source, model, fit, output, every)
 
 
 COMMANDS.register(Subcommand("calibrate", calibrate, 20))

@@ -102,6 +102,7 @@ def depth(
     INDEX is a CSV with header image,depth[,png_scale][,sparse][,fx,fy,cx,cy], or a YAML list of
     such; `train` reads and writes the same format.
     """
+    from depth_anything_ros.api import load
     from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.evaluation.accuracy import mean_figures, score_depth
@@ -109,35 +110,34 @@ def depth(
     from depth_anything_ros.evaluation.protocol import Alignment, Crop, Protocol
     from depth_anything_ros.formats.depth_index import read_index
     from depth_anything_ros.formats.results import write_json
-    from depth_anything_ros.inference.selection import make_estimator
 
     check_writable(json_file, csv_file)
     samples = read_index(index)
-    loaded = make_estimator(model_settings)
-    alignment = Alignment(align) if align else default_alignment(loaded.estimator.kind)
+    model = load(model_settings)
+    alignment = Alignment(align) if align else default_alignment(model.estimator.kind)
     protocol = Protocol(alignment, Crop(crop), min_depth, max_depth)
-    if focal and loaded.info.train_focal is None:
+    if focal and model.info.train_focal is None:
         raise SettingError(
-            f"--focal needs the focal length {loaded.info.name} was trained with, which is not "
+            f"--focal needs the focal length {model.info.name} was trained with, which is not "
             "known; leave it out"
         )
     scores = list(
         score_depth(
             _progress(samples),
-            loaded.estimator,
+            model.estimator,
             protocol,
-            loaded.info.train_focal if focal else None,
+            model.info.train_focal if focal else None,
         )
     )
     mean = mean_figures(scores)
     _print_depth(scores if each else [], mean, len(scores))
-    say(f"{loaded.info.name}: {_ALIGNED[protocol.alignment]}")
+    say(f"{model.info.name}: {_ALIGNED[protocol.alignment]}")
     rows = [
         {"image": str(score.image), "pixels": score.pixels, **score.figures()} for score in scores
     ]
     if json_file is not None:
         report = {
-            "model": loaded.description(),
+            "model": model.description,
             "protocol": {
                 "align": protocol.alignment.value,
                 "crop": crop,
@@ -174,18 +174,18 @@ def pairs(
 
     ANNOTATIONS is an annotations.json in DA-2K's format.
     """
+    from depth_anything_ros.api import load
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.pairs import PairScore, by_scenario, read_pairs, score_pairs
     from depth_anything_ros.formats.results import write_json
-    from depth_anything_ros.inference.selection import make_estimator
 
     check_writable(json_file, csv_file)
     annotated = {image: each for image, each in read_pairs(annotations).items() if each}
     if not annotated:
         raise InputError(f"{annotations} holds no pair")
-    loaded = make_estimator(model_settings)
+    model = load(model_settings)
     folder = images or annotations.parent
-    scores = list(score_pairs(_progress(list(annotated.items())), folder, loaded.estimator))
+    scores = list(score_pairs(_progress(list(annotated.items())), folder, model.estimator))
     scenarios = list(by_scenario(scores).values())
     total = PairScore(
         "all", sum(score.correct for score in scores), sum(score.pairs for score in scores)
@@ -193,7 +193,7 @@ def pairs(
     _print_pairs([*scenarios, total])
     if json_file is not None:
         report = {
-            "model": loaded.description(),
+            "model": model.description,
             "accuracy": total.correct / total.pairs,
             "scenarios": [_pair_row("scenario", score) for score in scenarios],
             "images": [_pair_row("image", score) for score in scores],

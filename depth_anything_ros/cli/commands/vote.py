@@ -105,12 +105,11 @@ def _vote(
     import numpy as np
     from rich.progress import track
 
+    from depth_anything_ros.api import load
     from depth_anything_ros.cli.support.terminal import STDERR, warn
     from depth_anything_ros.errors import InputError
     from depth_anything_ros.evaluation.vote import vote_on_image
     from depth_anything_ros.formats.media import find_media, read_image
-    from depth_anything_ros.inference.selection import make_estimator
-    from depth_anything_ros.settings import ModelSettings
 
     files = {
         Path(os.path.relpath(file.path.resolve(), ballot.root)).as_posix(): file.path
@@ -120,9 +119,7 @@ def _vote(
     todo = [name for name in files if name not in ballot.images]
     if not todo:
         return
-    estimators = [
-        make_estimator(ModelSettings(expert, device)).estimator for expert in ballot.experts
-    ]
+    estimators = [load(expert, device=device).estimator for expert in ballot.experts]
     for name in track(
         todo, "voting", console=STDERR, transient=True, disable=not STDERR.is_terminal
     ):

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from depth_anything_ros.api import Model
 from depth_anything_ros.cli.support.terminal import STDERR, say, warn
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.recording import Recording
 from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
-from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.camera_mount import CameraMount, find_ground, mount_over
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, values_at
@@ -49,13 +49,13 @@ def each_nth(items: Iterable[Moment], n: int) -> Iterator[Moment]:
 
 
 def calibrate_scale(
-    recording: Recording, loaded: LoadedModel, fit: FitSettings, output: Path, every: int = 1
+    recording: Recording, model: Model, fit: FitSettings, output: Path, every: int = 1
 ) -> None:
     """Write the scale and shift that a recording's points give a network.
 
     Args:
         recording: Images with points in them.
-        loaded: The network.
+        model: The network.
         fit: How scale and shift are fitted in each frame.
         output: The scale file, for scaler fixed.
         every: Each n-th cloud is used.
@@ -63,12 +63,12 @@ def calibrate_scale(
     Raises:
         InputError: The recording cannot be read or gives no scale, or the file cannot be written.
     """
-    kind = loaded.estimator.kind
+    kind = model.estimator.kind
     values: list[Matrix] = []
 
     def measure(view: tuple[RgbImage, SparsePoints]) -> Measurement:
         rgb, points = view
-        (prediction,) = loaded.estimator.estimate([rgb])
+        (prediction,) = model.estimator.estimate([rgb])
         found = measure_points(prediction, points, fit, "sparse")
         assert found.points is not None
         values.append(values_at(prediction.values, found.points))
@@ -85,7 +85,7 @@ def calibrate_scale(
     off = float(np.nanmedian(np.abs(depth / truth - 1)))
     say(
         f"{output}: scale {pooled.scale:.6g}, shift {pooled.shift:.6g} for "
-        f"{loaded.info.name} from {len(measured)} of {frames} frames; half of their points are "
+        f"{model.info.name} from {len(measured)} of {frames} frames; half of their points are "
         f"within {off:.1%}. Node parameters: scaler fixed, scale_file {output}"
     )
 
