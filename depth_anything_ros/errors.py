@@ -1,4 +1,4 @@
-"""Errors a user can act on, and the late import of optional libraries."""
+"""Errors for users, and the late import of optional libraries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 class DepthAnythingError(Exception):
-    """Base of every error this package raises on purpose; its text is meant for the user."""
+    """Base of every error this package raises on purpose; its message is meant for the user."""
 
 
 class CheckpointError(DepthAnythingError):
@@ -23,7 +23,7 @@ class SettingError(DepthAnythingError, ValueError):
 
 
 class MissingExtraError(DepthAnythingError, ImportError):
-    """An optional library is not installed; the text names the pip extra that brings it."""
+    """An optional library is not installed; the message names the pip extra."""
 
 
 def require(module: str, extra: str) -> ModuleType:

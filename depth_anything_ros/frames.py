@@ -18,7 +18,7 @@ from depth_anything_ros.geometry.camera import Camera
 
 
 class PredictionKind(enum.Enum):
-    """What the numbers of a network mean; travels with them wherever they go."""
+    """Meaning of a network's values."""
 
     RELATIVE_DISPARITY = "relative_disparity"
     """Inverse depth up to an unknown scale and shift (all relative Depth Anything checkpoints)."""
@@ -27,7 +27,7 @@ class PredictionKind(enum.Enum):
     """Depth along the optical Z axis up to an unknown scale and shift (Depth Anything 3)."""
 
     METRIC_DEPTH = "metric_depth"
-    """Depth along the optical Z axis in metres, as far as the network can know it."""
+    """Depth along the optical Z axis in metres."""
 
     @property
     def inverse(self) -> bool:
@@ -101,7 +101,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class SlamView:
-    """What an up-to-scale monocular SLAM system knows at one image.
+    """Pose and map of an up-to-scale monocular SLAM system at one image.
 
     Attributes:
         pose: 4x4 float64, optical frame -> SLAM map frame, in SLAM units.
@@ -182,7 +182,7 @@ class ScaleState:
 
 @dataclass(frozen=True)
 class ScaledDepth:
-    """What a scaler makes of a prediction.
+    """Result of a scaler.
 
     Attributes:
         depth_m: HxW float32 metres, NaN where unknown; None when `state` is INVALID.

@@ -1,4 +1,4 @@
-"""Confidence from what a network itself says about its depth."""
+"""Confidence that a network itself gives for its depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes long to build, kept on disk: exported networks, engines.
+"""On-disk cache of what takes long to build: exported networks, engines.
 
 An entry is a folder named by what it was made of. It appears in one step, so two processes that
 start together do not disturb each other, and it is checked before use, so a damaged one is built

@@ -1,4 +1,4 @@
-"""A network that is none: the same depth everywhere, after a given time.
+"""A stand-in for a network: constant depth after a given time.
 
 It shows what everything around a network costs, and how a node behaves that waits for one.
 """
@@ -15,7 +15,7 @@ from depth_anything_ros.inference.preprocess import check_image
 
 
 class ConstantEstimator:
-    """A DepthEstimator that waits, as for a GPU, and answers the same everywhere.
+    """A DepthEstimator that sleeps, as if for a GPU, and gives constant depth.
 
     Args:
         seconds: How long one image takes.

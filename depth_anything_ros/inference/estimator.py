@@ -1,4 +1,4 @@
-"""The protocol every inference backend fulfils."""
+"""The protocol of inference backends."""
 
 from __future__ import annotations
 

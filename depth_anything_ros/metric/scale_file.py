@@ -16,7 +16,7 @@ from depth_anything_ros.frames import PredictionKind
 
 @dataclass(frozen=True)
 class SavedScale:
-    """A scale and shift worth keeping, and the kind of network they belong to.
+    """A saved scale and shift, and the kind of network they belong to.
 
     Attributes:
         kind: What the network's values mean; scale and shift are useless for another kind.

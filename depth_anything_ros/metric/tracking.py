@@ -1,4 +1,4 @@
-"""Scale and shift over time: no flicker, no lag behind true change, honest about their age."""
+"""A filter of scale and shift over time, with their age."""
 
 from __future__ import annotations
 

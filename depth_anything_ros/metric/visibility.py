@@ -1,4 +1,4 @@
-"""Which projected points the camera can really see.
+"""Visibility of projected points.
 
 A LiDAR or a map looks from another place than the camera: some of its points lie behind what the
 camera sees. Such a point is much farther than a neighbour in the image, yet the network sees no

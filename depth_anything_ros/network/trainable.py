@@ -1,4 +1,4 @@
-"""What training needs of a network beside its answer: encoder and decoder apart."""
+"""What training needs of a network besides its output: encoder and decoder."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SetT = TypeVar("SetT", bound="ParameterSet")
 
 @dataclasses.dataclass(frozen=True)
 class ParameterInfo:
-    """What there is to know about one parameter.
+    """Description of one parameter.
 
     Attributes:
         describe: Gives its meaning; called when needed, since it may list registered things.

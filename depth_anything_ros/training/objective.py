@@ -1,4 +1,4 @@
-"""What a run minimises: the losses of a batch, weighted by its recipe."""
+"""Objective of a run: the losses of a batch, weighted by its recipe."""
 
 from __future__ import annotations
 

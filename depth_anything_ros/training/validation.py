@@ -1,4 +1,4 @@
-"""How good a network is on held-out pictures: AbsRel and delta1, aligned where it is relative."""
+"""Scores on held-out pictures: AbsRel and delta1, aligned for relative networks."""
 
 from __future__ import annotations
 

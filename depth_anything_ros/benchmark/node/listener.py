@@ -1,4 +1,4 @@
-"""A consumer for benchmarks: when which answer of a depth node came, and what the node counted."""
+"""A consumer for benchmarks: arrival times of a depth node's outputs, and the node's counts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class BenchmarkListener(Node):
-    """Subscribes to outputs of a depth node and keeps nothing but times.
+    """Subscribes to outputs of a depth node and keeps arrival times only.
 
     Attributes:
         received: By output, [stamp, time of arrival] of every message in nanoseconds.

@@ -42,7 +42,7 @@ _WORDS_KEPT = 2000
 
 @dataclass(frozen=True)
 class NodeLoad:
-    """What the node is given to do.
+    """Load of the node under test.
 
     Attributes:
         height: Rows of the images.
@@ -65,7 +65,7 @@ class NodeLoad:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process uses at one moment.
+    """Resources of a process at one moment.
 
     Attributes:
         at: Seconds of a steady clock.
@@ -102,7 +102,7 @@ def measure_node(
     """Run camera, node and consumer, and sum up what happened.
 
     Args:
-        load: What the node is given to do.
+        load: Load of the node under test.
         seconds: How long is measured, after the warm-up.
         progress: Called now and then with the elapsed share of the time.
 
@@ -250,7 +250,7 @@ def listening(outputs: Sequence[str] = OUTPUTS) -> Iterator[None]:
 
 
 class _Process:
-    """A module of this folder, run by itself; what it prints comes line by line."""
+    """A module of this folder, run as a process and read line by line."""
 
     def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
         self.module = module

@@ -182,7 +182,7 @@ class NodeStages:
 
 
 class Calculations(NamedTuple):
-    """The straightforward version's ways from array to array.
+    """Array functions of the straightforward version.
 
     Attributes:
         network_input: BGR picture and size -> what the network takes.
@@ -196,7 +196,7 @@ class Calculations(NamedTuple):
 
 
 class StraightforwardStages:
-    """The same as one writes it down first.
+    """The same stages, implemented straightforwardly.
 
     Args:
         scene: What comes in.

@@ -19,7 +19,7 @@ from depth_anything_ros.settings import ScalerSettings
 
 
 class FixedScaler:
-    """Applies a scale and shift given by the user; remembers nothing.
+    """Applies a scale and shift given by the user; has no state.
 
     Args:
         scale: Factor on the network's values, above 0.

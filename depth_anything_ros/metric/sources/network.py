@@ -17,7 +17,7 @@ from depth_anything_ros.settings import ScalerSettings
 
 
 class NetworkScaler:
-    """Trusts a metric network as it is (also what `scaler: none` means).
+    """Takes a metric network's values unchanged (also `scaler: none`).
 
     A relative network has no metres of its own: its state is INVALID with the remedy as reason.
     """

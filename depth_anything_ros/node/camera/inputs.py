@@ -1,4 +1,4 @@
-"""What comes in for one camera: its newest image, paired with its camera_info."""
+"""Input of one camera: its newest image, paired with its camera_info."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from depth_anything_ros.node.doctor.topics import is_below
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was seen of a graph.
+    """Result of a check of a graph.
 
     Attributes:
         nodes: One line for each depth node.

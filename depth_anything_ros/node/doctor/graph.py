@@ -111,7 +111,7 @@ class DepthNodeView:
 
 
 class GraphView:
-    """A participant that only looks: it changes nothing and subscribes to no output."""
+    """A participant that only observes: it changes nothing and subscribes to no output."""
 
     def __init__(self) -> None:
         """Join the graph; use it in a `with` statement."""

@@ -1,4 +1,4 @@
-"""What of this machine keeps depth from coming: mixed installations, full shared memory, the GPU.
+"""Faults of this machine: mixed installations, full shared memory, the GPU.
 
 Nothing here imports rclpy: a mixed installation may not even let it be imported.
 """

@@ -1,4 +1,4 @@
-"""What goes out: consumers, metres, the device, and what the node itself complains about."""
+"""What goes out: consumers, metres, the device, and faults that the node itself reports."""
 
 from __future__ import annotations
 

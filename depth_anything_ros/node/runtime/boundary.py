@@ -1,4 +1,4 @@
-"""One boundary for every callback: an exception becomes a sentence, and the node lives."""
+"""One boundary for every callback: an exception becomes a log message, and the node goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How big messages get from one process to another whole."""
+"""Transport of large messages between processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the small nodes of this package (player, simulated robot) begin and end."""
+"""Start and end of the small nodes of this package (player, simulated robot)."""
 
 from __future__ import annotations
 

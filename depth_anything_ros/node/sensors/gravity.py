@@ -1,4 +1,4 @@
-"""Up as an accelerometer feels it: the smoothed specific force of an IMU."""
+"""Up vector from the smoothed specific force of an IMU."""
 
 from __future__ import annotations
 

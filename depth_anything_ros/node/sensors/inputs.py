@@ -52,7 +52,7 @@ _AFFECTING = {
 
 
 class SensorInputs:
-    """Listens to what the chosen scaler can use and completes frames with it.
+    """Subscribes to the inputs of the chosen scaler and completes frames with them.
 
     Callbacks of the executor only store messages; `complete` runs in the worker's thread.
     """

@@ -91,7 +91,7 @@ class AnyViewConfig:
 
 @dataclass(frozen=True)
 class Views:
-    """What a network says about views of one scene.
+    """Output of a network for views of one scene.
 
     Attributes:
         depth: B x S x H x W float32 > 0, up to one scale.

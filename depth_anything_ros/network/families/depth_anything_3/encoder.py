@@ -1,4 +1,4 @@
-"""The encoder of Depth Anything 3's any-view networks: DINOv2 whose later blocks look across views.
+"""Encoder of Depth Anything 3's any-view networks: DINOv2 whose later blocks attend across views.
 
 From one block on every second block attends to the tokens of all views together, and the others
 to those of one view; queries and keys are normalised and rotated by their place in the image
@@ -114,7 +114,7 @@ class ViewBlock(Block):
 
 
 class ViewsEncoder(VisionTransformer):
-    """DINOv2 that looks across views from a block on.
+    """DINOv2 that attends across views from a block on.
 
     Args:
         width: Channels of a token.

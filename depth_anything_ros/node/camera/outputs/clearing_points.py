@@ -1,4 +1,4 @@
-"""`~/clearing_points`: what a costmap may clear, lines of sight that meet nothing."""
+"""`~/clearing_points`: ends of free lines of sight, for costmaps to clear."""
 
 from __future__ import annotations
 
