@@ -86,9 +86,9 @@ setup(
     entry_points={
         "console_scripts": [
             "depth_anything = depth_anything_ros.cli.main:main",
-            "depth_node = depth_anything_ros.node.depth_node:main",
-            "image_player = depth_anything_ros.node.tools.image_player:main",
-            "simulated_robot = depth_anything_ros.node.tools.simulated_robot:main",
+            "depth_node = depth_anything_ros.node.start:depth_node",
+            "image_player = depth_anything_ros.node.start:image_player",
+            "simulated_robot = depth_anything_ros.node.start:simulated_robot",
         ],
     },
 )

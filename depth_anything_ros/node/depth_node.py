@@ -105,7 +105,7 @@ class DepthNode(GuardedNode):
         self._names = [name for name in self._settings.cameras if name] or [""]
         self._cameras: list[NodeCamera] = []
         self._loop = FrameLoop(self.get_clock(), lambda: self._setup)
-        self._worker = Worker(self._loop.step, self.get_logger().error)
+        self._worker = Worker(self._loop.step, partial(self.report, "images cannot be answered"))
         for name in self._names:
             ScaleServices(
                 self, name, partial(self._scaler_of, name), partial(self._scale_file_of, name)
@@ -525,21 +525,29 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         print(usage("depth_node", _PURPOSE, NodeParameters))
         return 0
     transport_warning = prefer_shared_memory()
+    node: DepthNode | None = None
+    initialised, ended = False, True
     try:
         rclpy.init(args=arguments)
+        initialised = True
         node = DepthNode(load)
-    except (DepthAnythingError, ParameterException, RCL_ERROR) as error:
-        print(f"depth_node: {sentence_of(error)}", file=sys.stderr)
-        rclpy.try_shutdown()
-        return 1
-    if transport_warning:
-        node.get_logger().warning(transport_warning)
-    ended = False
-    try:
+        if transport_warning:
+            node.get_logger().warning(transport_warning)
         spin_until_stopped(node)
+    except KeyboardInterrupt:
+        pass  # before there was anything to spin
+    except (DepthAnythingError, ParameterException, RCL_ERROR) as error:
+        if initialised and not rclpy.ok():
+            pass  # told to stop in the middle of starting
+        elif node is None:
+            print(f"depth_node: {sentence_of(error)}", file=sys.stderr)
+            return 1
+        else:
+            raise
     finally:
-        ended = node.close()
-        node.destroy_node()
+        if node is not None:
+            ended = node.close()
+            node.destroy_node()
         rclpy.try_shutdown()
     if not ended:
         exit_at_once(0)

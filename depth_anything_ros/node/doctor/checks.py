@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from depth_anything_ros.node.doctor.findings import Finding, Level, problem
-from depth_anything_ros.node.doctor.graph import DepthNodeView, GraphView
+from depth_anything_ros.node.doctor.graph import DepthNodeView, GraphView, State
 from depth_anything_ros.node.doctor.inputs import (
     cameras_of,
     check_image,
@@ -97,7 +97,7 @@ def _check_node(graph: GraphView, view: DepthNodeView) -> Iterator[Finding]:
             "use_sim_time to false",
         )
     yield from _model_file(view)
-    if view.state != "active":
+    if view.state != State.ACTIVE.value:
         yield _not_active(view)
         return
     for link in view.inputs:
@@ -124,7 +124,7 @@ def _model_file(view: DepthNodeView) -> Iterator[Finding]:
 
 
 def _not_active(view: DepthNodeView) -> Finding:
-    if view.state == "unconfigured":
+    if view.state == State.UNCONFIGURED.value:
         return problem(
             f"{view.name} is unconfigured: no model is loaded",
             "its log says why ('cannot configure: ...'); mend that, then `ros2 lifecycle set "

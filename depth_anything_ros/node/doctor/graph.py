@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import time
 from collections.abc import Callable
@@ -50,6 +51,14 @@ _DISCOVERY = 3.5
 _ANSWER = 3.0
 _TF_DELAY = 0.5
 """Seconds by which the transform of an image may come after it."""
+
+
+class State(enum.Enum):
+    """Lifecycle states of a depth node that can be told apart in words (lifecycle_msgs/State)."""
+
+    UNCONFIGURED = "unconfigured"
+    INACTIVE = "inactive"
+    ACTIVE = "active"
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from depth_anything_ros.node.runtime.boundary import sentence_of
-
 
 class Worker:
     """Calls a step whenever it is woken, one at a time, until it is stopped."""
 
-    def __init__(self, step: Callable[[], float | None], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self, step: Callable[[], float | None], failed: Callable[[Exception], object]
+    ) -> None:
         """Start the thread.
 
         Args:
             step: Does the pending work and returns the seconds after which it is to be
                 called again without being woken, or None.
-            failed: Called with what a step has raised, as text; the thread goes on.
+            failed: Called with what a step has raised; the thread goes on.
         """
         self._step = step
         self._failed = failed
@@ -61,4 +61,4 @@ class Worker:
                 again = self._step()
             except Exception as error:
                 again = None
-                self._failed(sentence_of(error))
+                self._failed(error)

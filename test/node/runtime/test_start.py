@@ -1,0 +1,41 @@
+"""Told to stop at any moment of its start, an executable ends quietly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from ros_harness import DOMAIN
+
+ENVIRONMENT = {
+    **os.environ,
+    "ROS_DOMAIN_ID": str(DOMAIN),
+    "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.5, 1.2, 2.5])
+def test_a_start_that_is_broken_off_is_no_error(number: signal.Signals, delay: float) -> None:
+    code = (
+        "import sys; from depth_anything_ros.node.start import depth_node; "
+        "print('there', flush=True); sys.exit(depth_node())"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--ros-args", "-p", "model:=embedded"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+    time.sleep(delay)
+    process.send_signal(number)
+    out = process.communicate(timeout=30)[0]
+    assert "Traceback" not in out
+    assert process.returncode in (0, 130)
