@@ -92,7 +92,7 @@ def models() -> str:
     rows = [
         (
             f"`{info.name}`",
-            info.kind.value.replace("_", " "),
+            info.kind.words + ("" if info.canonical_focal is None else ", metres by focal length"),
             "-" if info.max_depth is None else f"{info.max_depth:g} m",
             f"{info.size_mb:.0f} MB",
             info.licence + (f" ({info.licence_note})" if info.licence_note else ""),
