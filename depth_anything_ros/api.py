@@ -218,7 +218,7 @@ class DepthFrame(frames.DepthFrame):
             ply_frame: Axes of the cloud, as `PointCloud.save` has them.
             overwrite: Replace files that this package did not write.
             request: What was asked for, to know a result that is there already.
-            details: What else STEM.json says.
+            details: Further content of STEM.json.
 
         Returns:
             The files.
@@ -593,7 +593,7 @@ def points_of_file(
     Args:
         path: A .npz or .csv file, as `formats.point_files.read_points` takes it.
         camera: The camera of the picture; needed for points in space.
-        extrinsics: 4x4 float64, sensor -> optical frame, before what the file says.
+        extrinsics: 4x4 float64, sensor -> optical frame, in place of the file's.
 
     Returns:
         The points in the picture.

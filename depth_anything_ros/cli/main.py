@@ -35,7 +35,7 @@ def main() -> None:
     if not logger.handlers:
         logger.addHandler(TerminalHandler())
     try:
-        # Not standalone: click would make 1 of Ctrl-C and of errors it knows nothing about.
+        # Not standalone: click would make 1 of Ctrl-C and of errors unknown to it.
         code = app.main(prog_name="depth_anything", standalone_mode=False)
     except click.ClickException as error:
         error.show()

@@ -285,7 +285,7 @@ def _partners(near: Sequence[FloatImage], rng: np.random.Generator) -> FloatArra
     """Indices of pixels that all experts know, evenly spread over the first one's values."""
     known = np.flatnonzero(np.isfinite(np.sum(near, axis=0)))
     if not len(known):
-        raise InputError("the experts share no pixel about which all of them say something")
+        raise InputError("the experts share no pixel that all of them have a value for")
     known = known[near[0][known].argsort(kind="stable")]
     values = near[0][known]
     low, high = np.quantile(values, _INNER)

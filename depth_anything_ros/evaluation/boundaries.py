@@ -50,7 +50,7 @@ def boundary_f1(predicted: FloatImage, true: FloatImage) -> float:
 def _log_steps(
     predicted: FloatImage, true: FloatImage, axis: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Differences of log depth along an axis, where the truth knows both pixels."""
+    """Differences of log depth along an axis, where both pixels are known in the truth."""
     true_step = np.diff(true, axis=axis)
     known = np.isfinite(true_step)
     return np.diff(predicted, axis=axis)[known], true_step[known]

@@ -88,7 +88,7 @@ _LAYOUTS = {
 }
 
 _FULL_16_BITS = 65535
-"""Some depth cameras say "unknown" so."""
+"""Value of unknown depth of some depth cameras."""
 
 IMAGE_ENCODINGS = tuple(_LAYOUTS)
 """Every encoding `decode_image` reads."""
@@ -184,7 +184,7 @@ def decode_depth(
         is_bigendian: Whether samples have their high byte first.
 
     Returns:
-        HxW float32 metres in memory of its own; NaN where the sensor knows nothing (zero,
+        HxW float32 metres in memory of its own; NaN where unknown (zero,
         negative, infinite or NaN, and 65535 of 16 bits).
 
     Raises:

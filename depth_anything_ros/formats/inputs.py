@@ -68,7 +68,7 @@ class Input:
             try:
                 return video_info(self.path).frames
             except InputError:
-                return 0  # said when its turn comes
+                return 0  # reported when it is read
         return 0 if self.is_sequence else 1
 
 
@@ -78,7 +78,7 @@ class Item:
 
     Attributes:
         name: What its outputs are called; `NAME_000123` in a sequence.
-        frame: The picture with what the input knows about it.
+        frame: The picture with the input's metadata.
     """
 
     name: str
@@ -140,7 +140,7 @@ def read_input(
 
     Args:
         source: The input.
-        report: Told what of a recording is passed over.
+        report: Called with what of a recording is skipped.
 
     Yields:
         Its pictures in order, with time, and for a recording with camera and LiDAR points.

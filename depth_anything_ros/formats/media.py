@@ -92,7 +92,7 @@ def find_media(
         inputs: Files and folders, in the order of the result.
         recursive: Include subfolders.
         skip: Files of folders that are left out without a word.
-        report: Told which files of a folder are left out because of their suffix.
+        report: Called with the files of a folder are left out because of their suffix.
 
     Returns:
         The files; those of a folder in natural order (2 before 10), hidden ones left out.
@@ -195,7 +195,7 @@ def decode_compressed(content: npt.NDArray[np.uint8], name: str, upright: bool =
     Args:
         content: JPEG, PNG or any other format OpenCV reads, as N uint8.
         name: What an error calls the image.
-        upright: Turn the image as its EXIF orientation says.
+        upright: Rotate the image by its EXIF orientation.
 
     Returns:
         HxWx3 uint8 RGB, as `read_image` returns it.
@@ -215,7 +215,7 @@ def decode_compressed(content: npt.NDArray[np.uint8], name: str, upright: bool =
 def decode_compressed_message(content: npt.NDArray[np.uint8], format_name: str) -> RgbImage:
     """Decode the bytes of a sensor_msgs/CompressedImage.
 
-    A camera's picture stays as the camera_info describes it, whatever EXIF says.
+    A camera's picture stays as the camera_info describes it, whatever its EXIF orientation is.
 
     Args:
         content: The data, as N uint8.
@@ -245,7 +245,7 @@ def write_image(path: Path, rgb: RgbImage) -> None:
     """Write an image file.
 
     Args:
-        path: The file; its suffix says the format.
+        path: The file; its suffix selects the format.
         rgb: HxWx3 uint8 RGB.
     """
     bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)

@@ -75,7 +75,7 @@ def read_xyz(
 def hits(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The points that a sensor measured.
 
-    Drivers say "no return" as NaN, as infinity or as (0, 0, 0), the sensor itself.
+    Drivers give "no return" as NaN, as infinity or as (0, 0, 0), the sensor itself.
 
     Args:
         points: Nx3 metres in the sensor's own frame.

@@ -67,7 +67,7 @@ def write_json(path: Path, report: object) -> None:
 
 
 def read_report(stem: Path) -> dict[str, Any] | None:
-    """What the JSON of a result says.
+    """Content of a result's JSON.
 
     Args:
         stem: Folder and name of the result.
@@ -147,7 +147,7 @@ def write_results(
     Args:
         stem: Folder and name of the result; the folder is made if missing.
         files: By ending, what writes a file to a path.
-        report: What the JSON says.
+        report: Content of the JSON.
         request: What was asked for, to know a result that is there already.
         overwrite: Replace files that this program did not write.
 
@@ -180,7 +180,7 @@ def write_report(
     Args:
         stem: Folder and name of the result.
         files: Names of its files.
-        report: What else the JSON says.
+        report: Further content of the JSON.
         request: What was asked for.
         complete: Whether everything that was asked for was done.
 

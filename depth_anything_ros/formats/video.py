@@ -15,7 +15,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import RgbImage
 
 _QUALITY = "20"
-"""Constant rate factor of x264: 18 is hardly told from the original, 23 is its default."""
+"""Constant rate factor of x264: 18 looks nearly like the original, 23 is its default."""
 
 
 class VideoFile(Protocol):

@@ -87,11 +87,11 @@ class GraphEstimator(abc.ABC):
             step = self._fixed_batch or len(indices)
             for start in range(0, len(indices), step):
                 part = indices[start : start + step]
-                said = self._forward([images[i] for i in part], size, step)
+                outputs = self._forward([images[i] for i in part], size, step)
                 for place, index in enumerate(part):
                     named = {
                         name: self._to_image(values[place], height, width, name)
-                        for name, values in said.items()
+                        for name, values in outputs.items()
                     }
                     predictions[index] = to_prediction(named, self.kind, size)
         return [predictions[index] for index in range(len(images))]
@@ -134,17 +134,17 @@ class GraphEstimator(abc.ABC):
     def _forward(
         self, images: list[RgbImage], size: tuple[int, int], batch: int
     ) -> dict[str, npt.NDArray[np.float32]]:
-        """Images of one size to what the network says, batch x h x w (the last ones unused)."""
+        """Images of one size to the network's outputs, batch x h x w (the last ones unused)."""
         key = (batch, *images[0].shape)
         if key not in self._kept:
             if len(self._kept) >= _KEPT_SIZES:
                 self._kept.popitem(last=False)
             self._kept[key] = _Buffers(self.spec, batch, size)
         self._kept.move_to_end(key)
-        said = self._run(self._kept[key].fill(images))
+        outputs = self._run(self._kept[key].fill(images))
         return {
             name: out.reshape(batch, *out.shape[-2:]).astype(np.float32, copy=False)
-            for name, out in zip(self.spec.tensors(""), said, strict=True)
+            for name, out in zip(self.spec.tensors(""), outputs, strict=True)
         }
 
     def _to_image(self, values: FloatImage, height: int, width: int, name: str) -> FloatImage:
@@ -164,7 +164,7 @@ def check_tensors(path: Path, wanted: Sequence[str], there: Sequence[str]) -> No
 
     Args:
         path: The graph's file.
-        wanted: Names that the spec says.
+        wanted: Names in the spec.
         there: Names that the graph has.
 
     Raises:

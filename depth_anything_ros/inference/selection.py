@@ -124,7 +124,7 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Runtime:
         and settings.precision in (AUTO, runtime.precision)
         and device in BACKENDS.get(runtime.backend).available()
     ]
-    if not fitting:  # what is asked for says itself why it cannot be
+    if not fitting:  # loading what was requested raises the reason
         return _asked_for(file, settings, device)
     if len(fitting) == 1:
         return fitting[0]

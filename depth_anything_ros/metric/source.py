@@ -1,4 +1,4 @@
-"""What measures a scale: the protocol of the sources, and the registry that knows them by name."""
+"""The protocol of scale sources, and their registry."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DEPTH = "depth"
-"""Depth or disparity, as the network's kind says; every network gives it, first."""
+"""Depth or disparity by the network's kind; every network gives it, first."""
 
 SKY = "sky"
 """How much a pixel is sky."""

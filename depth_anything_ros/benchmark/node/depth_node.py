@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Args:
         arguments: `[--network-ms MS]`, then ROS arguments; None takes the process's own. With
-            `--network-ms` the network is a `ConstantEstimator`, else what the parameters say.
+            `--network-ms` the network is a `ConstantEstimator`, else that of the parameters.
 
     Returns:
         As `depth_node.main`.

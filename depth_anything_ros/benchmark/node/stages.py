@@ -309,7 +309,7 @@ def publishing(domain: int) -> Iterator[Publish]:
         until = time.monotonic() + _TIMEOUT
         while not all(each.get_subscription_count() for each in publishers.values()):
             if time.monotonic() > until:
-                raise DepthAnythingError(f"nobody listened within {_TIMEOUT:g} s")
+                raise DepthAnythingError(f"no subscriber came within {_TIMEOUT:g} s")
             time.sleep(0.05)
         yield lambda name, message: publishers[name].publish(message)
     finally:

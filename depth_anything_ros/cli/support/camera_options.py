@@ -20,7 +20,7 @@ _CAMERA = "Camera"
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """What the user knows about the camera; at most one of the three.
+    """The camera as the user gives it; at most one of the three.
 
     Attributes:
         intrinsics: (fx, fy, cx, cy) in pixels of the images.

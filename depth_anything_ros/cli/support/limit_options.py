@@ -1,4 +1,4 @@
-"""The options that say which depths are given out; the node has parameters of the same names."""
+"""Options of the limits of depth; the node has parameters of the same names."""
 
 from __future__ import annotations
 

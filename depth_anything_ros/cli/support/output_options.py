@@ -1,4 +1,4 @@
-"""The options that say what `run` writes, and where."""
+"""Options of what `run` writes, and where."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _USUAL_FPS = 10.0
 
 
 class ProgressBar(Protocol):
-    """Is told what is at hand and how far it is."""
+    """Shows the current input and its progress."""
 
     def start(self, source: Input) -> None:
         """An input is begun."""

@@ -162,7 +162,7 @@ def _track(
 ) -> tuple[FloatArray, Mask]:
     """Follow the corners of a keyframe into an image, forward and backward.
 
-    The known motion says where a corner of a given depth would be. Where the range of depths spans
+    The known motion gives the place of a corner of a given depth. Where the range of depths spans
     more pixels than the tracker can bridge, several depths are tried and the best match is kept.
 
     Returns:

@@ -1,7 +1,7 @@
 """A checkpoint -> the network of its family, and a network -> a checkpoint.
 
 Files of one architecture may hold tensors of the same names and shapes and yet mean different
-numbers. What they mean is therefore told, in this order, by the metadata of a safetensors file
+numbers. What they mean is therefore taken, in this order, from the metadata of a safetensors file
 (our own have it), by the catalogue, by the `config.json` beside the file, by the file's name, by
 the caller.
 """

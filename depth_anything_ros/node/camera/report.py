@@ -118,7 +118,7 @@ class CameraReport:
         )
 
     def _never_came(self, source: CameraInput) -> str:
-        """No image yet: say in the log once what is likely where a publisher is there for long."""
+        """No image yet: log the likely cause once, if a publisher has been there for long."""
         self._silent_since = self._silent_since or time.monotonic()
         if time.monotonic() - self._silent_since > _PATIENCE and source.is_best_effort:
             self.log.warn_once(

@@ -18,7 +18,7 @@ from depth_anything_ros.node.runtime.statistics import DropReason
 
 
 def check_outputs(view: DepthNodeView) -> Iterator[Finding]:
-    """Whether somebody listens, and can."""
+    """Subscribers of the outputs, and their QoS."""
     for link in view.outputs:
         yield from check_qos(link, view, incoming=False)
     if not any(link.others for link in view.outputs):

@@ -28,7 +28,7 @@ def run_program(
     work: Callable[[NodeT], None],
     arguments: list[str] | None,
 ) -> int:
-    """Make a node and let it work until it is done or told to stop.
+    """Make a node and let it work until it is done or stopped.
 
     Args:
         name: Name of the executable.

@@ -77,7 +77,7 @@ class MatchedSubscription:
         """Subscribe.
 
         Args:
-            matcher: Looks again at the publishers, and knows the node to subscribe with.
+            matcher: Checks the publishers again; has the node to subscribe with.
             kind: Message class.
             topic: Name of the topic; remappings apply.
             callback: Called with every message, in the executor's thread.

@@ -20,7 +20,7 @@ class Placement:
     """Looks up poses of frames and sensors; thread-safe.
 
     Attributes:
-        transforms: What tf2 knows.
+        transforms: Transforms of tf2.
     """
 
     def __init__(self, parameters: NodeParameters, transforms: Transforms) -> None:
@@ -28,7 +28,7 @@ class Placement:
 
         Args:
             parameters: `sensor_extrinsics`, `fixed_frame`, `tf_timeout`.
-            transforms: What tf2 knows.
+            transforms: Transforms of tf2.
 
         Raises:
             SettingError: `sensor_extrinsics` cannot be read.

@@ -61,7 +61,7 @@ def recorded(job: Job, device: torch.device, pool: Any = None) -> Job | None:
             # Other threads of the node may use the GPU meanwhile; that must not spoil the record.
             with torch.cuda.graph(graph, pool, side, capture_error_mode="thread_local"):
                 result = job()
-    except RuntimeError as error:  # what CUDA cannot record, it says in this way
+    except RuntimeError as error:  # raised for what CUDA cannot record
         first = str(error).strip().splitlines()[0]
         logger.warning(
             "the network cannot be recorded as a CUDA graph and runs without, slower: %s", first

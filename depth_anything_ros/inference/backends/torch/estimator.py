@@ -91,8 +91,8 @@ class TorchEstimator:
         for (height, width), indices in groups.items():
             size = self._size(height, width)
             kept = self._pass(len(indices), (height, width, 3), size)
-            said = kept.run([images[index] for index in indices])
-            for index, values in zip(indices, np.moveaxis(said, 1, 0), strict=True):
+            outputs = kept.run([images[index] for index in indices])
+            for index, values in zip(indices, np.moveaxis(outputs, 1, 0), strict=True):
                 named = dict(zip(self.network.outputs, values, strict=True))
                 predictions[index] = to_prediction(named, self.kind, size)
         return [predictions[index] for index in range(len(images))]

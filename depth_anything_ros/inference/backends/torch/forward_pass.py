@@ -65,7 +65,7 @@ class CpuPass:
 class DevicePass:
     """Bytes go to the device as they are; everything else happens there, and depth comes back.
 
-    Where the device cannot resize them as the network wants it, they go there resized.
+    Where the device cannot resize them as the network requires, they go there resized.
 
     Args:
         network: The network, on the device and in `dtype`, in inference mode.
@@ -146,7 +146,7 @@ class DevicePass:
 
 
 def _outputs(network: DepthNetwork, pixels: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """K x N x H x W: everything the network says, enlarged to the image's size."""
-    said = torch.stack(list(network.named_outputs(pixels).values()))
+    """K x N x H x W: all outputs of the network, resized to the image's size."""
+    outputs = torch.stack(list(network.named_outputs(pixels).values()))
     aligned = network.align_corners
-    return F.interpolate(said, shape, mode="bilinear", align_corners=aligned)
+    return F.interpolate(outputs, shape, mode="bilinear", align_corners=aligned)

@@ -181,7 +181,7 @@ class AnyView(DepthNetwork):
             intrinsics: B x S x 3 x 3 of them in pixels of the network's input.
 
         Returns:
-            What the network says; its cameras are its own also where they were given.
+            Outputs of the network; its cameras are its own also where they were given.
 
         Raises:
             InputError: A side is not a multiple of 14, or one of the two is given alone.

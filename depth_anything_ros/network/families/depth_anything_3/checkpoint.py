@@ -47,9 +47,9 @@ def recognises(names: Collection[str]) -> bool:
 
 def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
     """Metadata in the name of a file and the config.json beside it; see `NetworkFamily`."""
-    said = config.get("model_name") if config else None
-    source = "its config.json" if said else "its name"
-    word = str(said or name).lower().replace("_", "-")
+    named = config.get("model_name") if config else None
+    source = "its config.json" if named else "its name"
+    word = str(named or name).lower().replace("_", "-")
     network = METRIC if METRIC in word else MONO if MONO in word else ""
     return CheckpointHints(
         source,
@@ -59,7 +59,7 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
     )
 
 
-def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
+def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
     # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.depth_anything_3.any_view import AnyView
@@ -71,10 +71,10 @@ def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthN
             f"'{path}' holds the nested network of Depth Anything 3, two in one file, which is not "
             f"read; use one of the two: DA3-GIANT or {METRIC.upper()}"
         )
-    if told.kind not in (None, PredictionKind.RELATIVE_DEPTH):
+    if hints.kind not in (None, PredictionKind.RELATIVE_DEPTH):
         raise CheckpointError(
             f"'{path}' is a Depth Anything 3 network, which gives relative depth, where "
-            f"{told.kind.words} is asked for; {METRIC.upper()} gives metres with the focal length"
+            f"{hints.kind.words} is asked for; {METRIC.upper()} gives metres with the focal length"
         )
     state = {
         name.replace(_ENCODER, "pretrained.").replace(_HEAD, "depth_head.", 1)
@@ -85,11 +85,11 @@ def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthN
     }
     if _ANY_VIEW in state:
         _fill_shared_norms(state)
-        views = _any_view_config(state, told, path)
+        views = _any_view_config(state, hints, path)
         return with_weights(
             lambda: AnyView(views), state, path, f"{views.encoder} any-view network"
         )
-    config = _config_of(state, _metric(told, path), path)
+    config = _config_of(state, _metric(hints, path), path)
     return with_weights(
         lambda: SingleView(config), state, path, f"{config.encoder} network of Depth Anything 3"
     )
@@ -105,9 +105,9 @@ def _fill_shared_norms(state: dict[str, Tensor]) -> None:
                 state[name] = there[0].clone()
 
 
-def _metric(told: CheckpointHints, path: Path) -> bool:
+def _metric(hints: CheckpointHints, path: Path) -> bool:
     """Whether it is the metric network."""
-    network = (told.details or {}).get("network") or path.stem.lower().replace("_", "-")
+    network = (hints.details or {}).get("network") or path.stem.lower().replace("_", "-")
     if METRIC in network or MONO in network:
         return METRIC in network
     raise CheckpointError(
@@ -127,7 +127,7 @@ def _config_of(state: Mapping[str, Tensor], metric: bool, path: Path) -> SingleV
 
 
 def _any_view_config(
-    state: Mapping[str, Tensor], told: CheckpointHints, path: Path
+    state: Mapping[str, Tensor], hints: CheckpointHints, path: Path
 ) -> AnyViewConfig:
     """The architecture, read from the shapes of the tensors."""
     from depth_anything_ros.network.families.depth_anything_3.any_view import AnyViewConfig
@@ -139,7 +139,7 @@ def _any_view_config(
             f"'{path}' is not a complete Depth Anything 3 checkpoint (no queries are normalised); "
             "download it again"
         )
-    named = (told.details or {}).get("taps")
+    named = (hints.details or {}).get("taps")
     taps = tuple(int(tap) for tap in named.split(",")) if named else None
     for encoder in ("vits", "vitb", "vitl", "vitg"):
         official = AnyViewConfig.official(encoder)

@@ -114,7 +114,7 @@ class SingleView(DepthNetwork):
     """Depth and sky of one image.
 
     The official code fills the sky with the 99th percentile of the other depths; here depth stays
-    as the network gives it, and the sky is told beside it.
+    as the network gives it, and the sky is given beside it.
 
     Args:
         config: The architecture.
