@@ -40,7 +40,6 @@ from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.geometry.scan import ScanLayout
 
 _COMPRESSED_DEPTH_MAX = 100.0
-_HEADER_BYTES = 1 << 20  # a JPEG may have thumbnails and profiles before its size
 _BIG_ENDIAN = sys.byteorder == "big"
 
 
@@ -83,14 +82,20 @@ def decode(message: Image | CompressedImage, max_pixels: int = 2**30) -> RgbImag
     """
     if isinstance(message, CompressedImage):
         content = np.frombuffer(message.data, np.uint8)
-        _check_pixels(encoded_size(content[:_HEADER_BYTES].tobytes()), max_pixels)
+        size = encoded_size(content.tobytes())
+        if size is None:
+            raise InputError(
+                f"compressed image ({message.format}) is no JPEG, PNG, TIFF, BMP or WebP picture, "
+                "or its header is damaged"
+            )
+        _check_pixels(size, max_pixels)
         return decode_compressed_message(content, message.format)
     _check_pixels((message.width, message.height), max_pixels)
     return image_to_rgb(message)
 
 
-def _check_pixels(size: tuple[int, int] | None, max_pixels: int) -> None:
-    if size is not None and size[0] * size[1] > max_pixels:
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
         raise InputError(
             f"an image of {size[0]}x{size[1]} is larger than max_image_pixels ({max_pixels}); "
             "raise the parameter if the camera really is that large"

@@ -61,7 +61,8 @@ class PoseBuffer:
             poses: Stamps in nanoseconds, rising, and 4x4 poses.
         """
         with self._lock:
-            self._poses = deque(poses, maxlen=_POSES_KEPT)
+            believed = [each for each in poses if np.abs(each[1][:3, 3]).max() < _FURTHEST]
+            self._poses = deque(believed, maxlen=_POSES_KEPT)
 
     def at(self, stamp: int) -> Matrix | None:
         """The pose at a time, interpolated (rotation along the shortest arc).
@@ -161,14 +162,12 @@ class SlamInput:
 
     def _receive_pose(self, message: Any) -> None:
         if isinstance(message, Path):
+            stamped = sorted(message.poses, key=lambda each: nanoseconds(each.header.stamp))
             self._poses.replace(
-                sorted(
-                    (
-                        (nanoseconds(each.header.stamp), matrix_of_pose(each.pose))
-                        for each in message.poses
-                    ),
-                    key=lambda stamped: stamped[0],
-                )
+                [
+                    (nanoseconds(each.header.stamp), matrix_of_pose(each.pose))
+                    for each in stamped[-_POSES_KEPT:]
+                ]
             )
             return
         pose = message.pose.pose if isinstance(message, Odometry) else message.pose

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import rclpy
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry, Path
 from rclpy.context import Context
 from rclpy.node import Node
 from ros_harness import DOMAIN
@@ -17,7 +19,7 @@ from sensor_msgs.msg import Imu
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.node.runtime.subscriptions import QosMatcher
 from depth_anything_ros.node.sensors.gravity import GravityInput
-from depth_anything_ros.node.sensors.poses import OdometryInput, PoseBuffer
+from depth_anything_ros.node.sensors.poses import OdometryInput, PoseBuffer, SlamInput
 
 
 @pytest.fixture
@@ -82,3 +84,22 @@ def test_a_buffer_takes_no_pose_that_is_not_finite() -> None:
     with pytest.raises(InputError):
         poses.add(1, broken)
     assert poses.at(1) is None
+
+
+def test_of_a_long_path_the_newest_poses_are_kept(matcher: QosMatcher) -> None:
+    slam = SlamInput(matcher, "slam/pose", "path", "slam/points")
+    slam._points = np.zeros((1, 3))
+    poses = []
+    for number in np.random.default_rng(0).permutation(20_000):
+        pose = PoseStamped()
+        pose.header.stamp.sec = int(number)
+        pose.pose.position.x = float(number)
+        pose.pose.orientation.w = 1.0
+        poses.append(pose)
+    began = time.perf_counter()
+    slam._receive_pose(Path(poses=poses))
+    assert time.perf_counter() - began < 2.0
+    newest = slam.at(19_999 * 10**9)
+    assert newest is not None
+    assert newest[0][0, 3] == 19_999.0
+    assert slam.at(10 * 10**9) is None
