@@ -65,7 +65,7 @@ class BagValue:
         topic: Its topic.
         type: Its type, as "sensor_msgs/msg/Image".
         recorded: Time it was recorded, in nanoseconds.
-        stamp: Stamp of its header in nanoseconds.
+        stamp: Stamp of its header in nanoseconds; the time of recording where it has none.
         frame_id: Frame of its header.
         value: HxWx3 uint8 RGB, a `Camera`, Nx3 float64 points, or a list of `Transform`.
     """
@@ -247,7 +247,7 @@ class Bag:
             message.topic,
             message.type,
             message.stamp,
-            stamp_of(message.content) if has_header else message.stamp,
+            (stamp_of(message.content) if has_header else 0) or message.stamp,
             message.content.header.frame_id.lstrip("/") if has_header else "",
             value,
         )

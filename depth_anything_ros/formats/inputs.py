@@ -23,7 +23,7 @@ from depth_anything_ros.formats.media import (
     unique_name,
     video_info,
 )
-from depth_anything_ros.formats.recording import Recording
+from depth_anything_ros.formats.recording import Recording, Topics
 from depth_anything_ros.frames import Frame
 
 STANDARD_INPUT = "-"
@@ -134,13 +134,16 @@ def find_inputs(
 
 
 def read_input(
-    source: Input, report: Callable[[str], None] = lambda sentence: None
+    source: Input,
+    report: Callable[[str], None] = lambda sentence: None,
+    topics: Topics | None = None,
 ) -> Iterator[Item]:
     """Read the pictures of one input.
 
     Args:
         source: The input.
         report: Called with what of a recording is skipped.
+        topics: The topics of a recording that the user names.
 
     Yields:
         Its pictures in order, with time, and for a recording with camera and LiDAR points.
@@ -149,7 +152,7 @@ def read_input(
         InputError: It cannot be read.
     """
     if source.kind is Kind.RECORDING:
-        with Recording(source.path, report=report) as recording:
+        with Recording(source.path, topics, report=report) as recording:
             for number, frame in enumerate(recording.frames()):
                 yield Item(f"{source.name}_{number:06d}", frame)
     elif source.kind is Kind.WEBCAM:

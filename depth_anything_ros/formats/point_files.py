@@ -71,8 +71,12 @@ def read_points(path: Path) -> PointFile:
 
 def _csv_arrays(path: Path) -> dict[str, npt.NDArray[np.float64]]:
     header, *rows = path.read_text(encoding="utf-8-sig").splitlines() or [""]
-    names = [name.strip().lower() for name in header.split(",")]
-    table = np.loadtxt(rows, delimiter=",", ndmin=2) if rows else np.zeros((0, len(names)))
+    # Spreadsheets of countries with decimal commas separate columns by semicolons.
+    separator = next((mark for mark in ";\t" if mark in header), ",")
+    if separator != ",":
+        rows = [row.replace(",", ".") for row in rows]
+    names = [name.strip().lower() for name in header.split(separator)]
+    table = np.loadtxt(rows, delimiter=separator, ndmin=2) if rows else np.zeros((0, len(names)))
     if table.shape[1] != len(names):
         raise ValueError(f"{len(names)} names stand above {table.shape[1]} columns")
     return dict(zip(names, table.T, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -49,14 +50,27 @@ _TRANSPORTS = ("compressed", "theora", "ffmpeg", "zstd", "compressedDepth")
 Matrix = npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Topics:
+    """The topics of a recording that the user names; empty ones are chosen.
+
+    Attributes:
+        image: Images; chosen by what they hold.
+        camera_info: Their calibration; the one beside the images.
+        points: LiDAR; the only one with x, y and z.
+    """
+
+    image: str = ""
+    camera_info: str = ""
+    points: str = ""
+
+
 class Recording:
     """A camera of a recording, with its calibration, LiDAR and static transforms.
 
     Args:
         path: As `Bag` takes it.
-        image_topic: Topic of the images; empty chooses it.
-        camera_info_topic: Topic of the calibration; empty takes the one beside the images.
-        points_topic: Topic of the clouds; empty takes the only one that has points.
+        topics: The topics that the user names.
         extrinsics: 4x4 float64, LiDAR -> optical frame; None takes the recording's /tf_static.
         slop: Seconds between an image and a cloud that go together, at most.
         report: Called with what is chosen, passed over and odd; by default logged.
@@ -69,18 +83,15 @@ class Recording:
     def __init__(
         self,
         path: Path,
-        image_topic: str = "",
-        camera_info_topic: str = "",
-        points_topic: str = "",
+        topics: Topics | None = None,
         extrinsics: Matrix | None = None,
         slop: float = SLOP,
         report: Callable[[str], None] = logger.warning,
     ) -> None:
         self.bag = Bag(path, report)
         self._path = path
-        self._given_image = image_topic
-        self._given_info = camera_info_topic
-        self._given_points = points_topic
+        self._given = topics or Topics()
+        self._report = report
         self._extrinsics = extrinsics
         self._slop = slop
 
@@ -102,7 +113,7 @@ class Recording:
         Raises:
             InputError: There is none, or several are as good as each other.
         """
-        return choose_image_topic(self.bag, self._given_image)
+        return choose_image_topic(self.bag, self._given.image)
 
     @cached_property
     def camera_info_topic(self) -> str | None:
@@ -111,7 +122,7 @@ class Recording:
         Raises:
             InputError: The one that was named is not there.
         """
-        return choose_camera_info_topic(self.bag, self.image_topic, self._given_info)
+        return choose_camera_info_topic(self.bag, self.image_topic, self._given.camera_info)
 
     @cached_property
     def points_topic(self) -> str | None:
@@ -121,9 +132,9 @@ class Recording:
             InputError: The one that was named is not there, or there are several.
         """
         found = point_topics(self.bag)
-        if self._given_points:
-            _check_topic(self.bag, self._given_points, (POINT_CLOUD_TYPE,))
-            return self._given_points
+        if self._given.points:
+            _check_topic(self.bag, self._given.points, (POINT_CLOUD_TYPE,))
+            return self._given.points
         if len(found) > 1:
             raise InputError(
                 f"{self._path} has several topics of points: {', '.join(found)}; name one "
@@ -164,9 +175,9 @@ class Recording:
             nearest image it is.
 
         Raises:
-            InputError: A topic cannot be chosen.
+            InputError: The topic of the images cannot be chosen.
         """
-        points_topic = self.points_topic if self.camera is not None else None
+        points_topic = self._usable_points_topic()
         topics = {self.image_topic, points_topic or self.image_topic}
         pictures = _with_clouds(self.bag.messages(topics), self.image_topic, self._slop)
         for message, cloud in pictures:
@@ -174,7 +185,11 @@ class Recording:
             if picture is None:
                 continue
             rgb: RgbImage = picture.value
-            camera = self._camera_of(rgb)
+            try:
+                camera = self._camera_of(rgb)
+            except InputError as error:
+                self.bag.skip(message.topic, message.index, str(error))
+                continue
             points = None
             if cloud is not None and camera is not None:
                 points = self._points_in(camera, cloud)
@@ -192,16 +207,29 @@ class Recording:
         images, clouds = self.image_topic, self._needed_points_topic()
         if self.camera is None:
             raise InputError(f"{self._path} has no camera_info that can be used for {images}")
-        for message, cloud in pair_by_stamp(
-            self.bag.messages({images, clouds}), images, self._slop
-        ):
+        stamps: dict[bool, list[int]] = {True: [], False: []}
+
+        def seen() -> Iterator[BagMessage]:
+            for message in self.bag.messages({images, clouds}):
+                stamps[message.topic == images].append(_stamp(message))
+                yield message
+
+        found = False
+        for message, cloud in pair_by_stamp(seen(), images, self._slop):
+            found = True
             picture = self.bag.decoded(message)
             if picture is None:
                 continue
-            camera = self._camera_of(picture.value)
+            try:
+                camera = self._camera_of(picture.value)
+            except InputError as error:
+                self.bag.skip(message.topic, message.index, str(error))
+                continue
             points = self._points_in(camera, cloud) if camera is not None else None
             if points is not None:
                 yield picture.value, points
+        if not found:
+            raise InputError(_why_no_pairs(images, clouds, stamps[True], stamps[False], self._slop))
 
     def scans(self) -> Iterator[Matrix]:
         """Read the clouds.
@@ -216,6 +244,20 @@ class Recording:
             points = self._in_camera(message)
             if points is not None:
                 yield points
+
+    def _usable_points_topic(self) -> str | None:
+        """Topic of the LiDAR where its points can be brought into the image, else None."""
+        try:
+            topic = self.points_topic if self.camera is not None else None
+            if topic is not None and self._extrinsics is None:
+                for message in self.bag.messages([topic]):
+                    frame = message.content.header.frame_id
+                    chained(self.transforms, self.optical_frame, frame)
+                    break
+        except InputError as error:
+            self._report(f"{self._path}: LiDAR points are not used: {error}")
+            return None
+        return topic
 
     def _needed_points_topic(self) -> str:
         if self.points_topic is None:
@@ -490,4 +532,17 @@ def _nearest(
 
 
 def _stamp(message: BagMessage) -> int:
-    return stamp_of(message.content)
+    """Time of measurement in nanoseconds; that of recording where the header has none."""
+    return stamp_of(message.content) or message.stamp
+
+
+def _why_no_pairs(
+    images: str, clouds: str, image_stamps: list[int], cloud_stamps: list[int], slop: float
+) -> str:
+    if not image_stamps or not cloud_stamps:
+        return f"there are no messages on {clouds if image_stamps else images}"
+    apart = np.abs(np.subtract.outer(image_stamps, cloud_stamps)).min() / 1e9
+    return (
+        f"no image of {images} is within {slop:g} s of a cloud of {clouds}: the nearest two are "
+        f"{apart:.3g} s apart by their stamps; were they taken by different clocks?"
+    )

@@ -85,6 +85,7 @@ st = hypothesis.strategies
     last=st.booleans(),
     space=st.sampled_from(["", " "]),
     upper=st.booleans(),
+    separator=st.sampled_from([",", ";", "\t"]),
 )
 def test_csv_as_spreadsheets_save_it(
     tmp_path_factory: pytest.TempPathFactory,
@@ -93,9 +94,12 @@ def test_csv_as_spreadsheets_save_it(
     last: bool,
     space: str,
     upper: bool,
+    separator: str,
 ) -> None:
     header = f"u,{space}v,{space}z"
     lines = [header.upper() if upper else header, f"10,{space}20,1.5", "30,40,2.5"]
+    if separator != ",":
+        lines = [line.replace(",", separator).replace(".", ",") for line in lines]
     path = tmp_path_factory.mktemp("points") / "points.csv"
     path.write_bytes((mark + end.join(lines) + end * last).encode())
     points = read_points(path)

@@ -12,6 +12,7 @@ from depth_anything_ros.formats.bags import Bag, BagMessage, Transform
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.formats.recording import (
     Recording,
+    Topics,
     chained,
     choose_image_topic,
     pair_by_stamp,
@@ -86,7 +87,7 @@ def moments(count: int) -> range:
 
 
 def seen_camera(path: Path, image_topic: str = "") -> tuple[str, float]:
-    with Recording(path, image_topic) as recording:
+    with Recording(path, Topics(image_topic)) as recording:
         camera = recording.camera
         return recording.image_topic, camera.fx if camera is not None else 0.0
 
@@ -212,3 +213,76 @@ def test_every_image_has_the_cloud_that_is_nearest_to_it(tmp_path: Path) -> None
     assert len(frames) == 13
     assert with_points == [99, 198, 297]
     assert [f.stamp for f in frames] == sorted(f.stamp for f in frames)
+
+
+def test_another_clock_is_named(tmp_path: Path) -> None:
+    point = np.array([[0.0, 0.0, 3.0]])
+    recorded = [
+        small_bag.info("/camera/camera_info", 0),
+        small_bag.static(0, "cam", "lidar", 0.0, 0.0, 0.0),
+        small_bag.image("/camera/image_raw", 10),
+        small_bag.cloud("/lidar", 42 * small_bag.SECOND, point),
+    ]
+    path = small_bag.write_bag(tmp_path / "bag", recorded)
+    with Recording(path) as recording, pytest.raises(InputError, match=r"42 s apart.*clocks"):
+        list(recording.pairs())
+    with Recording(path) as recording:
+        (frame,) = recording.frames()
+    assert frame.points is None
+
+
+def test_headers_without_a_stamp_are_as_old_as_their_recording(tmp_path: Path) -> None:
+    point = np.array([[0.0, 0.0, 3.0]])
+    recorded = [
+        small_bag.info("/camera/camera_info", 0),
+        small_bag.static(0, "cam", "lidar", 0.0, 0.0, 0.0),
+    ]
+    for moment in moments(3):
+        recorded += [
+            small_bag.image("/camera/image_raw", moment),
+            small_bag.cloud("/lidar", moment + 1000, point),
+        ]
+    for each in recorded[2:]:
+        each.message.header.stamp.sec = each.message.header.stamp.nanosec = 0
+    path = small_bag.write_bag(tmp_path / "bag", recorded)
+    with Recording(path) as recording:
+        assert len(list(recording.pairs())) == 3
+        frames = list(recording.frames())
+    assert [frame.points is not None for frame in frames] == [True] * 3
+
+
+def test_lidar_of_unknown_place_does_not_keep_images_back(tmp_path: Path) -> None:
+    point = np.array([[0.0, 0.0, 3.0]])
+    recorded = [
+        small_bag.info("/camera/camera_info", 0),
+        small_bag.image("/camera/image_raw", 0),
+        small_bag.cloud("/left/lidar", 0, point),
+    ]
+    path = small_bag.write_bag(tmp_path / "one", recorded)
+    said: list[str] = []
+    with Recording(path, report=said.append) as recording:
+        (frame,) = recording.frames()
+    assert frame.points is None
+    assert "LiDAR points are not used: /tf_static of the recording does not connect" in said[0]
+    both = [*recorded, small_bag.cloud("/right/lidar", 0, point)]
+    path = small_bag.write_bag(tmp_path / "two", both)
+    with Recording(path, report=said.append) as recording:
+        (frame,) = recording.frames()
+    assert "several topics of points: /left/lidar, /right/lidar; name one" in said[-1]
+
+
+def test_an_image_of_another_shape_is_passed_over(tmp_path: Path) -> None:
+    wide = small_bag.image("/camera/image_raw", 1)
+    wide.message.width, wide.message.height = 96, 32
+    wide.message.step = 288
+    recorded = [
+        small_bag.info("/camera/camera_info", 0),
+        small_bag.image("/camera/image_raw", 0),
+        wide,
+        small_bag.image("/camera/image_raw", 2),
+    ]
+    path = small_bag.write_bag(tmp_path / "bag", recorded)
+    said: list[str] = []
+    with Recording(path, report=said.append) as recording:
+        assert len(list(recording.frames())) == 2
+    assert "message 1 of /camera/image_raw is passed over: the calibration is for 64x48" in said[0]

@@ -11,6 +11,7 @@ from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
 from depth_anything_ros.cli.support.files import check_writable
 from depth_anything_ros.cli.support.model_options import model_options
+from depth_anything_ros.cli.support.recording_options import topic_options
 from depth_anything_ros.cli.support.scale_options import (
     extrinsics_option,
     fit_options,
@@ -18,6 +19,7 @@ from depth_anything_ros.cli.support.scale_options import (
 )
 
 if TYPE_CHECKING:
+    from depth_anything_ros.formats.recording import Topics
     from depth_anything_ros.settings import ModelSettings
 
 
@@ -28,21 +30,7 @@ if TYPE_CHECKING:
 )
 @option("--ground", is_flag=True, help="Find the camera's height, pitch and roll, not a scale.")
 @model_options
-@option(
-    "--image-topic",
-    default="",
-    help="Images; needed where the recording has several cameras.",
-)
-@option(
-    "--camera-info-topic",
-    default="",
-    help="Calibration; by default `camera_info` beside the images.",
-)
-@option(
-    "--points-topic",
-    default="",
-    help="PointCloud2; needed where the recording has several such topics.",
-)
+@topic_options
 @extrinsics_option(
     help="Brings the points into the camera's optical frame; also 16 numbers, or a YAML file with "
     "either. By default /tf_static of the recording.",
@@ -54,9 +42,7 @@ def calibrate(
     output: Path,
     ground: bool,
     model_settings: ModelSettings,
-    image_topic: str,
-    camera_info_topic: str,
-    points_topic: str,
+    topics: Topics,
     extrinsics: str | None,
     every: int,
     fit_shift: str,
@@ -77,9 +63,7 @@ def calibrate(
 
     check_writable(output)
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
-    with Recording(
-        recording, image_topic, camera_info_topic, points_topic, known, report=warn
-    ) as source:
+    with Recording(recording, topics, known, report=warn) as source:
         if ground:
             calibrate_ground(source, output, every)
         else:

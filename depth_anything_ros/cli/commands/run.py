@@ -12,6 +12,7 @@ from depth_anything_ros.cli.support.command_line import Subcommand, command, opt
 from depth_anything_ros.cli.support.limit_options import limit_options
 from depth_anything_ros.cli.support.model_options import model_options
 from depth_anything_ros.cli.support.output_options import output_options
+from depth_anything_ros.cli.support.recording_options import topic_options
 from depth_anything_ros.cli.support.scale_options import scale_options
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from depth_anything_ros.cli.support.limit_options import LimitOptions
     from depth_anything_ros.cli.support.output_options import OutputOptions
     from depth_anything_ros.cli.support.scale_options import ScaleOptions
+    from depth_anything_ros.formats.recording import Topics
     from depth_anything_ros.settings import ModelSettings
 
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @camera_options
 @scale_options
 @limit_options
+@topic_options
 def run(
     inputs: tuple[str, ...],
     model_settings: ModelSettings,
@@ -38,6 +41,7 @@ def run(
     camera_options: CameraOptions,
     scale_options: ScaleOptions,
     limit_options: LimitOptions,
+    topics: Topics,
 ) -> None:
     """Write the depth of images, videos and recordings, in metres where possible.
 
@@ -77,7 +81,10 @@ def run(
         ),
         limit_options.limits(),
         output_options,
-        request_of(model_settings, scale_options, camera_options, limit_options, output_options),
+        topics,
+        request_of(
+            model_settings, scale_options, camera_options, limit_options, output_options, topics
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_files import farthest_of_png
 from depth_anything_ros.formats.inputs import Input, find_inputs
 from depth_anything_ros.formats.point_files import read_points
+from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import has_h264
 from depth_anything_ros.pipeline import DepthLimits
 from depth_anything_ros.settings import ModelSettings
@@ -35,6 +36,7 @@ def process(
     measured: MeasuredOptions,
     limits: DepthLimits,
     output: OutputOptions,
+    topics: Topics,
     request: Mapping[str, object],
 ) -> None:
     """Estimate the depth of what some arguments name and write the results.
@@ -51,6 +53,7 @@ def process(
         measured: What is known of the scene.
         limits: Which depths are given out.
         output: What is written, and where.
+        topics: The topics of a recording that the user names.
         request: Everything that decides the results besides the input.
 
     Raises:
@@ -94,7 +97,9 @@ def process(
     start = time.perf_counter()
     with _progress(waiting) as progress:
         for each in waiting:
-            job = Job(network, each, camera, measured, output, requests[each], tally, progress)
+            job = Job(
+                network, each, camera, measured, output, topics, requests[each], tally, progress
+            )
             try:
                 job.run()
             except InputError as error:

@@ -21,6 +21,7 @@ from depth_anything_ros.formats import results
 from depth_anything_ros.formats.inputs import Input, Item, Kind, read_input
 from depth_anything_ros.formats.media import video_info
 from depth_anything_ros.formats.preview import DepthColors, side_by_side
+from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import VideoWriter
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
@@ -73,6 +74,7 @@ class Job:
         camera: What is known about the camera.
         measured: What is known of the scene.
         output: What is written, and where.
+        topics: The topics of a recording that the user names.
         request: What the JSON of the result names as `request`.
         tally: What came of the inputs so far.
         progress: The progress bar.
@@ -85,6 +87,7 @@ class Job:
         camera: CameraOfSize,
         measured: MeasuredOptions,
         output: OutputOptions,
+        topics: Topics,
         request: str,
         tally: Tally,
         progress: ProgressBar,
@@ -94,6 +97,7 @@ class Job:
         self._camera = camera
         self._measured = measured
         self._output = output
+        self._topics = topics
         self._request = request
         self._tally = tally
         self._progress = progress
@@ -191,7 +195,7 @@ class Job:
 
     def _items(self) -> tuple[float, Iterator[Item]]:
         """Pictures per second, and the pictures."""
-        items = read_input(self._source, warn)
+        items = read_input(self._source, warn, self._topics)
         if self._source.kind is Kind.VIDEO:
             return video_info(self._source.path).fps, items
         first = list(islice(items, 2))

@@ -13,6 +13,7 @@ from depth_anything_ros.cli.support.limit_options import LimitOptions
 from depth_anything_ros.cli.support.output_options import OutputOptions
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
 from depth_anything_ros.formats.inputs import Input
+from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.settings import ModelSettings
 
 
@@ -37,6 +38,7 @@ def request_of(
     camera: CameraOptions,
     limits: LimitOptions,
     output: OutputOptions,
+    topics: Topics,
 ) -> dict[str, object]:
     """Everything that decides the results besides the input, as JSON takes it.
 
@@ -46,12 +48,13 @@ def request_of(
         camera: What is known about the camera.
         limits: Which depths are given out.
         output: What is written.
+        topics: The topics of a recording that the user names.
     """
     written = {
         name: value for name, value in asdict(output).items() if name not in ("folder", "overwrite")
     }
     files = [Path(model.model), scale.points, scale.settings.scale_file, camera.file, limits.mask]
-    parts = [asdict(model), asdict(scale), asdict(camera), asdict(limits), written]
+    parts = [asdict(model), asdict(scale), asdict(camera), asdict(limits), asdict(topics), written]
     return {
         "options": json.loads(json.dumps(parts, default=str)),
         "files": [fingerprint(file) for file in files],

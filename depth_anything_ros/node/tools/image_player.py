@@ -29,6 +29,7 @@ from depth_anything_ros.formats.camera_yaml import read_camera
 from depth_anything_ros.formats.inputs import WEBCAM, Input, find_inputs, read_input
 from depth_anything_ros.formats.recording import (
     Recording,
+    Topics,
     camera_of_topic,
     chained,
     point_topics,
@@ -211,7 +212,7 @@ class ImagePlayer(Node):
                 self._warn(str(error))
 
     def _bag_items(self) -> Iterator[PlayedItem]:
-        with Recording(self._path, self._image_topic, report=self._warn) as recording:
+        with Recording(self._path, Topics(self._image_topic), report=self._warn) as recording:
             bag, images = recording.bag, recording.image_topic
             infos = recording.camera_info_topic
             has_camera = self._calibration is None and recording.camera is not None

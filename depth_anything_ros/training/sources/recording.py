@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.depth_index import DepthSample, write_index
-from depth_anything_ros.formats.recording import SLOP, Recording
+from depth_anything_ros.formats.recording import SLOP, Recording, Topics
 from depth_anything_ros.training.samples import Source
 from depth_anything_ros.training.sources import SOURCES, SourceKind, SourceRecipe
 from depth_anything_ros.training.sources.depth_index import DepthIndex
@@ -45,7 +45,7 @@ def extract_recording(
         MissingExtraError: `rosbags` is not installed.
     """
     samples = []
-    with Recording(bag, image_topic, "", cloud_topic, extrinsics, slop) as recording:
+    with Recording(bag, Topics(image_topic, "", cloud_topic), extrinsics, slop) as recording:
         for number, (rgb, points) in enumerate(recording.pairs()):
             if not number:
                 folder.mkdir(parents=True, exist_ok=True)
