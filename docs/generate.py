@@ -88,18 +88,24 @@ def scale_sources() -> str:
 
 
 def models() -> str:
-    """Every published network."""
+    """Every published network, with notes on licences below the table."""
+    notes = list(
+        dict.fromkeys(info.licence_note for info in catalogue().values() if info.licence_note)
+    )
     rows = [
         (
             f"`{info.name}`",
             info.kind.words + ("" if info.canonical_focal is None else ", metres by focal length"),
             "-" if info.max_depth is None else f"{info.max_depth:g} m",
             f"{info.size_mb:.0f} MB",
-            info.licence + (f" ({info.licence_note})" if info.licence_note else ""),
+            info.licence
+            + (f" ({1 + notes.index(info.licence_note)})" if info.licence_note else ""),
         )
         for info in catalogue().values()
     ]
-    return table(("name", "gives", "up to", "size", "licence of the weights"), rows)
+    header = ("name", "gives", "up to", "size", "licence of the weights")
+    below = [f"({number}) {note}." for number, note in enumerate(notes, 1)]
+    return "\n\n".join([table(header, rows), *below])
 
 
 def backends() -> str:
