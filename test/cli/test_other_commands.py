@@ -63,6 +63,15 @@ def test_models_are_listed_with_size_kind_and_licence(run_cli: RunCli) -> None:
         assert ("metres" in lines[name]) == metres
 
 
+def test_verify_says_what_was_checked(run_cli: RunCli) -> None:
+    pytest.importorskip("torch")
+    result = run_cli("models", "verify", "embedded")
+    assert result.code == 0, result.err
+    assert "ok     finite" in result.out
+    assert "ok     near is near" in result.out
+    assert "ms for 320x240" in result.out
+
+
 def test_pull_suggests_names(run_cli: RunCli) -> None:
     result = run_cli("models", "pull", "depth_anything_v2_vit")
     assert result.code == 1

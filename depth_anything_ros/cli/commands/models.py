@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from depth_anything_ros.cli.commands import COMMANDS
-from depth_anything_ros.cli.support.command_line import SETTINGS, Subcommand, option
+from depth_anything_ros.cli.support.command_line import PATH, SETTINGS, Subcommand, option
+from depth_anything_ros.errors import DepthAnythingError
+
+if TYPE_CHECKING:
+    from depth_anything_ros.frames import RgbImage
 
 
 @click.group("models", invoke_without_command=True, context_settings=SETTINGS)
@@ -111,6 +116,61 @@ def pull(name: str) -> None:
     from depth_anything_ros.network.checkpoints import resolve
 
     say(str(resolve(name).path))
+
+
+@models.command("verify", context_settings=SETTINGS)
+@click.argument("name")
+@option(
+    "--picture",
+    type=PATH,
+    help="COCO val2017 number 39769, for the published numbers.  [default: downloaded]",
+)
+def verify(name: str, picture: Path | None) -> None:
+    """Check a network: whole file, sane depth, and the numbers its makers published.
+
+    NAME is as `depth_anything models` lists it, or a file; it is downloaded if needed. The exit
+    code is 1 where a check fails.
+    """
+    from depth_anything_ros.cli.support.terminal import say
+    from depth_anything_ros.evaluation.verification import REFERENCES
+    from depth_anything_ros.evaluation.verification import verify as checks_of
+    from depth_anything_ros.formats.media import read_image
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.network.checkpoints import resolve
+    from depth_anything_ros.settings import ModelSettings
+
+    file = resolve(name)
+    shown = None
+    if picture is not None:
+        shown = read_image(picture)
+    elif file.name in REFERENCES:
+        shown = _reference_picture()
+    loaded = make_estimator(ModelSettings(name))
+    failed = 0
+    for check in checks_of(file, loaded, shown):
+        mark = {True: "ok", False: "FAILED", None: "-"}[check.passed]
+        say(f"{mark:6} {check.name}: {check.words}")
+        failed += check.passed is False
+    if failed:
+        raise DepthAnythingError(f"{failed} check(s) of {file.name} failed")
+
+
+def _reference_picture() -> RgbImage | None:
+    """The picture of the published numbers; None where it cannot be had."""
+    import urllib.request
+
+    import cv2
+    import numpy as np
+
+    from depth_anything_ros.evaluation.verification import PICTURE_URL
+
+    try:
+        with urllib.request.urlopen(PICTURE_URL, timeout=30) as answer:
+            content = np.frombuffer(answer.read(), np.uint8)
+    except OSError:
+        return None
+    picture = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    return None if picture is None else np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
 COMMANDS.register(Subcommand("models", models, 30))
