@@ -16,6 +16,8 @@ import pytest
 import depth_anything_ros as da
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.pipeline import Pipeline
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -134,6 +136,13 @@ def test_every_kind_of_picture_gives_the_same(
 def test_what_is_no_picture_is_refused_in_words(relative: da.Model, wrong: Any, said: str) -> None:
     with pytest.raises(da.InputError, match=said):
         relative(wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[[1, 2, 3]]], None, "a.png"])
+def test_the_pipeline_refuses_frames_that_are_no_arrays(relative: da.Model, wrong: Any) -> None:
+    pipeline = Pipeline(relative.estimator, NetworkScaler())
+    with pytest.raises(da.InputError, match="HxWx3 uint8"):
+        pipeline.process(da.Frame(wrong))
 
 
 def test_points_and_cameras_that_do_not_fit_are_refused(relative: da.Model, photo: Rgb) -> None:

@@ -286,3 +286,19 @@ def test_an_image_of_another_shape_is_passed_over(tmp_path: Path) -> None:
     with Recording(path, report=said.append) as recording:
         assert len(list(recording.frames())) == 2
     assert "message 1 of /camera/image_raw is passed over: the calibration is for 64x48" in said[0]
+
+
+def test_beams_without_return_are_no_points_of_the_image(tmp_path: Path) -> None:
+    wall = np.stack([np.linspace(-1, 1, 40), np.zeros(40), np.full(40, 4.0)], 1)
+    sent = np.concatenate([wall, np.zeros((1000, 3)), np.full((5, 3), np.nan)])
+    recorded = [
+        small_bag.info("/camera/camera_info", 0),
+        # The LiDAR stands a quarter of a metre in front of the camera, in its view.
+        small_bag.static(0, "cam", "lidar", 0.0, 0.0, 0.25),
+        small_bag.image("/camera/image_raw", 0),
+        small_bag.cloud("/lidar", 0, sent),
+    ]
+    with Recording(small_bag.write_bag(tmp_path / "bag", recorded)) as recording:
+        ((_, points),) = recording.pairs()
+    assert len(points) == 40
+    np.testing.assert_allclose(points.z, 4.25)
