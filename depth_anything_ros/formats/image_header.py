@@ -15,7 +15,7 @@ _MOST_TAGS = 4096
 
 
 def encoded_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG, PNG, TIFF, BMP or WebP picture as its header says.
+    """Width and height of a JPEG, PNG, TIFF, BMP or WebP picture by its header.
 
     Args:
         content: The encoded picture.

@@ -126,7 +126,7 @@ class DepthNode(GuardedNode):
     # Lifecycle -------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load and warm the model, make the publishers; or say why not and stay unconfigured."""
+        """Load the model and make the publishers; on failure log why and stay unconfigured."""
         try:
             self._configure()
         except Exception as error:
@@ -135,7 +135,7 @@ class DepthNode(GuardedNode):
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Subscribe and start working; or say why not and stay inactive."""
+        """Subscribe and start working; on failure log why and stay inactive."""
         result = super().on_activate(state)
         try:
             self._activate()
@@ -240,7 +240,7 @@ class DepthNode(GuardedNode):
             torch.cuda.empty_cache()
 
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
-        """Say once why a transition failed; diagnostics go on saying it."""
+        """Log once why a transition failed; diagnostics repeat it."""
         self._failure = f"cannot {transition}: {sentence_of(error)}"
         if self.context.ok():
             self.get_logger().error(self._failure)
@@ -271,16 +271,16 @@ class DepthNode(GuardedNode):
             loading = self._load_beside(parameters)
         while not loading.done.wait(0.05):
             if not self.context.ok():
-                raise DepthAnythingError("told to stop while the model was loading")
+                raise DepthAnythingError("stopped while the model was loading")
         if isinstance(loading.result, Networks):
             return loading.result, loading.seconds
         raise loading.result or DepthAnythingError("no model was loaded")
 
     def _swap(self, before: NodeSetup, loaded: Networks | DepthAnythingError) -> str | None:
-        """Use a newly loaded model from the next frame on; or say why the old one stays.
+        """Use a newly loaded model from the next frame on; or log why the old one stays.
 
         Args:
-            before: The setup for which the model was asked.
+            before: The setup for which the model was loaded.
             loaded: The networks, or why there are none.
         """
         try:
@@ -319,7 +319,7 @@ class DepthNode(GuardedNode):
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._loop.enabled = request.data
         response.success = True
-        response.message = "images are answered" if request.data else "images pass unanswered"
+        response.message = "images are answered" if request.data else "images are ignored"
         return response
 
     async def _on_load_model(
@@ -512,7 +512,7 @@ def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
 
 
 def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
-    """Run the node until it is told to stop.
+    """Run the node until stopped.
 
     Args:
         arguments: Command line with ROS arguments; None takes the process's own.
