@@ -71,11 +71,6 @@ class VideoWriter:
         if self._file is not None:
             self._file.close()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether any picture was written."""
-        return self._file is not None
-
     def write(self, rgb: RgbImage) -> None:
         """Add a picture.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.training.augmentation import Strength
+from depth_anything_ros.training.losses import TRIMMED_SHARE
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.sources import SOURCES, Labels, SourceRecipe
 
@@ -82,7 +83,7 @@ class Recipe:
     log_depth_weight: float = 0.0
     feature_weight: float = 0.0
     normal_weight: float = 0.0
-    trimmed: float = 0.1
+    trimmed: float = TRIMMED_SHARE
     freeze_encoder: bool = False
     frozen_stages: int = 0
     strong: Strength = field(default_factory=Strength)

@@ -13,11 +13,11 @@ from depth_anything_ros.formats.video import VideoWriter, has_h264
 
 def write(path: Path, sizes: list[tuple[int, int]]) -> None:
     with VideoWriter(path, 12.5) as writer:
-        assert not writer.is_open
         for number, (height, width) in enumerate(sizes):
             rgb = np.zeros((height, width, 3), np.uint8)
             rgb[..., 0] = 40 * number
             writer.write(rgb)
+    assert writer.count == len(sizes)
 
 
 @pytest.mark.parametrize("h264", [True, False])
