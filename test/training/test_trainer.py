@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lite_weights import published_like
 from training_helpers import NETWORK, write_drive, write_index, write_recipe
 
 from depth_anything_ros.errors import (
@@ -25,6 +27,7 @@ from depth_anything_ros.errors import (
 )
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
+from depth_anything_ros.network.families.lite.encoder import imagenet_weights
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
 from depth_anything_ros.training.recipe_file import read_recipe
@@ -276,6 +279,50 @@ def test_encoder_weights_of_dinov2_are_taken(tmp_path: Path) -> None:
         NetworkRecipe(encoder_checkpoint=str(tmp_path / "dinov2.pth")).build()
 
 
+def test_a_lite_network_learns_with_all_its_settings(index: Path, tmp_path: Path) -> None:
+    """Head alone, then the coarser stages too, from ImageNet names to a file of its family."""
+    published = published_like("lite0")
+    torch.save(published, tmp_path / "imagenet.pth")
+    common = {
+        "sources": [{"kind": "index", "path": str(index)}],
+        "size": [64, 96],
+        "precision": "bf16",
+        "log_depth_weight": 0.1,
+        "pseudo_gradient_share": 0.2,
+    }
+    network = {"family": "lite", "encoder": "lite0", "features": 8, "head_features": 8}
+    head = write_recipe(
+        tmp_path / "head.yaml",
+        output=str(tmp_path / "head"),
+        network={**network, "encoder_checkpoint": str(tmp_path / "imagenet.pth")},
+        steps=2,
+        freeze_encoder=True,
+        **common,
+    )
+    Trainer(read_recipe(head, Recipe)).run()
+    start = weights(tmp_path / "head")
+    stem = imagenet_weights(published, "lite0")["stem.weight"]
+    assert torch.equal(start["backbone.stem.weight"], stem)
+    more = write_recipe(
+        tmp_path / "more.yaml",
+        output=str(tmp_path / "more"),
+        network={"family": "lite", "checkpoint": str(tmp_path / "head" / RESULT)},
+        steps=3,
+        frozen_stages=3,
+        feature_weight=0.1,
+        **common,
+    )
+    Trainer(read_recipe(more, Recipe)).run()
+    end = weights(tmp_path / "more")
+    changed = {
+        ".".join(name.split(".")[:3]) for name in start if not torch.equal(start[name], end[name])
+    }
+    assert not any(name.startswith(("backbone.stem", "backbone.stages.0")) for name in changed)
+    assert not any(name.startswith(("backbone.stages.1", "backbone.stages.2")) for name in changed)
+    assert {f"backbone.stages.{stage}" for stage in (3, 4, 5, 6)} <= changed
+    assert all(math.isfinite(line["loss"]) for line in curve(tmp_path / "more"))
+
+
 def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
     from depth_anything_ros.network.checkpoints import save_network
 
@@ -378,6 +425,7 @@ def test_recipes_that_ship_can_be_read() -> None:
         "teacher_paper": "teacher",
         "student": "student",
         "metric_bag": "metric",
+        "04_head": "teacher",
     }
     for path in sorted(folder.rglob("*.yaml")):
         if "label" in path.stem:
@@ -388,14 +436,14 @@ def test_recipes_that_ship_can_be_read() -> None:
 
 def test_every_step_of_the_embedded_network_reads_what_an_earlier_one_wrote() -> None:
     root = Path(__file__).parents[2]
-    made = "\n".join(
-        line for line in (root / "Makefile").read_text().splitlines() if line.startswith("\t")
-    )
+    makefile = (root / "Makefile").read_text()
+    made = "\n".join(line for line in makefile.splitlines() if line.startswith("\t"))
     steps = sorted((root / "config" / "training" / "embedded").glob("*.yaml"))
     assert [made.index(step.name) for step in steps] == sorted(
         made.index(step.name) for step in steps
     )
-    outputs = ["runs/embedded/longer.onnx"]
+    outputs = ["runs/imagenet"]
+    assert "\nruns/imagenet: " in makefile
     for step in steps:
         if "label" in step.stem:
             label = read_recipe(step, LabelRecipe)
@@ -403,16 +451,17 @@ def test_every_step_of_the_embedded_network_reads_what_an_earlier_one_wrote() ->
             folders, output = [label.images], label.output
         else:
             student = read_recipe(step, Recipe)
-            read = [student.network.checkpoint]
-            read += [source.labels for source in student.sources if source.kind == "pseudo"]
-            folders, output = [source.path for source in student.sources], student.output
+            sources = (*student.sources, *student.validation)
+            read = [student.network.checkpoint, student.network.encoder_checkpoint]
+            read += [source.labels for source in sources if source.kind == "pseudo"]
+            folders, output = [source.path for source in sources if source.path], student.output
         assert output == f"runs/embedded/{step.stem}"
         for path in filter(None, read):
             assert path.startswith("photographs/") or any(
                 path == done or path.startswith(f"{done}/") for done in outputs
             ), (step.name, path)
         for folder in folders:
-            assert folder.startswith("photographs/") or folder in made, (step.name, folder)
+            assert folder.startswith("photographs/") or f"\n{folder}: " in makefile, step.name
         outputs.append(output)
 
 
@@ -422,6 +471,12 @@ def test_every_step_of_the_embedded_network_reads_what_an_earlier_one_wrote() ->
         ({"stepps": 3}, "no setting stepps"),
         ({"steps": "many"}, "steps is 'many'; it must be of type int"),
         ({"size": [50, 56]}, "multiples of 14"),
+        ({"size": [56, 84], "network": {"family": "lite"}}, "multiples of 32"),
+        (
+            {"network": {"family": "heavy"}},
+            "family is 'heavy'; it must be one of depth_anything, lite",
+        ),
+        ({"network": {"family": "lite", "max_depth": 10.0}}, "lite networks give disparity"),
         ({"steps": 0}, "steps is 0"),
         ({"precision": "fp8"}, "fp8"),
         ({"ema": 1.0}, "ema"),
