@@ -13,7 +13,7 @@ from depth_anything_ros.network.model_info import ModelInfo
 EMBEDDED = "embedded"
 """Name of the small network that comes with this package."""
 
-EMBEDDED_FILE = Path(__file__).parent / "embedded" / "depth_anything_tiny.safetensors"
+EMBEDDED_FILE = Path(__file__).parent / "embedded" / "depth_anything_lite.safetensors"
 """Its weights; MODEL_CARD.md beside them describes how they were made."""
 
 DEFAULT_MODEL = "depth_anything_v2_vits"

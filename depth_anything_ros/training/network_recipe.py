@@ -42,9 +42,6 @@ class NetworkRecipe:
         out_channels: Channels of the head's four levels.
         grid: Side of the position table in patches.
         head_features: Channels of the head's last hidden convolution.
-        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
-            the patch grid; empty for the patch projection of DINOv2.
-        stem_units: Residual units of the stem at each grid.
         max_depth: Metres at the top of a metric network; 0 makes a relative one.
     """
 
@@ -59,8 +56,6 @@ class NetworkRecipe:
     out_channels: tuple[int, ...] = (32, 48, 96, 192)
     grid: int = 37
     head_features: int = 32
-    stem: tuple[int, ...] = ()
-    stem_units: int = 2
     max_depth: float = 0.0
 
     def __post_init__(self) -> None:
@@ -143,8 +138,6 @@ class NetworkRecipe:
                 max_depth=max_depth,
                 grid=self.grid,
                 head_features=self.head_features,
-                stem=self._stem(),
-                stem_units=self.stem_units,
             )
         network = DepthAnything(config)
         if self.encoder_checkpoint:
@@ -152,14 +145,6 @@ class NetworkRecipe:
         # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
         _set_bias(network.output_layer, 0.0 if max_depth else 1.0)
         return network
-
-    def _stem(self) -> tuple[int, int, int] | None:
-        if not self.stem:
-            return None
-        if len(self.stem) != 3 or min(self.stem) < 1:
-            raise SettingError(f"stem is {list(self.stem)}; it must be three numbers above 0")
-        half, fine, middle = self.stem
-        return half, fine, middle
 
 
 def _read_encoder(path: Path) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Every backend says what torch says, for networks with patches and with a convolutional stem."""
+"""Every backend says what torch says, for networks of several families."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 import torch
+from lite_weights import published_like
 
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.checkpoints import save_network
-from depth_anything_ros.network.families.depth_anything.network import (
-    DepthAnything,
-    DepthAnythingConfig,
-)
+from depth_anything_ros.network.families.depth_anything.network import DepthAnything
+from depth_anything_ros.network.families.lite.encoder import imagenet_weights
+from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
 from depth_anything_ros.settings import ModelSettings
 
 SHAPES = [(60, 60), (48, 72), (90, 50)]
@@ -33,38 +33,21 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def with_stem() -> DepthAnything:
-    """A relative network whose stem sees finely; its outputs spread."""
+def lite_network() -> LiteDepth:
+    """An EfficientNet-Lite with random weights whose outputs spread."""
     torch.manual_seed(3)
-    config = DepthAnythingConfig(
-        width=64,
-        depth=4,
-        heads=1,
-        features=16,
-        out_channels=(8, 16, 24, 32),
-        taps=(0, 1, 2, 3),
-        grid=5,
-        head_features=8,
-        stem=(8, 16, 24),
-        stem_units=1,
-    )
-    network = DepthAnything(config).eval()
-    with torch.no_grad():
-        for name, tensor in network.depth_head.named_parameters():
-            if tensor.dim() > 1:
-                tensor.normal_(std=(2 / tensor[0].numel()) ** 0.5)
-            if name.endswith("output_conv2.2.bias"):
-                tensor.fill_(2.0)
+    network = LiteDepth(LiteConfig("lite0", 16, 8)).eval()
+    network.backbone.load_state_dict(imagenet_weights(published_like("lite0"), "lite0"))
     return network
 
 
-@pytest.fixture(scope="module", params=["patches", "stem"])
+@pytest.fixture(scope="module", params=["depth_anything", "lite"])
 def weights(
     request: pytest.FixtureRequest,
     small_network: Callable[..., DepthAnything],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    network = with_stem() if request.param == "stem" else small_network()
+    network = lite_network() if request.param == "lite" else small_network()
     path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
     save_network(network, path, licence="MIT")
     return path

@@ -102,9 +102,9 @@ def test_real_pictures(embedded: LoadedModel, data_dir: Path) -> None:
         for label, figures in (("ours", ours), ("ramp", ramps), ("fastdepth", experts))
     }
     print(mean)
-    assert mean["ours"][0] <= 0.75 * mean["ramp"][0]
+    assert mean["ours"][0] <= 0.7 * mean["ramp"][0]
     better = np.mean([ours[name][0] < ramps[name][0] for name in names])
-    assert better >= 0.9
+    assert better >= 0.95
     outside = [np.mean([figures[n][0] for n in outdoors]) for figures in (ours, experts)]
     assert outside[0] < outside[1]
     stated = re.search(r"\| all \| ([\d.]+) \| ([\d.]+) \|", CARD.read_text(encoding="utf-8"))

@@ -73,6 +73,7 @@ def network() -> LiteDepth:
     built.backbone.load_state_dict(state)
     for module in built.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
             nn.init.normal_(module.running_mean, std=0.1)
             nn.init.uniform_(module.running_var, 5.0, 9.0)
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -115,7 +116,7 @@ def test_an_incomplete_file_and_metres_are_refused(network: LiteDepth, tmp_path:
     with pytest.raises(CheckpointError, match="no complete network of the lite family"):
         load_network(tmp_path / "cut.pth")
     torch.save(network.state_dict(), tmp_path / "whole.pth")
-    with pytest.raises(CheckpointError, match=r"relative network.*metric one is asked for"):
+    with pytest.raises(CheckpointError, match=r"relative network.*metric one is required"):
         load_network(tmp_path / "whole.pth", max_depth=20.0)
 
 
@@ -145,7 +146,7 @@ def test_frozen_stages_get_no_gradient() -> None:
 @pytest.mark.parametrize("size", [(64, 96), (96, 160)])
 def test_onnx_and_openvino_agree(network: LiteDepth, tmp_path: Path, size: tuple[int, int]) -> None:
     import onnxruntime  # type: ignore[import-untyped]
-    import openvino
+    import openvino  # type: ignore[import-untyped]
 
     from depth_anything_ros.inference.export import export_onnx
 

@@ -50,7 +50,6 @@ def test_which_weights_are_matrices() -> None:
     network = DepthAnything(
         DepthAnythingConfig(
             width=24, depth=4, heads=2, features=8, out_channels=(8, 8, 8, 8), taps=(0, 1, 2, 3),
-            stem=(8, 8, 8), stem_units=1,
         )
     )  # fmt: skip
     chosen = {name for name, weight in network.named_parameters() if is_matrix(name, weight)}

@@ -138,20 +138,8 @@ def _config_of(
             swiglu="pretrained.blocks.0.mlp.w12.weight" in state,
             grid=math.isqrt(positions - 1),
             head_features=state[f"{head}output_conv2.0.weight"].shape[0],
-            **_stem_of(state),
         )
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(
             f"'{path}' is not a complete Depth Anything checkpoint ({error}); download it again"
         ) from error
-
-
-def _stem_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The settings of the convolutional stem, where there is one."""
-    stem = "pretrained.patch_embed."
-    if f"{stem}first.weight" not in state:
-        return {}
-    units = {name.split(".")[3] for name in state if name.startswith(f"{stem}fine.")}
-    layers = ("first.weight", "fine.0.conv1.weight", "middle.0.conv1.weight")
-    widths = tuple(state[stem + layer].shape[0] for layer in layers)
-    return {"stem": widths, "stem_units": len(units)}

@@ -18,34 +18,27 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=True)
 
 
-def _no_norm(_: int) -> nn.Module:
-    """In place of a normalisation, without a trace in the state dict."""
-    return nn.Identity()
-
-
 class ResidualConvUnit(nn.Module):
     """Two 3x3 convolutions, activation first, around a skip connection."""
 
-    def __init__(self, features: int, use_bn: bool = False) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1, bias=not use_bn)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1, bias=not use_bn)
-        self.bn1 = nn.BatchNorm2d(features) if use_bn else nn.Identity()
-        self.bn2 = nn.BatchNorm2d(features) if use_bn else nn.Identity()
+        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """N x C x h x w to the same."""
-        return x + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(F.relu(x))))))
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
 
 
 class FeatureFusionBlock(nn.Module):
     """Joins a coarser map with the features of the next finer stage and enlarges the result."""
 
-    def __init__(self, features: int, use_bn: bool = False) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
         self.out_conv = nn.Conv2d(features, features, 1)
-        self.resConfUnit1 = ResidualConvUnit(features, use_bn)
-        self.resConfUnit2 = ResidualConvUnit(features, use_bn)
+        self.resConfUnit1 = ResidualConvUnit(features)
+        self.resConfUnit2 = ResidualConvUnit(features)
 
     def forward(self, x: Tensor, finer: Tensor | None, height: int, width: int) -> Tensor:
         """Join `x` and `finer` (N x C x h x w each) to N x C x height x width."""
@@ -63,10 +56,6 @@ class DptHead(nn.Module):
         features: Channels of the fusion stages.
         out_channels: Channels of the four reassembled levels, finest first.
         head_features: Channels of the last hidden convolution.
-        fine_levels: Whether the first two levels come as maps at four times and twice the patch
-            grid (from a convolutional stem) instead of tokens; then the head has batch
-            normalisation, too, without which it learns slowly (in the fusion stages that is
-            `use_bn` of the official code).
     """
 
     def __init__(
@@ -75,7 +64,6 @@ class DptHead(nn.Module):
         features: int,
         out_channels: Sequence[int],
         head_features: int = 32,
-        fine_levels: bool = False,
     ) -> None:
         super().__init__()
         self.projects = nn.ModuleList(
@@ -85,21 +73,18 @@ class DptHead(nn.Module):
         first, second, _, fourth = out_channels
         self.resize_layers = nn.ModuleList(
             [
-                nn.Identity() if fine_levels else nn.ConvTranspose2d(first, first, 4, stride=4),
-                nn.Identity() if fine_levels else nn.ConvTranspose2d(second, second, 2, stride=2),
+                nn.ConvTranspose2d(first, first, 4, stride=4),
+                nn.ConvTranspose2d(second, second, 2, stride=2),
                 nn.Identity(),
                 nn.Conv2d(fourth, fourth, 3, stride=2, padding=1),
             ]
         )
-        norm = nn.BatchNorm2d if fine_levels else _no_norm
         scratch: dict[str, nn.Module] = {}
         for level, channels in enumerate(out_channels, 1):
             scratch[f"layer{level}_rn"] = nn.Conv2d(channels, features, 3, padding=1, bias=False)
-            scratch[f"layer{level}_bn"] = norm(features)
             # refinenet4.resConfUnit1 has nothing to join, but official files hold its weights.
-            scratch[f"refinenet{level}"] = FeatureFusionBlock(features, fine_levels)
+            scratch[f"refinenet{level}"] = FeatureFusionBlock(features)
         scratch["output_conv1"] = nn.Conv2d(features, features // 2, 3, padding=1)
-        scratch["output_bn"] = norm(features // 2)
         scratch["output_conv2"] = nn.Sequential(
             nn.Conv2d(features // 2, head_features, 3, padding=1),
             nn.ReLU(inplace=True),
@@ -111,7 +96,7 @@ class DptHead(nn.Module):
         """Decode four levels of patch tokens.
 
         Args:
-            tokens: Four times N x (rows*cols) x C; the first two may be maps, N x C x h x w.
+            tokens: Four times N x (rows*cols) x C.
             rows: Patches along the height.
             cols: Patches along the width.
 
@@ -135,11 +120,9 @@ class DptHead(nn.Module):
         for level, (x, project, to_level) in enumerate(
             zip(tokens, self.projects, self.resize_layers, strict=True), 1
         ):
-            if x.dim() == 3:
-                # Tokens are channels-last already: this is a view, not a copy.
-                x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
-            x = self.scratch[f"layer{level}_rn"](to_level(project(x)))
-            levels.append(self.scratch[f"layer{level}_bn"](x))
+            # Tokens are channels-last already: this is a view, not a copy.
+            x = x.unflatten(1, (rows, cols)).permute(0, 3, 1, 2)
+            levels.append(self.scratch[f"layer{level}_rn"](to_level(project(x))))
         x = levels[3]
         for level in (4, 3, 2):
             finer = None if level == 4 else levels[level - 1]
@@ -147,5 +130,5 @@ class DptHead(nn.Module):
             x = self.scratch[f"refinenet{level}"](x, finer, height, width)
         height, width = levels[0].shape[-2:]
         x = self.scratch["refinenet1"](x, levels[0], 2 * height, 2 * width)
-        x = self.scratch["output_bn"](self.scratch["output_conv1"](x))
+        x = self.scratch["output_conv1"](x)
         return resize(x, PATCH * rows, PATCH * cols)

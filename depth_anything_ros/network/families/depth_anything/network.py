@@ -64,9 +64,6 @@ class DepthAnythingConfig:
         swiglu: Whether the encoder uses SwiGLU (vitg).
         grid: Side of the position table in patches.
         head_features: Channels of the head's last hidden convolution.
-        stem: Channels of a convolutional stem at a half of the image's size, four times and twice
-            the patch grid; None for the patch projection of DINOv2.
-        stem_units: Residual units of the stem at each grid.
     """
 
     width: int
@@ -79,8 +76,6 @@ class DepthAnythingConfig:
     swiglu: bool = False
     grid: int = 37
     head_features: int = 32
-    stem: tuple[int, int, int] | None = None
-    stem_units: int = 2
 
     @classmethod
     def official(
@@ -124,7 +119,7 @@ class DepthAnythingConfig:
     def encoder(self) -> str:
         """Name of the official encoder of this size, else "custom"."""
         for name, (width, depth, _, _) in ENCODERS.items():
-            if (width, depth, None) == (self.width, self.depth, self.stem):
+            if (width, depth) == (self.width, self.depth):
                 return name
         return "custom"
 
@@ -156,18 +151,11 @@ class DepthAnything(TrainableNetwork):
     def __init__(self, config: DepthAnythingConfig) -> None:
         super().__init__()
         self.config = config
-        width, stem = config.width, config.stem
         self.pretrained = VisionTransformer(
-            width,
-            config.depth,
-            config.heads,
-            config.grid,
-            config.swiglu,
-            (stem, config.stem_units) if stem else None,
+            config.width, config.depth, config.heads, config.grid, config.swiglu
         )
-        widths = (stem[1], stem[2], width, width) if stem else (width,) * 4
         self.depth_head = DptHead(
-            widths, config.features, config.out_channels, config.head_features, stem is not None
+            (config.width,) * 4, config.features, config.out_channels, config.head_features
         )
 
     @property
@@ -244,7 +232,7 @@ class DepthAnything(TrainableNetwork):
         return last
 
     def encode(self, image: Tensor) -> Sequence[Tensor]:
-        """Four levels of tokens (with a stem two of them maps); see `TrainableNetwork.encode`."""
+        """Four levels of tokens; see `TrainableNetwork.encode`."""
         tokens: Sequence[Tensor] = self.pretrained(image, self.config.taps)
         return tokens
 

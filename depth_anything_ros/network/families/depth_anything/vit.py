@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from depth_anything_ros.network.families.depth_anything.stem import ConvStem
-
 PATCH = 14
 """Side of a patch in pixels (DINOv2)."""
 
@@ -198,7 +196,6 @@ class VisionTransformer(nn.Module):
         heads: Attention heads per block.
         grid: Side of the learned position table in patches.
         swiglu: Whether the blocks use SwiGLU instead of an MLP.
-        stem: Channels and units of a convolutional stem; None for DINOv2's patch projection.
         mask_token: Whether it has DINOv2's mask token, which depth does not use.
         norm_eps: Added to the variance in the last normalisation.
     """
@@ -210,20 +207,16 @@ class VisionTransformer(nn.Module):
         heads: int,
         grid: int = 37,
         swiglu: bool = False,
-        stem: tuple[Sequence[int], int] | None = None,
         mask_token: bool = True,
         norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
-        self.patch_embed: PatchEmbed | ConvStem
-        self.patch_embed = PatchEmbed(width) if stem is None else ConvStem(stem[0], width, stem[1])
+        self.patch_embed = PatchEmbed(width)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + grid * grid, width))
         if mask_token:
             self.mask_token = nn.Parameter(torch.zeros(1, width))
-        # Behind a stem the blocks start as small corrections of what it says.
-        scale = 1.0 if stem is None else 0.1
-        self.blocks = nn.ModuleList(Block(width, heads, swiglu, scale) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, heads, swiglu) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self._tables: dict[tuple[object, ...], Tensor] = {}
         self._initialise()
@@ -278,19 +271,14 @@ class VisionTransformer(nn.Module):
             taps: Indices of the blocks whose output is wanted, ascending.
 
         Returns:
-            Per tap the patch tokens after the final norm, N x (H/14 * W/14) x C; with a stem its
-            two maps, N x C' x h x w, in place of the first two taps.
+            Per tap the patch tokens after the final norm, N x (H/14 * W/14) x C.
         """
         rows, cols = image.shape[-2] // PATCH, image.shape[-1] // PATCH
-        maps: list[Tensor] = []
-        if isinstance(self.patch_embed, ConvStem):
-            *maps, x = self.patch_embed(image, rows, cols)
-        else:
-            x = self.patch_embed(image)
+        x = self.patch_embed(image)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
         x = x + self.positions(rows, cols)
         tapped = []
         for block in self.blocks[: taps[-1] + 1]:
             x = block(x)
             tapped.append(x)
-        return maps + [self.norm(tapped[tap])[:, 1:] for tap in taps[len(maps) :]]
+        return [self.norm(tapped[tap])[:, 1:] for tap in taps]

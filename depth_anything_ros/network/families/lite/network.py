@@ -15,7 +15,7 @@ from depth_anything_ros.network.families.lite.head import Head
 from depth_anything_ros.network.preprocessing import Preprocessing
 from depth_anything_ros.network.trainable import TrainableNetwork
 
-INPUT_SIZE = 192
+INPUT_SIZE = 160
 """Shorter side of the input in pixels at which the embedded network was trained."""
 
 
