@@ -56,7 +56,7 @@ def extrinsics_of(numbers: Any, name: str) -> npt.NDArray[np.float64]:
         raise InputError(f"{name}: {len(values)} numbers are no transform; write {_FORMS}")
     if len(values) == 7:
         length = np.linalg.norm(values[3:])
-        if not length > 1e-9:
+        if not 1e-9 < length < np.inf:
             raise InputError(f"{name}: the quaternion has no length; no rotation is 0 0 0 1")
         matrix = np.eye(4)
         matrix[:3, :3] = _rotation(values[3:] / length)

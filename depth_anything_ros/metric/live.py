@@ -187,7 +187,7 @@ class LiveScaler:
             try:
                 measured = source.measure(prediction, frame)
                 _check_finite(measured)
-            except UnmeasurableError as error:
+            except (UnmeasurableError, np.linalg.LinAlgError) as error:
                 reasons.append(f"{source.name}: {error}" if self.name == "auto" else str(error))
                 continue
             self._current, self._last_success = rank, frame.stamp

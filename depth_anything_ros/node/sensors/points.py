@@ -29,15 +29,20 @@ def cloud_points(message: PointCloud2) -> Points:
         InputError: The cloud's layout cannot be read.
     """
     fields = [(field.name, field.offset, field.datatype) for field in message.fields]
-    points = read_xyz(
-        message.data,
-        fields,
-        message.width,
-        message.height,
-        message.point_step,
-        message.row_step,
-        bool(message.is_bigendian),
-    )
+    try:
+        points = read_xyz(
+            message.data,
+            fields,
+            message.width,
+            message.height,
+            message.point_step,
+            message.row_step,
+            bool(message.is_bigendian),
+        )
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the cloud's layout cannot be read: {error}") from error
     return hits(points)
 
 

@@ -58,6 +58,8 @@ def test_poses_that_are_nowhere_are_refused(matcher: QosMatcher) -> None:
     message = Odometry()
     with pytest.raises(InputError, match="quaternion has no length"):
         odometry._receive(_turned(message, 0.0))
+    with pytest.raises(InputError, match="quaternion has no length"):
+        odometry._receive(_turned(message, 1e308, 1e308))
     message.pose.pose.position.x = float("nan")
     with pytest.raises(InputError):
         odometry._receive(_turned(message, 1.0))
@@ -71,9 +73,9 @@ def test_poses_that_are_nowhere_are_refused(matcher: QosMatcher) -> None:
     assert pose[0, 3] == 3.0
 
 
-def _turned(message: Odometry, w: float) -> Odometry:
+def _turned(message: Odometry, w: float, x: float = 0.0) -> Odometry:
     o = message.pose.pose.orientation
-    o.x, o.y, o.z, o.w = 0.0, 0.0, 0.0, w
+    o.x, o.y, o.z, o.w = x, 0.0, 0.0, w
     return message
 
 
