@@ -151,8 +151,8 @@ def write(name: str, rows: list[RgbImage]) -> None:
 def main() -> None:
     """Write all pictures."""
     estimator = make_estimator(ModelSettings(model="embedded")).estimator
-    astronaut = photograph_row(estimator, "astronaut.png", 28.0, 1.0, 2.2)
-    coffee = photograph_row(estimator, "coffee.png", 25.0, 0.4, 0.9)
+    astronaut = photograph_row(estimator, "astronaut.png", 20.0, 1.6, 2.6)
+    coffee = photograph_row(estimator, "coffee.png", 20.0, 0.5, 0.8)
     write("overview.jpg", [astronaut, coffee])
     write("lidar.jpg", [lidar_row(estimator)])
 
