@@ -53,3 +53,41 @@ def with_sky(depth_m: FloatImage, prediction: Prediction) -> FloatImage:
     if prediction.sky is None or not prediction.sky.any():
         return depth_m
     return np.where(prediction.sky, np.float32(np.inf), depth_m)
+
+
+def to_inverse(prediction: Prediction, scale: float, shift: float) -> FloatImage:
+    """Turn the values of a network into inverse metres; see `to_metres`.
+
+    Args:
+        prediction: The network's values, HxW; not modified.
+        scale: Factor on the values.
+        shift: Added after the factor, 1/m for disparity and m for depth.
+
+    Returns:
+        HxW float32 1/m: of a relative network unbounded (0 and less is the horizon and beyond);
+        NaN where the network says nothing or depth is not above 0.
+    """
+    values = np.multiply(prediction.values, np.float32(scale), dtype=np.float32)
+    if shift:
+        values += np.float32(shift)
+    if not prediction.kind.inverse:
+        np.copyto(values, np.float32(np.nan), where=~(values > 0))
+        np.reciprocal(values, out=values)
+    np.copyto(values, np.float32(np.nan), where=~np.isfinite(values))
+    return values
+
+
+def metres_of_inverse(inverse_m: FloatImage) -> FloatImage:
+    """Turn inverse metres into metres, in place.
+
+    Args:
+        inverse_m: HxW float32 1/m; overwritten.
+
+    Returns:
+        HxW float32 metres in (0, FARTHEST_M]; NaN where there is no such depth.
+    """
+    known = inverse_m >= np.float32(1 / FARTHEST_M)
+    with np.errstate(divide="ignore"):
+        np.reciprocal(inverse_m, out=inverse_m)
+    np.copyto(inverse_m, np.float32(np.nan), where=~known)
+    return inverse_m

@@ -1,14 +1,15 @@
-"""Local correction of a globally scaled depth map by measured points.
+"""Measured points and a network's picture of the scene made one: inverse depth, kriged.
 
-A network's depth is off by a smooth, slowly varying factor that differs from surface to surface.
-The logarithm of that factor is known at the points. First a kriged field over image position and
-log depth spreads it (few points are used fully, many are merged), then what remains is averaged
-over near neighbours on the same surface. Both must predict left-out points better than the global
-fit alone, else they are dropped.
+Planes are linear in inverse depth, and so is what a relative network says of the scene, up to
+errors that vary slowly and differ from surface to surface. So inverse depth itself is kriged from
+the points over image and network value (`kriging`), by the variograms that predict left-out points
+best; the global fit takes part as one of them, so a network that is right is not spoilt. What then
+remains at the points is averaged over near neighbours on the same surface.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,192 +17,339 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, SparsePoints
-from depth_anything_ros.metric.kriging import GROSS, Field, Floats, fit_field, spread
+from depth_anything_ros.metric.apply import FARTHEST_M
+from depth_anything_ros.metric.kriging import (
+    VARIOGRAMS,
+    Floats,
+    Indices,
+    Kriged,
+    Variogram,
+    krige,
+    relative_error,
+    shares,
+    tiling,
+)
 
 MIN_POINTS = 8
 """Fewer points than this cannot tell a trend from chance."""
 
 _STREAM = 2  # apart from other users of the same seed
-# Own choices for cost: how many points are looked at, and on how coarse a grid.
-_MAX_POINTS = 6_000
-_FIELD_POINTS = 1_000
-_MAX_WIDTH = 320
-_LATTICE_NODES = 700
-_LAYERS = np.linspace(0, 1, 6, dtype=np.float32)
+# Own choices for cost.
+_MAX_POINTS = 20_000
+_MAX_SAMPLES = 5_000
+_JUDGING_TILES = 16
+_KEPT = 2  # variograms that are solved everywhere
+_NODES = 19_200
+_NODES_OF_MANY = 38_400
+_MANY = 2_000  # points from which on the latter are more and fewer variograms are kept
 _WINDOW = 3
-# Own choices for accuracy.
-_MAX_LOG = 2.0  # a point off by more than e^2 says nothing about the network
-_GATE = 4.0  # standard deviations where a residual contradicts its neighbours
-_SAME_SURFACE = 0.1  # step of the layer over which neighbours lose touch
-_OWN_WEIGHT = 3.0  # of a cell's own points against those of a cell next to it
+# Own choices for accuracy, made on real frames.
+_BEYOND = 1.5  # factor by which depth may leave the range of points and global fit
+_LARGEST_ERROR = 0.5  # of a left-out point, in its contribution to the local error
+_LOCAL = 0.7  # share of the local error in the error of a place; the rest is the image's
+_TRUST_IN_FIT = 1.0  # factor on the error of the global fit, which is the simplest way
+_NEARER = 0.5
+_CELLS_PER_POINT = 4
+_MAX_CELLS = 40_000
+_SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
+_OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
+_TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
+_GATE = 4.0  # standard deviations where a point is doubted
+_GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
+_LARGEST_GATE = 0.7  # of log depth: a factor of two is always doubted
+_FEW = 0.03  # share of doubted points up to which none is dropped: edges look gross too
+_MANY_GROSS = 0.15  # share from which on they are dropped before anything else
+_NEIGHBOURS = 12
+_EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
+_GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
+_GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
+_ROUNDS = 3
+_PLAIN = Variogram(0.5, 1.0, 1e-2)
+_THINNEST_LAYER = np.float32(0.02)
 
 
-def refine(depth_m: FloatImage, points: SparsePoints, seed: int = 0) -> FloatImage:
-    """Correct a depth map so that it follows measured points where they are.
+@dataclass(frozen=True)
+class Refined:
+    """Inverse depth that follows measured points.
+
+    Attributes:
+        inverse_m: HxW float32 1/m, NaN where unknown.
+        error: Rows x columns float32 over the whole image: root mean square of the relative
+            error of left-out points around there.
+    """
+
+    inverse_m: FloatImage
+    error: FloatImage
+
+
+def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refined | None:
+    """Correct the inverse depth of a global fit by measured points.
 
     Args:
-        depth_m: HxW float32 metres of the global fit, NaN where unknown; modified in place.
+        inverse_m: HxW float32 1/m of the global fit, unbounded (0 and less is the horizon and
+            beyond), NaN where the network says nothing; not modified.
         points: Visible measured points inside the image.
         seed: Of the random choice among many points.
 
     Returns:
-        `depth_m`, corrected, or as it was where left-out points say that no correction helps.
+        The corrected inverse depth, or None where there are too few points.
     """
-    height, width = depth_m.shape
+    height, width = inverse_m.shape
     order = np.random.default_rng((seed, _STREAM)).permutation(len(points))[:_MAX_POINTS]
     u, v, z = points.u[order], points.v[order], points.z[order]
     columns = np.clip(np.rint(u), 0, width - 1).astype(np.intp)
     rows = np.clip(np.rint(v), 0, height - 1).astype(np.intp)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log_here = np.log(depth_m[rows, columns])
-        residual = (np.log(z) - log_here).astype(np.float32)
-    usable = np.abs(residual) < _MAX_LOG
+    here = inverse_m[rows, columns].astype(np.float64)
+    usable = np.isfinite(here) & np.isfinite(z) & (z > 0)
     if usable.sum() < MIN_POINTS:
-        return depth_m
-    residual = residual[usable]
-
-    step = max(1, round(width / _MAX_WIDTH))
-    shape = (max(1, height // step), max(1, width // step))
-    surface = cv2.log(_resized(depth_m, shape, cv2.INTER_NEAREST))
-    known = surface[::4, ::4][np.isfinite(surface[::4, ::4])]
-    if not len(known):
-        return depth_m
-    near, far = np.percentile(known, [1, 99])
-    extent = max(float(far - near), 1e-3)
-    surface = np.clip((surface - np.float32(near)) / np.float32(extent), 0, 1)
-    np.nan_to_num(surface, copy=False, nan=1.0)
-    layer = np.clip((log_here[usable] - near) / extent, 0, 1)
-    places = np.stack([u[usable] / width, v[usable] / width, layer], axis=1).astype(np.float32)
-
-    correction = None
-    robust = False
-    field = fit_field(places[:_FIELD_POINTS], residual[:_FIELD_POINTS])
-    if field is not None:
-        robust = field.robust
-        lattice = _lattice(field, height / width)
-        residual = residual - _at_places(lattice, places, height / width)
-        correction = _sliced(lattice, surface)
-    rest = _neighbour_average(places, residual, surface, robust)
-    if rest is not None:
-        rest = _resized(rest, shape, cv2.INTER_LINEAR)
-        correction = rest if correction is None else correction + rest
-    if correction is not None:
-        depth_m *= _resized(cv2.exp(correction), depth_m.shape, cv2.INTER_LINEAR)
-    return depth_m
-
-
-def _resized(image: npt.NDArray[Any], shape: tuple[int, ...], interpolation: int) -> FloatImage:
-    return cv2.resize(image, (shape[1], shape[0]), interpolation=interpolation).astype(
-        np.float32, copy=False
-    )
-
-
-def _grid(cells: float, aspect: float) -> tuple[int, int]:
-    """Rows and columns of a grid of about square cells over an image height / width = aspect."""
-    columns = max(2, round((cells / aspect) ** 0.5))
-    return max(2, round(cells / columns)), columns
-
-
-def _lattice(field: Field, aspect: float) -> Floats:
-    """The field on a coarse lattice, rows x columns x layers, nodes at the centres of cells."""
-    rows, columns = _grid(_LATTICE_NODES, aspect)
-    u = (np.arange(columns, dtype=np.float32) + np.float32(0.5)) / np.float32(columns)
-    v = (np.arange(rows, dtype=np.float32) + np.float32(0.5)) * np.float32(aspect / rows)
-    return field.on_lattice(u, v, _LAYERS)
-
-
-def _at_places(lattice: Floats, places: Floats, aspect: float) -> Floats:
-    """Trilinear interpolation of the lattice at some places."""
-    from scipy.ndimage import map_coordinates
-
-    rows, columns, layers = lattice.shape
-    where = np.stack(
-        [
-            places[:, 1] / aspect * rows - 0.5,
-            places[:, 0] * columns - 0.5,
-            places[:, 2] * (layers - 1),
-        ]
-    )
-    return map_coordinates(lattice, where, order=1, mode="nearest", prefilter=False)
-
-
-def _sliced(lattice: Floats, surface: FloatImage) -> FloatImage:
-    """The lattice at every pixel: bilinear over the image, linear between layers."""
-    position = surface * np.float32(lattice.shape[2] - 1)
-    result = np.zeros_like(surface)
-    for index in range(lattice.shape[2]):
-        share = np.abs(position - np.float32(index))
-        np.subtract(1, share, out=share)
-        np.maximum(share, 0, out=share)
-        share *= _resized(lattice[:, :, index], surface.shape, cv2.INTER_LINEAR)
-        result += share
-    return result
-
-
-def _neighbour_average(
-    places: Floats, residual: Floats, surface: FloatImage, robust: bool
-) -> FloatImage | None:
-    """Weighted average of the residuals near each cell of a grid, shrunk towards zero.
-
-    The grid has about four cells per point, so a window holds a dozen neighbours whatever the
-    density. Weights fall with distance and with the step between surfaces; the strength of the
-    shrinkage is the one that predicts each cell best from the others.
-
-    Args:
-        places: Nx3 places (u, v, layer) of the residuals.
-        residual: N residuals of log depth.
-        surface: Layer of every pixel of the working image.
-        robust: Whether to leave out residuals that contradict their neighbours.
-
-    Returns:
-        Rows x columns float32, or None where no strength predicts left-out cells.
-    """
-    aspect = surface.shape[0] / surface.shape[1]
-    shape = _grid(float(np.clip(4 * len(residual), 1_200, 10_000)), aspect)
-    row = np.clip((places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
-    column = np.clip((places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
-    cell = row * shape[1] + column
-    pixels = _resized(surface, shape, cv2.INTER_NEAREST)
-
-    kept = np.ones(len(residual), bool)
-    if robust:
-        kept = np.abs(residual) < max(_GATE * spread(residual), GROSS)
-        cells = _binned(cell[kept], residual[kept], places[kept, 2], pixels)
-        total, mass = _window_sums(*cells)
-        off = residual - (total / (mass + np.float32(_DOUBTS[1]))).ravel()[cell]
-        kept = np.abs(off) < max(_GATE * spread(off[kept]), GROSS)
-    cell, residual = cell[kept], residual[kept]
-    mean, level, weight = _binned(cell, residual, places[kept, 2], pixels)
-    total, mass = _window_sums(mean, level, weight)
-
-    best_error, best_doubt = float(np.minimum(np.abs(residual), GROSS).mean()), None
-    for doubt in _DOUBTS:
-        left_out = residual - (total / (mass + np.float32(doubt))).ravel()[cell]
-        error = float(np.minimum(np.abs(left_out), GROSS).mean())
-        if error < best_error:
-            best_error, best_doubt = error, doubt
-    if best_doubt is None:
         return None
-    own = np.float32(_OWN_WEIGHT) * weight
-    return (total + own * mean) / (mass + own + np.float32(best_doubt))
+    known = inverse_m[::4, ::4].ravel()
+    low, high = np.percentile(known[np.isfinite(known)], [2, 98])
+    span = max(float(high - low), 1e-6)
+    samples = _Samples(
+        np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span], axis=1)[usable],
+        1 / z[usable],
+        here[usable],
+    )
+    few = samples.chosen(np.arange(len(samples)) < _MAX_SAMPLES)
+    few = few.chosen(_trusted(few))
+    lattice = _Lattice.over(inverse_m, len(few), float(low), span)
+    fused, error = _fuse(few, lattice)
+    level, slope = (_resized(part, inverse_m.shape) for part in fused)
+    slope *= inverse_m
+    level += slope
+    if len(samples) <= _MAX_SAMPLES:
+        samples = few
+    level *= _resized(_rest(samples, level, inverse_m, lattice), inverse_m.shape)
+    least, most = few.inverse.min() / _BEYOND, few.inverse.max() * _BEYOND
+    np.multiply(inverse_m, np.float32(1 / _BEYOND), out=slope)
+    np.minimum(slope, np.float32(least), out=slope)
+    np.maximum(slope, np.float32(1 / FARTHEST_M), out=slope)
+    np.maximum(level, slope, out=level)
+    np.multiply(inverse_m, np.float32(_BEYOND), out=slope)
+    np.maximum(slope, np.float32(most), out=slope)
+    np.minimum(level, slope, out=level)
+    far = inverse_m < np.float32(1 / FARTHEST_M)
+    if far.any():
+        apart = _resized(lattice.distance(few), inverse_m.shape)
+        level[far & (apart > _reach(few))] = np.nan
+    return Refined(level, error)
 
 
-def _binned(
-    cell: npt.NDArray[np.intp], residual: Floats, layer: Floats, pixels: FloatImage
-) -> tuple[Floats, Floats, Floats]:
-    """Mean residual, layer and weight of every cell; an empty one has its pixel's layer."""
-    size = pixels.size
+@dataclass(frozen=True)
+class _Samples:
+    """Points in random order: places (u, v, s), inverse depth, inverse depth of the global fit."""
+
+    places: Floats
+    inverse: Floats
+    fitted: Floats
+
+    def __len__(self) -> int:
+        return len(self.inverse)
+
+    def chosen(self, which: npt.NDArray[Any]) -> _Samples:
+        return _Samples(self.places[which], self.inverse[which], self.fitted[which])
+
+
+@dataclass(frozen=True)
+class _Lattice:
+    """Nodes at the centres of about square cells, with the range of the network around each.
+
+    Attributes:
+        u: Columns of the nodes in image widths.
+        v: Rows of the nodes in image widths.
+        layers: Rows x columns x 2 float32, the least and most surface coordinate near a node.
+        low: Inverse depth of the global fit where the surface coordinate is 0.
+        span: Inverse depth per unit of the surface coordinate.
+    """
+
+    u: npt.NDArray[np.float32]
+    v: npt.NDArray[np.float32]
+    layers: npt.NDArray[np.float32]
+    low: float
+    span: float
+
+    @classmethod
+    def over(cls, inverse_m: FloatImage, samples: int, low: float, span: float) -> _Lattice:
+        aspect = inverse_m.shape[0] / inverse_m.shape[1]
+        cells = _NODES if samples <= _MANY else _NODES_OF_MANY
+        columns = max(2, round((cells / aspect) ** 0.5))
+        rows = max(2, round(columns * aspect))
+        near = cv2.resize(inverse_m, (2 * columns, 2 * rows), interpolation=cv2.INTER_NEAREST)
+        surface = (near - np.float32(low)) * np.float32(1 / span)
+        np.nan_to_num(surface, copy=False, nan=0.0)
+        around = np.ones((5, 5), np.uint8)
+        least = cv2.erode(surface, around)[::2, ::2]
+        most = cv2.dilate(surface, around)[::2, ::2]
+        return cls(
+            ((np.arange(columns) + 0.5) / columns).astype(np.float32),
+            ((np.arange(rows) + 0.5) * (aspect / rows)).astype(np.float32),
+            np.stack([least, np.maximum(most, least + _THINNEST_LAYER)], axis=-1),
+            low,
+            span,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.v), len(self.u)
+
+    def cell_of(self, places: Floats) -> Indices:
+        """Flat index of the cell each place lies in."""
+        rows, columns = self.shape
+        row = np.clip((places[:, 1] / self.v[-1] * (rows - 0.5)).astype(np.intp), 0, rows - 1)
+        column = np.clip((places[:, 0] * columns).astype(np.intp), 0, columns - 1)
+        return np.asarray(row * columns + column)
+
+    def nearest(self, centre: Floats) -> Indices:
+        """Which of some places is nearest to each node, flat."""
+        empty = np.ones(self.shape, np.uint8)
+        cell = self.cell_of(centre)
+        empty.ravel()[cell] = 0
+        _, label = cv2.distanceTransformWithLabels(
+            empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+        )
+        which = np.zeros(int(label.max()) + 1, np.intp)
+        which[label.ravel()[cell]] = np.arange(len(centre))
+        return which[label.ravel()]
+
+    def distance(self, samples: _Samples) -> FloatImage:
+        """Distance of each node to the nearest sample in image widths."""
+        empty = np.ones(self.shape, np.uint8)
+        empty.ravel()[self.cell_of(samples.places)] = 0
+        cells = cv2.distanceTransform(empty, cv2.DIST_L2, 3)
+        return np.asarray(cells / np.float32(len(self.u)))
+
+
+def _resized(image: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatImage:
+    resized = cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return resized.astype(np.float32, copy=False)
+
+
+def _fuse(samples: _Samples, lattice: _Lattice) -> tuple[tuple[FloatImage, FloatImage], FloatImage]:
+    """Level and slope over the global fit at every node, and the relative error around there."""
+    tiles = tiling(samples.places)
+    places, inverse = samples.places[tiles.members], samples.inverse[tiles.members]
+    own = tiles.owner[tiles.members] == np.arange(len(tiles.members))[:, None]
+    fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
+    share, solved = _choose(places, inverse, own, fitted[tiles.members])
+
+    column, row = (axis.ravel() for axis in np.meshgrid(lattice.u, lattice.v))
+    tile = lattice.nearest(tiles.centre)
+    surface = lattice.layers.reshape(-1, 2)
+    # The global fit itself, as far as left-out points say that it is good.
+    value = (surface * np.float32(lattice.span) + np.float32(lattice.low)) * np.float32(share[-1])
+    left_out = fitted * share[-1]
+    for variogram, weight in zip(VARIOGRAMS, share, strict=False):
+        if not weight:
+            continue
+        kriged = solved.get(variogram) or krige(places, inverse, variogram)
+        part = kriged.at(column, row, surface, tile, places)
+        value += np.float32(weight) * part
+        left_out[tiles.members[own]] += weight * kriged.left_out[own]
+    off = np.minimum(relative_error(left_out, samples.inverse), _LARGEST_ERROR)
+    square = _local_mean(np.square(off), lattice.cell_of(samples.places), lattice.shape)
+    # The depth whose expected relative error is least lies nearer than the mean: with inverse
+    # depth normal around m with deviation s, 1/m * (1 + (s/m)^2); half of it, because the error
+    # of left-out points is larger than that of pixels, and not normal.
+    value = value.reshape(*lattice.shape, 2)
+    value *= (1 + np.float32(_NEARER) * square)[:, :, None]
+    layers = lattice.layers * np.float32(lattice.span) + np.float32(lattice.low)
+    slope = (value[:, :, 1] - value[:, :, 0]) / (layers[:, :, 1] - layers[:, :, 0])
+    level = value[:, :, 0] - slope * layers[:, :, 0]
+    return (level, slope), np.sqrt(square).astype(np.float32)
+
+
+def _choose(
+    places: Floats, inverse: Floats, own: npt.NDArray[np.bool_], fitted: Floats
+) -> tuple[Floats, dict[Variogram, Kriged]]:
+    """Shares of VARIOGRAMS and, last, of the global fit; what was solved for all tiles already."""
+    some = _spread_out(len(places))
+    judged = own[some]
+    truth = inverse[some][judged]
+    errors = []
+    solved = {}
+    for variogram in VARIOGRAMS:
+        kriged = krige(places[some], inverse[some], variogram)
+        errors.append(float(relative_error(kriged.left_out[judged], truth).mean()))
+        if len(judged) == len(places):
+            solved[variogram] = kriged
+    errors.append(_TRUST_IN_FIT * float(relative_error(fitted[some][judged], truth).mean()))
+    share = shares(errors, len(truth))
+    kept = _KEPT if own.sum() <= _MANY else 1
+    share[np.argsort(share)[:-kept]] = 0
+    return share / share.sum(), solved
+
+
+def _spread_out(tiles: int, most: int = _JUDGING_TILES) -> Indices:
+    """Some tiles, evenly among all (neighbours in space have neighbouring numbers)."""
+    return np.linspace(0, tiles - 1, min(tiles, most)).astype(np.intp)
+
+
+def _local_mean(values: Floats, cell: Indices, shape: tuple[int, int]) -> FloatImage:
+    """Mean of the values around every node, drawn towards the mean of all."""
+    size = shape[0] * shape[1]
+    count = np.bincount(cell, minlength=size).reshape(shape).astype(np.float32)
+    total = np.bincount(cell, values, size).reshape(shape).astype(np.float32)
+    mean = np.float32(values.mean())
+    # About eight points within one deviation.
+    reach = max(1.0, (8 * size / (6.3 * len(values))) ** 0.5)
+    few = np.float32(1e-3)
+    total, count = (
+        cv2.GaussianBlur(part, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
+        for part in (total + few * mean, count + few)
+    )
+    local = np.float32(_LOCAL) * total / count + np.float32(1 - _LOCAL) * mean
+    return local.astype(np.float32)
+
+
+def _rest(
+    samples: _Samples, fused: FloatImage, inverse_m: FloatImage, lattice: _Lattice
+) -> FloatImage:
+    """Factor that brings the fused inverse depth to the points, averaged over near neighbours.
+
+    Weights fall with distance and with the step between surfaces; the strength of the shrinkage
+    towards no change is the one that predicts each point best from the others.
+    """
+    height, width = fused.shape
+    aspect = height / width
+    columns = np.clip((samples.places[:, 0] * width).astype(np.intp), 0, width - 1)
+    rows = np.clip((samples.places[:, 1] * width).astype(np.intp), 0, height - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = samples.inverse / fused[rows, columns] - 1
+    residual = np.where(np.abs(residual) < _LARGEST_ERROR, residual, 0).astype(np.float32)
+    cells = float(np.clip(_CELLS_PER_POINT * len(samples), 1_200, _MAX_CELLS))
+    across = max(2, round((cells / aspect) ** 0.5))
+    shape = (max(2, round(across * aspect)), across)
+    row = np.clip((samples.places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
+    column = np.clip((samples.places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
+    cell = row * shape[1] + column
+    surface = cv2.resize(inverse_m, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    surface = (surface - np.float32(lattice.low)) * np.float32(1 / lattice.span)
+    np.nan_to_num(surface, copy=False)
+    size = shape[0] * shape[1]
     count = np.bincount(cell, minlength=size)
     share = np.maximum(count, 1)
-    mean = (np.bincount(cell, residual, size) / share).astype(np.float32)
-    level = (np.bincount(cell, layer, size) / share).astype(np.float32)
-    weight = (count / (count + 0.5)).astype(np.float32)
-    level = np.where(count > 0, level, pixels.ravel())
-    return mean.reshape(pixels.shape), level.reshape(pixels.shape), weight.reshape(pixels.shape)
+    mean = (np.bincount(cell, residual, size) / share).astype(np.float32).reshape(shape)
+    level = np.where(
+        count > 0, np.bincount(cell, samples.places[:, 2], size) / share, surface.ravel()
+    )
+    level = level.astype(np.float32).reshape(shape)
+    weight = (count / (count + 0.5)).astype(np.float32).reshape(shape)
+    total, mass = _window_sums(mean, level, weight)
+    best_error, best_doubt = np.inf, _DOUBTS[-1]
+    for doubt in _DOUBTS:
+        left_out = residual - (total / (mass + np.float32(doubt))).ravel()[cell]
+        error = float(np.abs(left_out).mean())
+        if error < best_error:
+            best_error, best_doubt = error, doubt
+    own = np.float32(_OWN_WEIGHT) * weight
+    return np.asarray(1 + (total + own * mean) / (mass + own + np.float32(best_doubt)))
 
 
-def _window_sums(mean: Floats, level: Floats, weight: Floats) -> tuple[Floats, Floats]:
+def _window_sums(
+    mean: FloatImage, level: FloatImage, weight: FloatImage
+) -> tuple[FloatImage, FloatImage]:
     """Weighted sum of the means in the window around each cell, without its own, and the weight."""
     rows, columns = mean.shape
     means, levels, weights = (np.pad(part, _WINDOW) for part in (mean, level, weight))
@@ -224,3 +372,96 @@ def _window_sums(mean: Floats, level: Floats, weight: Floats) -> tuple[Floats, F
             near *= means[window]
             total += near
     return total, mass
+
+
+def _reach(samples: _Samples) -> float:
+    """Distance in image widths within which points speak for pixels that the network calls far."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(samples.places[:, :2])
+    distance, _ = tree.query(samples.places[:256, :2], k=[min(9, len(samples))])
+    return float(np.percentile(distance, 75))
+
+
+def _trusted(samples: _Samples) -> npt.NDArray[np.bool_]:
+    """Which points are not grossly wrong.
+
+    What a point says against the global fit is compared with its neighbours. Edges that the
+    network misses look grossly wrong too, so a few doubted points are dropped only where the
+    remaining ones then predict each other better. A wrong cluster agrees with itself and stays.
+    """
+    if len(samples) < _TOO_FEW_TO_DOUBT:
+        return np.ones(len(samples), bool)
+    fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
+    off = np.log(samples.inverse / fitted)
+    kept = np.ones(len(samples), bool)
+    agreeing = kept
+    plain = np.log(samples.inverse)
+    for _ in range(_ROUNDS):
+        # Doubted is only who contradicts the neighbours with and without the network.
+        around = np.minimum(
+            np.abs(off - _neighbour_median(samples.places, off, agreeing)),
+            np.abs(plain - _neighbour_median(samples.places, plain, agreeing)),
+        )
+        gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
+        agreeing = kept & (around < gate)
+        if agreeing.sum() <= MIN_POINTS:
+            break
+    dropped = 1 - agreeing.sum() / kept.sum()
+    if dropped > _FEW and agreeing.sum() > MIN_POINTS:
+        sure = dropped > _MANY_GROSS
+        if not sure:
+            before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
+            after, _ = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
+            sure = (1 - dropped) * after + dropped * _LARGEST_ERROR < before
+        if sure:
+            kept = agreeing
+            floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
+            for _ in range(_ROUNDS):
+                _, off = _left_out_error(samples.chosen(kept), len(kept))
+                sound = np.abs(off) < max(_GATE * _spread(off), floor)
+                kept[np.flatnonzero(kept)[~sound]] = False
+                if sound.all():
+                    break
+    few = kept.sum() < MIN_POINTS or kept.sum() > (1 - _FEW) * len(samples)
+    return np.ones(len(samples), bool) if few else kept
+
+
+def _spread(values: npt.NDArray[Any]) -> float:
+    """Robust standard deviation around zero: 1.4826 times the median absolute value."""
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
+def _neighbour_median(places: Floats, values: Floats, kept: npt.NDArray[np.bool_]) -> Floats:
+    """Median of the kept ones among the values nearest to each place, its own aside if few."""
+    from scipy.spatial import cKDTree
+
+    chosen = places[kept]
+    if len(chosen) <= _EACH_NEIGHBOURS:
+        near = np.array([1.0, 1.0, 0.5])
+        count = min(_NEIGHBOURS, len(chosen) - 1)
+        _, index = cKDTree(chosen * near).query(places * near, k=count + 1)
+        index = index[:, 1:]
+    else:
+        # Per tile, for cost.
+        tiles = tiling(chosen)
+        median = np.median(values[kept][tiles.members], axis=1)
+        return np.asarray(median[cKDTree(tiles.centre).query(places[:, :2])[1]])
+    return np.asarray(np.median(values[kept][index], axis=1))
+
+
+def _left_out_error(samples: _Samples, most_tiles: int) -> tuple[float, Floats]:
+    """Mean relative error of left-out points, each at most _LARGEST_ERROR, and log error of each.
+
+    The latter is 0 for points that were not left out.
+    """
+    tiles = tiling(samples.places)
+    some = _spread_out(len(tiles.members), most_tiles)
+    members = tiles.members[some]
+    own = tiles.owner[members] == some[:, None]
+    inverse = samples.inverse[members]
+    left_out = krige(samples.places[members], inverse, _PLAIN).left_out[own]
+    error = np.minimum(relative_error(left_out, inverse[own]), _LARGEST_ERROR)
+    off = np.zeros(len(samples))
+    off[members[own]] = np.log(np.maximum(left_out / inverse[own], 1e-3))
+    return float(error.mean()), off

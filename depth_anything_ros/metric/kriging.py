@@ -1,250 +1,281 @@
-"""A smooth field through scattered, partly wrong samples: kriging with a bilateral kernel.
+"""Universal kriging of scattered samples over an image and the surfaces in it.
 
-Kriging (Gaussian process regression; Rasmussen and Williams, "Gaussian Processes for Machine
-Learning", 2006, chapters 2 and 5) with mean zero: where samples are the field follows them, far
-from all it is zero. A place is (u, v, l): column and row in image widths, and a third coordinate
-that says which surface a pixel lies on, so that neighbours across an edge hardly speak to each
-other. What cannot be known in advance (how far the third coordinate reaches, how noisy samples are,
-whether some are grossly wrong) is chosen by leaving each sample out in turn, in closed form.
+A place is (u, v, s): column and row in image widths, and a surface coordinate (what the network
+says of the pixel) that keeps neighbours across an edge apart. Between two places the samples differ
+by a power of their distance (power variogram; Chiles and Delfiner, "Geostatistics", 2012, sections
+2.5 and 3.4), around an unknown mean that may rise linearly with the surface coordinate. Which
+variogram suits a scene cannot be known in advance: each sample is left out in turn, in closed form,
+and the variograms that predict it best are averaged.
 
-Linear algebra goes through SciPy alone: NumPy brings threads of its own, and two sets of threads
-that wait for each other's cores make these small products several times slower.
+Samples are shared out among tiles of about equal numbers (splits at the median, as in a k-d tree).
+Each tile has an equation of its own over the samples nearest to its centre, so the cost grows
+linearly with the number of samples.
+
+Nothing here may start the threads of a BLAS: they wait for each other's cores and make such small
+products a hundred times slower. So products are einsum, and of LAPACK only those routines are
+called that stay in one thread at these sizes (potrf, potrs with few columns, trtri).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
 
-REACH_UV = 0.8
-"""Length of the exponential kernel over the image, in image widths (own choice: long, because
-an exponential kernel that is long is the linear variogram, which needs no tuning)."""
-
-REACHES_L = (0.5, 2.0)
-"""Lengths over the third coordinate to choose from, in units of its range in the image."""
-
-NOISES = (0.003, 0.03)
-"""Noise variances to choose from, relative to the variance of the field."""
-
-GROSS = 0.5
-"""Difference from which on a sample counts as grossly wrong, and a left-out one as no worse."""
-
-# Own choices, made on real frames for robustness (below) and cost (the last two).
-_CUT = 2.5  # standard deviations where doubt about a sample sets in
-_NEIGHBOURS = 12  # whose median a sample is compared with
-_ROUNDS = 2  # of reweighting
-_FEW = 0.03  # share of gross samples up to which none is doubted: edges look gross too
-_MANY = 0.15  # share from which on gross samples are dropped before anything else
-_MAX_CENTRES = 256
-_MAX_JUDGES = 128
+# Own choices, made on real frames.
+_ONE_TILE = 100  # samples up to which all are in one equation
+_TILE_SAMPLES = 12  # about so many belong to a tile,
+_TILE_REACH = 48  # and so many nearest ones are in its equation
+_MANY = 2_000  # samples from which on the latter are fewer, for cost
+_TILE_REACH_OF_MANY = 32
+_TEMPERATURE = 3.0
+_MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
+_RIDGE = 1e-6
 
 
 @dataclass(frozen=True)
-class Field:
-    """A fitted field.
+class Variogram:
+    """How samples differ with distance; the numbers are relative to the tile's mean distance.
 
     Attributes:
-        centres: Mx3 float32 places of the samples it was made of.
-        weights: M float32, one per centre.
-        reach_l: Length of its kernel over the third coordinate.
-        robust: Whether leaving samples out showed that some are grossly wrong.
-        error: Mean of min(|residual|, GROSS) of left-out samples.
+        surface: Weight of the surface coordinate against image widths.
+        power: Power of the distance; 1 is rough, towards 2 smooth.
+        noise: Variance of a sample's own error, relative to the mean of distance ** power.
+        trend: Whether the mean rises linearly with the surface coordinate.
+        logarithm: Whether the logarithm of the samples is kriged.
     """
 
-    centres: Floats
-    weights: Floats
-    reach_l: float
-    robust: bool
-    error: float
-
-    def on_lattice(self, u: Floats, v: Floats, layers: Floats) -> Floats:
-        """Evaluate the field on a regular lattice; cheap because the kernel is a product.
-
-        Args:
-            u: Columns of the lattice in image widths.
-            v: Rows of the lattice in image widths.
-            layers: Third coordinates of the lattice.
-
-        Returns:
-            len(v) x len(u) x len(layers) float32.
-        """
-        from scipy.linalg import blas
-
-        grid = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2).astype(np.float32)
-        over_image = np.exp(_distance(grid, self.centres) * np.float32(-1 / REACH_UV))
-        over_layers = _surface_kernel(layers, self.centres[:, 2], self.reach_l)
-        values = blas.sgemm(1.0, over_image.T, self.weights[:, None] * over_layers.T, trans_a=1)
-        return values.reshape(len(v), len(u), len(layers))
+    surface: float
+    power: float
+    noise: float
+    trend: bool = False
+    logarithm: bool = False
 
 
-def fit_field(places: Floats, values: Floats) -> Field | None:
-    """Fit the field that predicts left-out samples best.
+VARIOGRAMS = (
+    Variogram(0.0, 1.0, 1e-2),
+    Variogram(0.25, 1.0, 1e-1),
+    Variogram(0.25, 1.0, 1e-2, trend=True),
+    Variogram(0.25, 1.0, 1e-3, logarithm=True),
+    Variogram(0.5, 0.6, 1e-2),
+    Variogram(0.5, 1.4, 1e-2),
+    Variogram(1.0, 1.0, 1e-3),
+    Variogram(1.0, 1.0, 1e-2, trend=True),
+)
+"""The ones to choose from: found by forward selection on real frames with 20 to 5000 points."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Samples shared out among tiles.
+
+    Attributes:
+        centre: Tx2 mean column and row of each tile's own samples.
+        owner: N, tile of every sample.
+        members: TxK indices of the samples in each tile's equation.
+    """
+
+    centre: Floats
+    owner: Indices
+    members: Indices
+
+
+def tiling(places: Floats) -> Tiling:
+    """Share samples out among tiles.
 
     Args:
-        places: Nx3 float32 (u, v, l), in random order: the first ones judge the choices.
-        values: N float32 samples.
+        places: Nx3 places.
 
     Returns:
-        The field, or None when no field predicts left-out samples better than zero does.
+        The tiles, a power of two of them.
     """
-    from scipy.linalg import lapack
-
-    gross = _gross_share(places[:_MAX_CENTRES], values[:_MAX_CENTRES])
-    if gross > _MANY:
-        agree = _agreeing(places, values)
-        places, values = places[agree], values[agree]
-    centres, heights, noise = _merged(places, values)
-    count = min(len(heights), _MAX_JUDGES)
-    judges, truth = centres[:count], heights[:count]
-    choices = [(False, noise)]
-    if gross > _FEW:
-        choices.append((True, _sample_noise(centres, heights, noise)))
-    best = (float(np.minimum(np.abs(truth), GROSS).mean()), 0.0, 0.0, False, noise)
-    for reach in REACHES_L:
-        kernel = _kernel(judges, judges, reach)
-        for robust, variances in choices:
-            for level in NOISES:
-                residual = _left_out(kernel, np.float32(level) * variances[:count], truth)[0]
-                error = float(np.minimum(np.abs(residual), GROSS).mean())
-                if error < best[0]:
-                    best = (error, reach, level, robust, variances)
-    error, reach, level, robust, variances = best
-    if not reach:
-        return None
-    kernel = _kernel(centres, centres, reach)
-    if robust:
-        variances = _reweighted(kernel, level, heights, variances, noise)
-    kernel[np.diag_indices_from(kernel)] += np.float32(level) * variances
-    _, weights, _ = lapack.sposv(kernel, heights, lower=1)
-    return Field(centres, weights, reach, robust or gross > _MANY, error)
-
-
-def spread(values: npt.NDArray[Any]) -> float:
-    """Robust standard deviation around zero: 1.4826 times the median absolute value."""
-    return 1.4826 * float(np.median(np.abs(values))) + 1e-6
-
-
-def _distance(a: Floats, b: Floats) -> Floats:
-    """Distances over the image, len(a) x len(b)."""
-    square = (a[:, :1] - b[:, 0]) ** 2
-    square += (a[:, 1:2] - b[:, 1]) ** 2
-    return np.sqrt(square, out=square)
-
-
-def _surface_kernel(a: Floats, b: Floats, reach: float) -> Floats:
-    """Matern kernel of smoothness 3/2 over the third coordinate, len(a) x len(b)."""
-    ratio = np.abs(a[:, None] - b[None]) * np.float32(np.sqrt(3) / reach)
-    return (1 + ratio) * np.exp(-ratio)
-
-
-def _kernel(a: Floats, b: Floats, reach: float) -> Floats:
-    """Exponential over the image times Matern over the third coordinate, len(a) x len(b)."""
-    over_image = np.exp(_distance(a, b) * np.float32(-1 / REACH_UV))
-    return over_image * _surface_kernel(a[:, 2], b[:, 2], reach)
-
-
-def _left_out(kernel: Floats, noise: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Residual and variance of each sample predicted from all others.
-
-    Rasmussen and Williams, eq. 5.12: with A = (K + noise)^-1 the residual is (A y)_i / A_ii and
-    the variance 1 / A_ii; the sample's own noise is taken out of the latter.
-    """
-    from scipy.linalg import lapack
-
-    matrix = kernel.copy()
-    matrix[np.diag_indices_from(matrix)] += noise
-    factor, _ = lapack.spotrf(matrix, lower=1, overwrite_a=1)
-    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
-    diagonal: Floats = np.diag(inverse).astype(np.float32)
-    lower = np.tril(inverse, -1)
-    total = (lower * values).sum(axis=1) + (lower * values[:, None]).sum(axis=0)
-    residual: Floats = total / diagonal + values
-    variance: Floats = np.float32(1) / diagonal - noise
-    return residual, variance
-
-
-def _doubt(z: Floats) -> Floats:
-    """Factor on the noise of a sample z standard deviations off (Geman and McClure 1987)."""
-    return (1 + (z / np.float32(_CUT)) ** 2) ** 2
-
-
-def _sample_noise(places: Floats, values: Floats, noise: Floats) -> Floats:
-    """Noise of every sample, large for those that contradict their neighbours.
-
-    Starts from each sample's distance to the median of its neighbours, which a minority of gross
-    errors cannot move, then reweights by left-out residuals.
-    """
-    off = values - _neighbour_median(places, values, places)
-    doubted = noise * _doubt(off / np.float32(spread(off)))
-    return _reweighted(_kernel(places, places, 1.0), NOISES[-1], values, doubted, noise)
-
-
-def _neighbour_median(places: Floats, values: Floats, where: Floats) -> Floats:
-    """Median of the samples nearest to some places, themselves aside."""
     from scipy.spatial import cKDTree
 
-    near = np.array([1, 1, 0.5], np.float32)
-    k = min(_NEIGHBOURS, len(values) - 1)
-    _, index = cKDTree(places * near).query(where * near, k=k + 1)
-    return np.median(values[index[:, 1:]], axis=1).astype(np.float32)
+    count = len(places)
+    depth = 0 if count <= _ONE_TILE else int(np.ceil(np.log2(count / _TILE_SAMPLES)))
+    parts = [np.arange(count)]
+    for _ in range(depth):
+        halves = []
+        for part in parts:
+            here = places[part, :2]
+            axis = int(np.argmax(here.max(axis=0) - here.min(axis=0)))
+            order = np.argsort(here[:, axis])
+            middle = len(part) // 2
+            halves += [part[order[:middle]], part[order[middle:]]]
+        parts = halves
+    owner = np.empty(count, np.intp)
+    for tile, part in enumerate(parts):
+        owner[part] = tile
+    centre = np.stack([places[part, :2].mean(axis=0) for part in parts])
+    if depth:
+        reach = _TILE_REACH if count <= _MANY else _TILE_REACH_OF_MANY
+        members = cKDTree(places[:, :2]).query(centre, k=reach)[1]
+    else:
+        members = parts[0][None]
+    return Tiling(centre, owner, members)
 
 
-def _gross_share(places: Floats, values: Floats) -> float:
-    """Share of the samples that are grossly off the median of their neighbours."""
-    return float(np.mean(np.abs(values - _neighbour_median(places, values, places)) > GROSS))
+@dataclass(frozen=True)
+class Kriged:
+    """The equations of some tiles, solved for one variogram.
+
+    Attributes:
+        variogram: Which one.
+        weights: TxK weights of the members.
+        mean: T constant part of the mean.
+        slope: T rise of the mean with the surface coordinate.
+        left_out: TxK prediction of each member from the others.
+    """
+
+    variogram: Variogram
+    weights: Floats
+    mean: Floats
+    slope: Floats
+    left_out: Floats
+
+    def at(self, u: Floats32, v: Floats32, s: Floats32, tile: Indices, members: Floats) -> Floats32:
+        """Predict at places.
+
+        Args:
+            u: P columns.
+            v: P rows.
+            s: PxL surface coordinates at each.
+            tile: P tile each lies in.
+            members: TxKx3 places of the members.
+
+        Returns:
+            PxL float32.
+        """
+        order = np.argsort(tile, kind="stable")
+        bounds = np.searchsorted(tile[order], np.arange(len(members) + 1))
+        result = np.empty_like(s)
+        pull = self.variogram.surface
+        half = np.float32(self.variogram.power / 2)
+        places = members.astype(np.float32)
+        weights = self.weights.astype(np.float32)
+        for index in range(len(members)):
+            here = order[bounds[index] : bounds[index + 1]]
+            if not len(here):
+                continue
+            known = places[index]
+            square = (u[here, None] - known[:, 0]) ** 2 + (v[here, None] - known[:, 1]) ** 2
+            if pull:
+                step = (s[here, :, None] - known[:, 2]) * np.float32(pull)
+                square = np.square(step, out=step) + square[:, None]
+            if half == 0.5:
+                np.sqrt(square, out=square)
+            else:
+                square **= half
+            value = np.einsum("...k,k->...", square, weights[index])
+            if not pull:
+                value = np.repeat(value[:, None], s.shape[1], axis=1)
+            value += np.float32(self.mean[index]) + np.float32(self.slope[index]) * s[here]
+            result[here] = value
+        return np.exp(result, out=result) if self.variogram.logarithm else result
 
 
-def _agreeing(places: Floats, values: Floats) -> npt.NDArray[np.bool_]:
-    """Samples near the median of their neighbours, in a second round of those that were."""
-    agree = np.ones(len(values), bool)
-    for _ in range(2):
-        off = np.abs(values - _neighbour_median(places[agree], values[agree], places))
-        agree = off < max(GROSS, 4 * spread(off[agree]))
-    return agree
+def krige(places: Floats, values: Floats, variogram: Variogram) -> Kriged:
+    """Solve the kriging equations of some tiles.
 
-
-def _reweighted(
-    kernel: Floats, level: float, values: Floats, doubted: Floats, noise: Floats
-) -> Floats:
-    """Noise of every sample from how far off it lies when it is left out."""
-    for _ in range(_ROUNDS):
-        residual, variance = _left_out(kernel, np.float32(level) * doubted, values)
-        z = residual / np.sqrt(np.maximum(variance, 0) + np.float32(level))
-        doubted = noise * _doubt(z / np.float32(spread(z)))
-    return doubted.astype(np.float32)
-
-
-def _merged(places: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:
-    """Merge samples that share a cell until at most _MAX_CENTRES are left, in random order.
+    Args:
+        places: TxKx3 places of the members of each tile.
+        values: TxK positive samples.
+        variogram: How they differ.
 
     Returns:
-        Mean place and median value of each cell, and its noise relative to that of one sample.
+        The solution.
     """
-    count = len(values)
-    if count <= _MAX_CENTRES:
-        return places, values, np.ones(count, np.float32)
-    size = 0.5 / np.sqrt(_MAX_CENTRES)
-    while True:
-        cells = (places * np.array([1 / size, 1 / size, 4], np.float32)).astype(np.int64)
-        key = (cells[:, 2] * 4096 + cells[:, 1]) * 4096 + cells[:, 0]
-        unique, index = np.unique(key, return_inverse=True)
-        if len(unique) <= _MAX_CENTRES:
-            break
-        size *= 1.12
-    members = np.bincount(index)
-    order = np.lexsort((values, index))
-    start = np.cumsum(members) - members
-    median = (values[order[start + (members - 1) // 2]] + values[order[start + members // 2]]) / 2
-    mean = np.stack([np.bincount(index, places[:, i]) / members for i in range(3)], axis=1)
-    shuffle = np.argsort(np.modf(unique * 0.6180339887498949)[0])
-    noise = np.maximum(1 / members, 0.2)
-    return (
-        mean[shuffle].astype(np.float32),
-        median[shuffle].astype(np.float32),
-        noise[shuffle].astype(np.float32),
-    )
+    from scipy.linalg import lapack
+
+    tiles, count, _ = places.shape
+    samples = np.log(values) if variogram.logarithm else values
+    scaled = places * np.array([1.0, 1.0, variogram.surface])
+    distance = scaled[:, :, None] - scaled[:, None]
+    distance = np.einsum("tijc,tijc->tij", distance, distance)
+    distance **= variogram.power / 2
+    mean_distance = np.maximum(distance.mean(axis=(1, 2)), 1e-12)
+    # Minus a power of the distance is a covariance up to a constant, which the unknown mean
+    # absorbs; seen from one sample (the first) it is positive definite.
+    matrix = distance[:, :1] + distance[:, :, :1] - distance
+    matrix += (variogram.noise * mean_distance)[:, None, None] * np.eye(count)
+    surface = places[:, :, 2]
+    middle = surface.mean(axis=1)
+    spread = surface.std(axis=1) + 1e-9
+    columns = [samples, np.ones((tiles, count))]
+    if variogram.trend:
+        columns.append((surface - middle[:, None]) / spread[:, None])
+    known = np.stack(columns, axis=2)
+    solved = np.empty_like(known)
+    diagonal = np.empty((tiles, count))
+    for tile in range(tiles):
+        factor, _ = lapack.dpotrf(matrix[tile], lower=1)
+        solved[tile], _ = lapack.dpotrs(factor, known[tile], lower=1)
+        root, _ = lapack.dtrtri(factor, lower=1)
+        diagonal[tile] = np.einsum("ij,ij->j", root, root)
+    drift, turned = known[:, :, 1:], solved[:, :, 1:]
+    gain = _inverted(np.einsum("tip,tiq->tpq", drift, turned))
+    level = np.einsum("tpq,tiq,ti->tp", gain, turned, samples)
+    weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
+    diagonal -= np.einsum("tip,tpq,tiq->ti", turned, gain, turned)
+    left_out = samples - weight / diagonal
+    # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
+    # the unknown mean absorbed.
+    mean = level[:, 0] + np.einsum("ti,ti->t", distance[:, 0], weight)
+    slope = np.zeros(tiles)
+    if variogram.trend:
+        slope = level[:, 1] / spread
+        mean -= slope * middle
+    if variogram.logarithm:
+        np.exp(left_out, out=left_out)
+    return Kriged(variogram, -weight, mean, slope, left_out)
+
+
+def _inverted(matrix: Floats) -> Floats:
+    """Inverse of Tx1x1 or Tx2x2 positive matrices."""
+    if matrix.shape[1] == 1:
+        return 1 / matrix
+    a, b, d = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]
+    d = d + _RIDGE * a  # where all samples lie on one surface there is no trend
+    swapped = np.stack([np.stack([d, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
+    return np.asarray(swapped / (a * d - b * b)[:, None, None])
+
+
+def relative_error(left_out: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Relative error of the depth of left-out samples of inverse depth, at most 1.
+
+    Args:
+        left_out: Predictions.
+        values: The samples.
+
+    Returns:
+        Of the same shape.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.abs(values / left_out - 1)
+    return np.where(left_out > 0, np.minimum(error, 1.0), 1.0)
+
+
+def shares(errors: Sequence[float], judged: int) -> Floats:
+    """Share of each variogram in the average.
+
+    A likelihood of left-out samples with Laplacian errors is the error to the power of minus
+    their number; neighbours are not independent, so the power is tempered.
+
+    Args:
+        errors: Mean relative error of left-out samples of each.
+        judged: Number of samples left out.
+
+    Returns:
+        Shares that sum to 1.
+    """
+    error = np.maximum(np.asarray(errors), 1e-9)
+    power = min(judged, _MOST_EVIDENCE) / _TEMPERATURE
+    share = (error / error.min()) ** -power
+    return np.asarray(share / share.sum())

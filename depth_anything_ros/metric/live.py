@@ -20,9 +20,9 @@ from depth_anything_ros.frames import (
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.metric.apply import to_metres
+from depth_anything_ros.metric.apply import metres_of_inverse, to_inverse, to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.fusion import refine
+from depth_anything_ros.metric.fusion import MIN_POINTS, refine
 from depth_anything_ros.metric.scale_file import load_scale, save_scale
 from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
@@ -89,11 +89,13 @@ class LiveScaler:
             )
         if state.quality is Quality.INVALID:
             return ScaledDepth(None, state)
-        depth = to_metres(prediction, state.scale, state.shift)
-        fresh = state.quality is Quality.GOOD and not self._tracker.frozen
-        if self._refine and fresh and isinstance(measured, Measurement) and measured.points:
-            depth = self._refined(depth, measured.points)
-        return ScaledDepth(depth, state)
+        # Points of this moment correct the depth also where their scale is doubted (HELD).
+        follows = self._refine and not self._tracker.frozen
+        points = measured.points if isinstance(measured, Measurement) and follows else None
+        if points is None or len(points) < MIN_POINTS:
+            return ScaledDepth(to_metres(prediction, state.scale, state.shift), state)
+        inverse = to_inverse(prediction, state.scale, state.shift)
+        return ScaledDepth(self._refined(inverse, points), state)
 
     def reset(self) -> None:
         """Forget everything measured so far, and unfreeze."""
@@ -144,13 +146,15 @@ class LiveScaler:
         with self._operating:
             self._tracker.load(saved)
 
-    def _refined(self, depth: FloatImage, points: SparsePoints) -> FloatImage:
-        """Depth corrected by points; the correction comes in as gently as their scale does."""
+    def _refined(self, inverse: FloatImage, points: SparsePoints) -> FloatImage:
+        """Metres corrected by points; the correction comes in as gently as their scale does."""
+        refined = refine(inverse, points, self._seed)
+        if refined is None:
+            return metres_of_inverse(inverse)
         share = self._tracker.handed_over
         if share == 1.0:
-            return refine(depth, points, self._seed)
-        refined = refine(depth.copy(), points, self._seed)  # works in place
-        return (depth * (refined / depth) ** np.float32(share)).astype(np.float32, copy=False)
+            return metres_of_inverse(refined.inverse_m)
+        return metres_of_inverse(inverse + np.float32(share) * (refined.inverse_m - inverse))
 
     def _start_over(self) -> None:
         for source in self._sources:

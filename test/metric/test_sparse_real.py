@@ -119,5 +119,3 @@ def test_gross_errors_in_30_percent_of_the_points_cost_little(
     )
     assert mean["global wrong"] <= 1.1 * mean["global clean"]
     assert mean["local wrong"] <= 1.1 * mean["local oracle"]
-    if count == 1000:  # of 100 points the loss of 30 alone costs more than that
-        assert mean["local wrong"] <= 1.1 * mean["local clean"]

@@ -1,0 +1,229 @@
+"""What the fusion of a network with measured points is worth, beside four classical ways.
+
+Some points of a true depth are given, all others (or many of them) are scored by AbsRel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import (
+    FloatArray,
+    FloatImage,
+    Frame,
+    Prediction,
+    PredictionKind,
+    SparsePoints,
+)
+from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
+
+OURS = "ours"
+COUNTS = (20, 100, 1000, 5000)
+_SCORED = 4_000  # truth points that are scored
+_MOST_GIVEN = 0.75  # share of the truth that may be given
+
+Way = Callable[[FloatImage, SparsePoints, SparsePoints], FloatArray]
+"""(disparity HxW, points given, points asked for) -> metres of the latter; their z is not used."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image's disparity as a network gives it, and true depth.
+
+    Attributes:
+        name: What a table calls it.
+        disparity: HxW float32, relative.
+        truth: Points whose depth is known, at whole pixels or LiDAR returns.
+    """
+
+    name: str
+    disparity: FloatImage
+    truth: SparsePoints
+
+    def split(self, count: int, seed: int) -> tuple[SparsePoints, SparsePoints] | None:
+        """`count` random truth points to give and others to score on; None if there are too few."""
+        if count > _MOST_GIVEN * len(self.truth):
+            return None
+        order = np.random.default_rng(seed).permutation(len(self.truth))
+        given, asked = order[:count], order[count : count + _SCORED]
+        return _taken(self.truth, given), _taken(self.truth, asked)
+
+
+@dataclass(frozen=True)
+class Row:
+    """AbsRel of every way in one scene.
+
+    Attributes:
+        scene: Its name.
+        count: Points given.
+        seed: Of their choice.
+        absrel: AbsRel by way.
+    """
+
+    scene: str
+    count: int
+    seed: int
+    absrel: dict[str, float]
+
+    @property
+    def ratio(self) -> float:
+        """Ours, relative to the best classical way."""
+        return self.absrel[OURS] / min(self.absrel[way] for way in CLASSICAL)
+
+
+def global_fit(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+    """Least squares of scale and shift in inverse depth over all points."""
+    x = values_at(disparity, given)
+    scale, shift = np.linalg.lstsq(np.c_[x, np.ones_like(x)], 1 / given.z, rcond=None)[0]
+    return _metres(scale * values_at(disparity, asked) + shift, given)
+
+
+def inverse_distance(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+    """Mean depth of the eight nearest points, weighted by inverse distance (Shepard 1968)."""
+    weight, index = _neighbours(given, asked, 8)
+    return np.asarray((weight * given.z[index]).sum(axis=1))
+
+
+def linear(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+    """Delaunay interpolation of inverse depth, the nearest point outside the convex hull."""
+    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
+    places, where = np.c_[given.u, given.v], np.c_[asked.u, asked.v]
+    inverse = LinearNDInterpolator(places, 1 / given.z)(where)
+    outside = np.isnan(inverse)
+    inverse[outside] = NearestNDInterpolator(places, 1 / given.z)(where[outside])
+    return np.asarray(1 / inverse)
+
+
+def local_fit(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+    """Scale and shift in disparity over the five nearest points, weighted by inverse distance.
+
+    The coarse stage of Prior Depth Anything (Wang et al. 2025, section 3.1).
+    """
+    weight, index = _neighbours(given, asked, 5)
+    x, y = values_at(disparity, given)[index], 1 / given.z[index]
+    mean_x = (weight * x).sum(axis=1)
+    mean_y = (weight * y).sum(axis=1)
+    off = x - mean_x[:, None]
+    variance = (weight * off**2).sum(axis=1)
+    covariance = (weight * off * (y - mean_y[:, None])).sum(axis=1)
+    scale = np.where(variance > 1e-9, covariance / np.maximum(variance, 1e-9), 0)
+    return _metres(mean_y + scale * (values_at(disparity, asked) - mean_x), given)
+
+
+CLASSICAL: dict[str, Way] = {
+    "glob": global_fit,
+    "idw": inverse_distance,
+    "lin": linear,
+    "knn": local_fit,
+}
+"""The ways to be better than."""
+
+
+def ours(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+    """The sparse scaler with local refinement; NaN where it knows nothing."""
+    height, width = disparity.shape
+    prediction = Prediction(disparity, PredictionKind.RELATIVE_DISPARITY, disparity.shape)
+    frame = Frame(np.zeros((height, width, 3), np.uint8), points=given)
+    scaled = LiveScaler([SparseSource()]).scale(prediction, frame)
+    if scaled.depth_m is None:
+        return np.full(len(asked), np.nan)
+    return values_at(scaled.depth_m, asked)
+
+
+def compare(scene: Scene, count: int, seed: int) -> Row | None:
+    """Score every way in one scene.
+
+    Args:
+        scene: Network and truth.
+        count: Points given.
+        seed: Of their choice.
+
+    Returns:
+        The scores, ours last, or None where the scene has too few points.
+    """
+    parts = scene.split(count, seed)
+    return None if parts is None else score(scene, *parts, seed=seed)
+
+
+def score(scene: Scene, given: SparsePoints, asked: SparsePoints, seed: int = 0) -> Row:
+    """Score every way on points of one's own choice.
+
+    Args:
+        scene: Network and truth.
+        given: Points the ways may use.
+        asked: Points that are scored.
+        seed: To report.
+
+    Returns:
+        The scores, ours last. A pixel without depth counts as an error of 100 %.
+    """
+    scores = {}
+    for name, way in {**CLASSICAL, OURS: ours}.items():
+        error = np.abs(way(scene.disparity, given, asked) / asked.z - 1)
+        scores[name] = float(np.where(np.isfinite(error), error, 1.0).mean())
+    return Row(scene.name, len(given), seed, scores)
+
+
+def synthetic_scenes(number: int = 4, height: int = 240, width: int = 320) -> Iterator[Scene]:
+    """Rooms of planes and boxes in closed form, seen by a network that is off here and there.
+
+    Args:
+        number: How many.
+        height: Rows.
+        width: Columns.
+
+    Yields:
+        Scenes that are the same on every machine.
+    """
+    v, u = np.mgrid[0:height, 0:width] / width
+    aspect = height / width
+    for seed in range(number):
+        rng = np.random.default_rng(seed)
+        floor = np.maximum(v - 0.4 * aspect, 0) * rng.uniform(0.8, 1.4)
+        wall = 0.12 + 0.15 * (rng.uniform(-1, 1) * (u - 0.5))
+        inverse = np.maximum(floor, wall)
+        for _ in range(5):
+            left, top = rng.uniform(0, 0.8), rng.uniform(0.2, 0.6) * aspect
+            box = (u > left) & (u < left + rng.uniform(0.05, 0.2)) & (v > top)
+            box &= v < top + rng.uniform(0.1, 0.35)
+            face = rng.uniform(0.2, 0.6) + rng.uniform(-0.3, 0.3) * (u - left)
+            inverse = np.where(box, np.maximum(face, inverse), inverse)
+        coarse = rng.standard_normal((5, 6)).astype(np.float32)
+        wave = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        bent = inverse * np.exp(0.08 * wave) + 0.02 * np.sin(8 * inverse)
+        blurred = cv2.GaussianBlur(bent.astype(np.float32), (0, 0), 1.5)
+        disparity = 10 * blurred + 1 + 0.02 * rng.standard_normal(blurred.shape)
+        rows, columns = np.divmod(np.arange(height * width), width)
+        truth = SparsePoints(
+            columns.astype(np.float64), rows.astype(np.float64), 1 / inverse.ravel()
+        )
+        yield Scene(f"room {seed}", disparity.astype(np.float32), truth)
+
+
+def _neighbours(
+    given: SparsePoints, asked: SparsePoints, count: int
+) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """Weights by inverse distance (they sum to 1) and indices of the nearest points."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(np.c_[given.u, given.v])
+    distance, index = tree.query(np.c_[asked.u, asked.v], k=min(count, len(given)))
+    weight = 1 / np.maximum(distance, 1e-6)
+    return weight / weight.sum(axis=1, keepdims=True), index
+
+
+def _metres(inverse: FloatArray, given: SparsePoints) -> FloatArray:
+    """Metres, kept within half as far again as the range of the points."""
+    return np.asarray(1 / np.clip(inverse, 1 / (1.5 * given.z.max()), 1.5 / given.z.min()))
+
+
+def _taken(points: SparsePoints, index: npt.NDArray[np.intp]) -> SparsePoints:
+    return SparsePoints(points.u[index], points.v[index], points.z[index], points.source)
