@@ -74,6 +74,24 @@ def test_a_sensor_that_dies_and_comes_back() -> None:
     assert qualities[30:] == [Quality.GOOD] * 10
 
 
+def test_held_frames_with_fresh_points_follow_them() -> None:
+    """The scale jumps by a half: doubted, held, yet the points of the moment are followed."""
+    scaler = LiveScaler([SparseSource()])
+    for i in range(5):
+        scaler.scale(PREDICTION, at(i, points=POINTS))
+    farther = SparsePoints(POINTS.u, POINTS.v, 1.5 * POINTS.z, POINTS.source)
+    scaled = scaler.scale(PREDICTION, at(5, points=farther))
+    assert scaled.state.quality is Quality.HELD and scaled.depth_m is not None
+    error = np.abs(scaled.depth_m / (1.5 * DEPTH) - 1)
+    print(f"held, refined: off by {error.mean():.2%} on average, {error.max():.2%} at most")
+    assert error.mean() < 0.01
+    plain = LiveScaler([SparseSource()], refinement="none")
+    for i in range(5):
+        plain.scale(PREDICTION, at(i, points=POINTS))
+    held = plain.scale(PREDICTION, at(5, points=farther))
+    assert held.depth_m is not None and np.abs(held.depth_m / DEPTH - 1).max() < 1e-3
+
+
 def test_bad_points_end_in_a_reason_never_in_an_exception() -> None:
     scaler = LiveScaler([SparseSource()])
     nan = np.full(9, np.nan)
