@@ -37,7 +37,7 @@ class NetworkRecipe:
             "lite2"); empty for the sizes below.
         width: Channels of a token.
         depth: Encoder blocks.
-        heads: Attention heads; 64 channels each, for files do not tell them.
+        heads: Attention heads; 64 channels each, as files do not contain them.
         features: Channels of the head.
         out_channels: Channels of the head's four levels.
         grid: Side of the position table in patches.

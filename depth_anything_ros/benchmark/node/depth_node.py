@@ -50,7 +50,7 @@ class TimedEstimator:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is told to stop, then say how long the network took.
+    """Run the node until it is stopped, then print how long the network took.
 
     The last line on standard output is JSON: `network_ms`, the milliseconds of every call.
 

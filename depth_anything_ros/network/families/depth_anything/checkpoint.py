@@ -40,12 +40,12 @@ def recognises(names: Collection[str]) -> bool:
 
 
 def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
-    """What the name of a file and the config.json beside it say; see `NetworkFamily`."""
-    return _told_by_name(name) if config is None else _told_by_config(config)
+    """Metadata in the name of a file and the config.json beside it; see `NetworkFamily`."""
+    return _hints_of_name(name) if config is None else _hints_of_config(config)
 
 
-def _told_by_config(config: Mapping[str, Any]) -> CheckpointHints:
-    """What the config.json of a transformers model says."""
+def _hints_of_config(config: Mapping[str, Any]) -> CheckpointHints:
+    """Metadata in the config.json of a transformers model."""
     try:
         if config.get("model_type") != "depth_anything":
             return CheckpointHints("")
@@ -66,8 +66,8 @@ def _told_by_config(config: Mapping[str, Any]) -> CheckpointHints:
         ) from error
 
 
-def _told_by_name(name: str) -> CheckpointHints:
-    """What a name like an official one says ("my_depth_anything_v2_metric_vkitti_vits_2")."""
+def _hints_of_name(name: str) -> CheckpointHints:
+    """Metadata in a name like an official one ("my_depth_anything_v2_metric_vkitti_vits_2")."""
     for data, max_depth in (("hypersim", 20.0), ("vkitti", 80.0)):
         if "metric" in name and data in name:
             return CheckpointHints("its name", PredictionKind.METRIC_DEPTH, max_depth, version="v2")
@@ -78,34 +78,34 @@ def _told_by_name(name: str) -> CheckpointHints:
     return CheckpointHints("its name", PredictionKind.METRIC_DEPTH if "metric" in name else None)
 
 
-def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
+def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
-    # Late: the record of this family is read where torch is not wanted.
+    # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.depth_anything import hugging_face_keys
     from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 
     if hugging_face_keys.is_hugging_face(state):
         state = hugging_face_keys.to_official(state)
-    kind = told.kind
-    if kind is PredictionKind.METRIC_DEPTH and told.max_depth is None:
+    kind = hints.kind
+    if kind is PredictionKind.METRIC_DEPTH and hints.max_depth is None:
         raise CheckpointError(
-            f"'{path}' does not tell its maximum depth; give `max_depth` in metres (official: "
+            f"'{path}' does not contain its maximum depth; give `max_depth` in metres (official: "
             "20 Hypersim, 80 Virtual KITTI), or choose a metric file"
         )
     if kind is None:
         logger.warning(
-            "'%s' does not tell whether it is relative or metric: taken as relative; give "
+            "'%s' does not contain whether it is relative or metric: taken as relative; give "
             "`max_depth` if it is metric",
             path,
         )
-    config = _config_of(state, told, path)
+    config = _config_of(state, hints, path)
     return with_weights(
         lambda: DepthAnything(config), state, path, f"{config.encoder} network of Depth Anything"
     )
 
 
 def _config_of(
-    state: Mapping[str, Tensor], told: CheckpointHints, path: Path
+    state: Mapping[str, Tensor], hints: CheckpointHints, path: Path
 ) -> DepthAnythingConfig:
     """The architecture, read from the shapes of the tensors."""
     from depth_anything_ros.network.families.depth_anything import network as depth_anything
@@ -116,11 +116,11 @@ def _config_of(
         depth = 1 + max(
             int(name.split(".")[2]) for name in state if name.startswith("pretrained.blocks.")
         )
-        named = (told.details or {}).get("taps")
+        named = (hints.details or {}).get("taps")
         taps = (
             tuple(int(tap) for tap in named.split(","))
             if named
-            else depth_anything.default_taps(depth, told.version or "v2")
+            else depth_anything.default_taps(depth, hints.version or "v2")
         )
         first, second, third, fourth = (
             state[f"depth_head.projects.{level}.weight"].shape[0] for level in range(4)
@@ -134,7 +134,7 @@ def _config_of(
             features=state[f"{head}layer1_rn.weight"].shape[0],
             out_channels=(first, second, third, fourth),
             taps=(taps[0], taps[1], taps[2], taps[3]),
-            max_depth=told.max_depth,
+            max_depth=hints.max_depth,
             swiglu="pretrained.blocks.0.mlp.w12.weight" in state,
             grid=math.isqrt(positions - 1),
             head_features=state[f"{head}output_conv2.0.weight"].shape[0],

@@ -179,7 +179,7 @@ class DepthAnything(TrainableNetwork):
         return self.config.max_depth
 
     def metadata(self) -> dict[str, str]:
-        """What its tensors do not tell; see `DepthNetwork.metadata`."""
+        """What its tensors do not contain; see `DepthNetwork.metadata`."""
         return {"taps": ",".join(str(tap) for tap in self.config.taps)}
 
     def simplify(self) -> None:

@@ -268,7 +268,7 @@ class VisionTransformer(nn.Module):
 
         Args:
             image: N x 3 x H x W, normalised; H and W multiples of 14.
-            taps: Indices of the blocks whose output is wanted, ascending.
+            taps: Indices of the blocks whose output is returned, ascending.
 
         Returns:
             Per tap the patch tokens after the final norm, N x (H/14 * W/14) x C.

@@ -29,12 +29,12 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
     return CheckpointHints("its family", PredictionKind.RELATIVE_DISPARITY)
 
 
-def build(state: dict[str, Tensor], told: CheckpointHints, path: Path) -> DepthNetwork:
+def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> DepthNetwork:
     """The network of some tensors; see `NetworkFamily`."""
     # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.lite.network import LiteDepth
 
-    if told.kind not in (None, PredictionKind.RELATIVE_DISPARITY):
+    if hints.kind not in (None, PredictionKind.RELATIVE_DISPARITY):
         raise CheckpointError(
             f"'{path}' is asked for metres, but lite networks give disparity; drop max_depth"
         )
