@@ -15,7 +15,7 @@ from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.node.parameter import ParameterSet, usage
 from depth_anything_ros.node.runtime.boundary import sentence_of
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.spinning import asks_for_help
+from depth_anything_ros.node.runtime.spinning import asks_for_help, ignore_further_signals
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -64,6 +64,7 @@ def run_program(
         if rclpy.ok():  # else SIGTERM has closed the context in the middle of something
             raise
     finally:
+        ignore_further_signals()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

@@ -31,9 +31,7 @@ def asks_for_help(arguments: list[str] | None) -> bool:
 def spin_until_stopped(node: Node) -> None:
     """Serve a node until Ctrl-C, SIGTERM or a shutdown of ROS.
 
-    A terminal and `ros2 launch` both send SIGINT on Ctrl-C; from the first one on the process is
-    on its way out, and the second must not break its clean-up off. What a callback raises ends
-    nothing where the node is guarded.
+    What a callback raises ends nothing where the node is guarded.
 
     Args:
         node: The node.
@@ -46,10 +44,18 @@ def spin_until_stopped(node: Node) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ignore_further_signals()
         executor.remove_node(node)
         executor.shutdown(0)
+
+
+def ignore_further_signals() -> None:
+    """Let the clean-up of a process that is being stopped come to its end.
+
+    A terminal and `ros2 launch` both send SIGINT on Ctrl-C: the second must not break it off.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def exit_at_once(status: int) -> NoReturn:

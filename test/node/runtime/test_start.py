@@ -39,3 +39,22 @@ def test_a_start_that_is_broken_off_is_no_error(number: signal.Signals, delay: f
     out = process.communicate(timeout=30)[0]
     assert "Traceback" not in out
     assert process.returncode in (0, 130)
+
+
+@pytest.mark.parametrize("name", ["depth_node", "simulated_robot"])
+def test_more_signals_do_not_break_the_end_off(name: str) -> None:
+    code = f"import sys; from depth_anything_ros.node.start import {name}; sys.exit({name}())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    time.sleep(8.0)
+    for _ in range(6):  # a terminal, `ros2 launch` and an impatient person
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.03)
+    out = process.communicate(timeout=30)[0]
+    assert "Traceback" not in out
+    assert process.returncode in (0, 130)
