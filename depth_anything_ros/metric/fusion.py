@@ -52,6 +52,7 @@ _NEARER = 0.5
 _CELLS_PER_POINT = 4
 _MAX_CELLS = 40_000
 _SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
+_ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
 _OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
@@ -130,10 +131,14 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     np.multiply(inverse_m, np.float32(_BEYOND), out=slope)
     np.maximum(slope, np.float32(most), out=slope)
     np.minimum(level, slope, out=level)
-    far = inverse_m < np.float32(1 / FARTHEST_M)
-    if far.any():
-        apart = _resized(lattice.distance(few), inverse_m.shape)
-        level[far & (apart > _reach(few))] = np.nan
+    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
+    apart = _resized(lattice.distance(few), inverse_m.shape)
+    apart *= np.float32(1 / _reach(few))
+    level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
+    share = np.clip((np.float32(_ALONE) - apart) / np.float32(_ALONE - 1), 0, 1)
+    level -= inverse_m
+    level *= share
+    level += inverse_m
     return Refined(level, error)
 
 
@@ -375,7 +380,7 @@ def _window_sums(
 
 
 def _reach(samples: _Samples) -> float:
-    """Distance in image widths within which points speak for pixels that the network calls far."""
+    """Distance in image widths within which points speak for the pixels around them."""
     from scipy.spatial import cKDTree
 
     tree = cKDTree(samples.places[:, :2])
