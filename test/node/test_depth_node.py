@@ -333,7 +333,9 @@ def test_the_lifecycle_stops_frees_and_starts_again(
         consumer.send(picture())
         consumer.answers("depth/image", round_ + 1)
         assert consumer.change_state(Transition.TRANSITION_DEACTIVATE)
-        assert consumer.node.count_subscribers("/image") == 0
+        consumer.wait(
+            lambda: consumer.node.count_subscribers("/image") == 0, 5.0, "image is still subscribed"
+        )
         consumer.send(picture())
         assert consumer.change_state(Transition.TRANSITION_CLEANUP)
         assert consumer.state() == "unconfigured"
