@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,3 +47,12 @@ def data_dir() -> Path:
     if folder is None:
         pytest.skip("no test data: set DEPTH_ANYTHING_TEST_DATA to the folder of real images")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package_log() -> Iterator[None]:
+    """A node made in this process takes the package's log over; the next module has it back."""
+    log = logging.getLogger("depth_anything_ros")
+    before = log.level, log.handlers, log.propagate
+    yield
+    log.level, log.handlers, log.propagate = before

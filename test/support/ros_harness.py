@@ -219,7 +219,11 @@ class Consumer:
 
     def state(self, node: str = "depth_anything") -> str:
         """Name of the lifecycle state."""
-        response = self.call(GetState, f"/{node}/get_state", GetState.Request())
+        name = f"/{node}/get_state"
+        try:
+            response = self.call(GetState, name, GetState.Request(), 10.0)
+        except pytest.fail.Exception:  # Fast DDS loses an answer whose reader is not matched yet
+            response = self.call(GetState, name, GetState.Request())
         return str(response.current_state.label)
 
     def _ready(self) -> bool:
