@@ -207,6 +207,8 @@ class DepthFrame(frames.DepthFrame):
     ) -> list[Path]:
         """Write STEM_depth.npy, STEM_depth.png, STEM_preview.png and STEM.json.
 
+        Metres have their standard deviation with them in STEM_sigma.npy.
+
         Args:
             folder: Where; made if missing.
             stem: What the files are called.
@@ -245,7 +247,7 @@ class DepthFrame(frames.DepthFrame):
             ply_frame: As for `save`.
 
         Returns:
-            Functions for `_depth.npy`, `_depth.png` and `_cloud.ply`.
+            Functions for `_depth.npy`, `_depth.png`, `_sigma.npy` (metres) and `_cloud.ply`.
         """
         writers: dict[str, Callable[[Path], object]] = {
             "_depth.npy": partial(write_npy, values=self.values)
@@ -256,6 +258,8 @@ class DepthFrame(frames.DepthFrame):
             )
         else:
             writers["_depth.png"] = partial(write_relative_png, disparity=self._nearness)
+        if self.metres and self.sigma_m is not None:
+            writers["_sigma.npy"] = partial(write_npy, values=self.sigma_m)
         if cloud and self.depth_m is not None:
             writers["_cloud.ply"] = partial(self.cloud().save, frame=ply_frame)
         return writers

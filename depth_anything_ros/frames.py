@@ -187,10 +187,13 @@ class ScaledDepth:
     Attributes:
         depth_m: HxW float32 metres, NaN where unknown; None when `state` is INVALID.
         state: How it was made.
+        sigma_m: HxW float32, one standard deviation of `depth_m` in metres, NaN where unknown;
+            None when `state` is INVALID.
     """
 
     depth_m: FloatImage | None
     state: ScaleState
+    sigma_m: FloatImage | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +208,8 @@ class DepthFrame:
             for this frame.
         confidence: HxW float32 from 0 (low) to 1 (high), or None when it was not requested.
         scale_state: How the metres were made.
+        sigma_m: HxW float32, one standard deviation of `depth_m` along the optical Z axis in
+            metres, NaN where the depth is not a number of metres; None where `depth_m` is None.
     """
 
     frame: Frame
@@ -212,3 +217,4 @@ class DepthFrame:
     depth_m: FloatImage | None
     confidence: FloatImage | None
     scale_state: ScaleState
+    sigma_m: FloatImage | None = None

@@ -35,6 +35,8 @@ class DepthLimits:
         min_range: Metres along Z; nearer depths become -inf (too near); 0 for no limit.
         max_range: Metres along Z; further depths become +inf (too far); may be infinite.
         min_confidence: Pixels of less confidence become NaN (unknown); 0 keeps all.
+        max_relative_sigma: Pixels whose standard deviation is a larger share of their depth become
+            NaN; 0 keeps all.
         hidden: HxW bool of the image's size, True on the robot's own body: NaN there; or None.
         fill_invalid: Where a frame has no metres, give NaN everywhere in place of no depth.
     """
@@ -42,6 +44,7 @@ class DepthLimits:
     min_range: float = 0.0
     max_range: float = math.inf
     min_confidence: float = 0.0
+    max_relative_sigma: float = 0.0
     hidden: npt.NDArray[np.bool_] | None = None
     fill_invalid: bool = False
 
@@ -58,6 +61,10 @@ class DepthLimits:
             )
         if not 0 <= self.min_confidence <= 1:
             raise SettingError(f"min_confidence is {self.min_confidence:g}; use 0 to 1")
+        if not self.max_relative_sigma >= 0:
+            raise SettingError(
+                f"max_relative_sigma is {self.max_relative_sigma:g}; use 0 (keep all) or more"
+            )
 
 
 @dataclass(frozen=True)
@@ -162,7 +169,10 @@ def process_batch(
 
 
 def limit_depth(
-    depth_m: FloatImage, limits: DepthLimits, confidence: FloatImage | None = None
+    depth_m: FloatImage,
+    limits: DepthLimits,
+    confidence: FloatImage | None = None,
+    sigma_m: FloatImage | None = None,
 ) -> FloatImage:
     """Put what REP-117 asks for in place of depths that are not given out.
 
@@ -170,6 +180,7 @@ def limit_depth(
         depth_m: HxW float32 metres, NaN where unknown.
         limits: Which depths are given out.
         confidence: HxW float32 from 0 to 1, or None.
+        sigma_m: HxW float32 metres, one standard deviation of the depth, or None.
 
     Returns:
         HxW float32: NaN unknown, -inf too near, +inf too far; the same array when nothing changes.
@@ -185,6 +196,9 @@ def limit_depth(
         )
     if limits.min_confidence and confidence is not None:
         doubtful = confidence < limits.min_confidence
+        unknown = doubtful if unknown is None else unknown | doubtful
+    if limits.max_relative_sigma and sigma_m is not None:
+        doubtful = sigma_m > np.float32(limits.max_relative_sigma) * depth_m
         unknown = doubtful if unknown is None else unknown | doubtful
     with np.errstate(invalid="ignore"):
         if limits.min_range > 0:
@@ -245,4 +259,9 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
         depth_m = np.full(predictions[0].values.shape, np.nan, np.float32)
     else:
         return answer
-    return replace(answer, depth_m=limit_depth(depth_m, limits, confidence))
+    limited = limit_depth(depth_m, limits, confidence, scaled.sigma_m)
+    if scaled.sigma_m is None:
+        sigma_m = np.full(depth_m.shape, np.nan, np.float32)
+    else:
+        sigma_m = np.where(np.isfinite(limited), scaled.sigma_m, np.float32(np.nan))
+    return replace(answer, depth_m=limited, sigma_m=sigma_m)

@@ -96,10 +96,12 @@ def test_readme_in_five_lines(fastdepth: da.Model, data_dir: Path, tmp_path: Pat
     assert [file.name for file in files] == [
         "img_depth.npy",
         "img_depth.png",
+        "img_sigma.npy",
         "img_preview.png",
         "img.json",
     ]
     np.testing.assert_array_equal(np.load(files[0]), frame.depth_m)
+    np.testing.assert_array_equal(np.load(files[2]), frame.sigma_m)
     report: dict[str, Any] = json.loads(files[-1].read_text())
     assert report["values"] == "metres"
     assert report["model"] == "fastdepth_7"

@@ -13,6 +13,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.metric.uncertainty import UNMEASURED
 from depth_anything_ros.pipeline import (
     ConfidenceSources,
     DepthLimits,
@@ -72,6 +73,23 @@ def test_doubtful_pixels_are_unknown() -> None:
     np.testing.assert_array_equal(limited, [[np.nan, 2.0, np.inf]])
 
 
+def test_pixels_that_are_not_sure_enough_are_unknown() -> None:
+    depth = np.array([[1.0, 2.0, 4.0]], np.float32)
+    sigma = np.array([[0.3, 0.3, 0.3]], np.float32)
+    limited = limit_depth(depth, DepthLimits(max_relative_sigma=0.2, max_range=3.0), None, sigma)
+    np.testing.assert_array_equal(limited, [[np.nan, 2.0, np.inf]])
+
+
+def test_sigma_is_known_where_the_depth_is_a_number() -> None:
+    answer = Pipeline(RedIsDepth(), NetworkScaler(), DepthLimits(max_range=20.0)).process(
+        Frame(ramp())
+    )
+    assert answer.depth_m is not None and answer.sigma_m is not None
+    np.testing.assert_allclose(answer.sigma_m[:, :11], UNMEASURED * answer.depth_m[:, :11])
+    assert np.isposinf(answer.depth_m[:, 11:]).all()
+    assert np.isnan(answer.sigma_m[:, 11:]).all()
+
+
 def test_a_mask_of_another_size_is_named() -> None:
     limits = DepthLimits(hidden=np.zeros((2, 3), np.bool_))
     with pytest.raises(InputError, match="the mask is 3x2 but the image is 16x12"):
@@ -84,6 +102,7 @@ def test_a_mask_of_another_size_is_named() -> None:
         ({"min_range": 3.0, "max_range": 2.0}, "max_range is 2 m but min_range is 3 m"),
         ({"min_range": -1.0}, "min_range not negative"),
         ({"min_confidence": 2.0}, "min_confidence is 2"),
+        ({"max_relative_sigma": -0.1}, "max_relative_sigma is -0.1"),
     ],
 )
 def test_limits_that_leave_nothing_are_refused(limits: dict[str, float], words: str) -> None:

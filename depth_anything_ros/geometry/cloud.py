@@ -30,8 +30,9 @@ class Cloud:
     Attributes:
         data: HxWxC float32, C-contiguous, one channel per field: x, y, z in metres, then `rgb`, the
             colour in PCL's packed form (the bits 0x00RRGGBB of a uint32 seen as float32), then
-            `confidence`, 0 (none) to 1. An organised cloud has one point per (strided) pixel
-            with NaN coordinates where unknown; any other is 1xN without NaN.
+            `confidence`, 0 (none) to 1, then `sigma`, one standard deviation of z in metres. An
+            organised cloud has one point per (strided) pixel with NaN coordinates where unknown;
+            any other is 1xN without NaN.
         fields: Names of the channels, in order.
     """
 
@@ -67,6 +68,11 @@ class Cloud:
     def confidence(self) -> FloatImage | None:
         """All confidences, N float32, a view, or None."""
         return self._channel("confidence")
+
+    @property
+    def sigma(self) -> FloatImage | None:
+        """All standard deviations in metres, N float32, a view, or None."""
+        return self._channel("sigma")
 
     def _channel(self, name: str) -> FloatImage | None:
         return self.points[:, self.fields.index(name)] if name in self.fields else None
@@ -114,6 +120,7 @@ def build_cloud(
     min_range: float = 0.0,
     max_range: float = math.inf,
     confidence: FloatImage | None = None,
+    sigma_m: FloatImage | None = None,
     hidden: Mask | None = None,
     memory: Callable[[tuple[int, ...]], FloatImage] = _new_floats,
 ) -> Cloud:
@@ -128,6 +135,7 @@ def build_cloud(
         min_range: Nearer points (along Z, metres) are left out.
         max_range: Further points (along Z, metres) are left out.
         confidence: HxW float32 from 0 to 1 for the points, or None.
+        sigma_m: HxW float32 metres for the points' field sigma, or None.
         hidden: HxW bool, the pixels to leave out, or None.
         memory: Gives the float32 array of a shape that an organised cloud is written to; by
             default a new one.
@@ -136,17 +144,18 @@ def build_cloud(
         The cloud; its memory is what `memory` gave, else new, and the caller's.
 
     Raises:
-        InputError: Depth, camera, colours and confidence differ in size.
+        InputError: Depth, camera, colours, confidence and sigma differ in size.
         SettingError: `stride` is below 1.
     """
     height, width = depth_m.shape
     require_size(depth_m.shape, camera)
     if rgb is not None and rgb.shape[:2] != (height, width):
         raise InputError(f"depth is {width}x{height} but its colours are {rgb.shape[1::-1]}")
-    if confidence is not None and confidence.shape != (height, width):
-        raise InputError(
-            f"depth is {width}x{height} but its confidence is {confidence.shape[::-1]}"
-        )
+    channels = {"confidence": confidence, "sigma": sigma_m}
+    values = {name: each for name, each in channels.items() if each is not None}
+    for name, each in values.items():
+        if each.shape != (height, width):
+            raise InputError(f"depth is {width}x{height} but its {name} is {each.shape[::-1]}")
     if stride < 1:
         raise SettingError(f"stride is {stride}; it must be 1 or more")
     step = slice(None, None, stride)
@@ -155,7 +164,7 @@ def build_cloud(
     x_ray, y_ray = (np.broadcast_to(ray, depth_m.shape)[step, step] for ray in ray_table(camera))
     furthest = np.float32(min(max_range, float(np.finfo(np.float32).max)))  # +inf is no point
     nearest = np.float32(max(min_range, 1e-6))
-    fields = XYZ + ("rgb",) * (rgb is not None) + ("confidence",) * (confidence is not None)
+    fields = XYZ + ("rgb",) * (rgb is not None) + tuple(values)
     data = memory((height, width, len(fields))) if organized else None
     dense = []
     masks = [mask[step, step] for mask in (hidden, _blind_pixels(camera)) if mask is not None]
@@ -164,8 +173,9 @@ def build_cloud(
         planes = [near_z * x_ray[rows], near_z * y_ray[rows], near_z]
         if rgb is not None:
             planes.append(pack_colors(rgb[step, step][rows]))
-        if confidence is not None:
-            planes.append(np.ascontiguousarray(confidence[step, step][rows], np.float32))
+        planes += [
+            np.ascontiguousarray(each[step, step][rows], np.float32) for each in values.values()
+        ]
         if data is not None:
             cv2.merge(planes, dst=data[rows])
         else:

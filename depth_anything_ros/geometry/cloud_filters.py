@@ -138,7 +138,7 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
         cloud: The points.
         voxel_size: Edge of the cubes in metres; the grid starts at the origin.
         nearest: Keep the point nearest to the centroid of a cube's points, with its own colour and
-            confidence, instead of the centroid with the mean colour and confidence.
+            confidence, instead of the centroid with the means of colour, confidence and sigma.
 
     Returns:
         A new cloud, 1xN, without NaN, ordered by cube.
@@ -179,8 +179,10 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
     if (colors := kept.rgb) is not None:
         means = np.stack([mean(colors[:, channel]) for channel in range(3)], axis=1)
         data[0, :, 3] = pack_colors(np.rint(means).astype(np.uint8)[None])
-    if (confidence := kept.confidence) is not None:
-        data[0, :, -1] = mean(confidence)
+    for name in ("confidence", "sigma"):
+        if name in cloud.fields:
+            channel = cloud.fields.index(name)
+            data[0, :, channel] = mean(points[:, channel])
     return Cloud(data, cloud.fields)
 
 

@@ -17,16 +17,16 @@ from depth_anything_ros.frames import (
     Prediction,
     Quality,
     ScaledDepth,
-    SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import metres_of_inverse, to_inverse, to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.fusion import MIN_POINTS, refine
+from depth_anything_ros.metric.fusion import MIN_POINTS, Refined, refine
 from depth_anything_ros.metric.scale_file import load_scale, save_scale
 from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
 from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
+from depth_anything_ros.metric.uncertainty import sigma_of_error, sigma_of_state
 
 _SAMPLE = 16
 
@@ -92,10 +92,15 @@ class LiveScaler:
         # Points of this moment correct the depth also where their scale is doubted (HELD).
         follows = self._refine and not self._tracker.frozen
         points = measured.points if isinstance(measured, Measurement) and follows else None
-        if points is None or len(points) < MIN_POINTS:
-            return ScaledDepth(to_metres(prediction, state.scale, state.shift), state)
-        inverse = to_inverse(prediction, state.scale, state.shift)
-        return ScaledDepth(self._refined(inverse, points), state)
+        if points is not None and len(points) >= MIN_POINTS:
+            inverse = to_inverse(prediction, state.scale, state.shift)
+            refined = refine(inverse, points, self._seed)
+            if refined is not None:
+                depth_m = self._handed_over(inverse, refined)
+                return ScaledDepth(depth_m, state, sigma_of_error(depth_m, refined.error))
+        depth_m = to_metres(prediction, state.scale, state.shift)
+        sigma_m = sigma_of_state(depth_m, state, self._tracker.deviation)
+        return ScaledDepth(depth_m, state, sigma_m)
 
     def reset(self) -> None:
         """Forget everything measured so far, and unfreeze."""
@@ -146,11 +151,8 @@ class LiveScaler:
         with self._operating:
             self._tracker.load(saved)
 
-    def _refined(self, inverse: FloatImage, points: SparsePoints) -> FloatImage:
+    def _handed_over(self, inverse: FloatImage, refined: Refined) -> FloatImage:
         """Metres corrected by points; the correction comes in as gently as their scale does."""
-        refined = refine(inverse, points, self._seed)
-        if refined is None:
-            return metres_of_inverse(inverse)
         share = self._tracker.handed_over
         if share == 1.0:
             return metres_of_inverse(refined.inverse_m)

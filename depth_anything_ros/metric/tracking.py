@@ -106,6 +106,11 @@ class ScaleTracker:
         """How far the change to another method has gone: 0 at its start, 1 when it is done."""
         return self._handed_over
 
+    @property
+    def deviation(self) -> float:
+        """Relative standard deviation of the depths that the present scale gives."""
+        return math.sqrt(self._variance)
+
     def freeze(self, on: bool = True) -> None:
         """Keep the present scale whatever is measured, or follow measurements again.
 

@@ -319,6 +319,11 @@ class NodeParameters(ParameterSet):
     cloud_confidence: bool = parameter(
         False, "Give the points of ~/points a field confidence (0 to 1)."
     )
+    cloud_sigma: bool = parameter(
+        False,
+        "Give the points of ~/points a field sigma (one standard deviation along the optical axis, "
+        "metres).",
+    )
     cloud_frame: str = parameter(
         "",
         "Frame with z up (base_link, odom) in which min_height and max_height are measured; the "
@@ -385,6 +390,13 @@ class NodeParameters(ParameterSet):
         "Pixels of less confidence are NaN in depth and cloud; 0 keeps all.",
         minimum=0.0,
         maximum=1.0,
+    )
+    max_relative_sigma: float = parameter(
+        0.0,
+        "Pixels whose standard deviation is a larger share of their depth are NaN in depth and "
+        "cloud; 0 keeps all.",
+        minimum=0.0,
+        maximum=LARGEST,
     )
     cloud_stride: int = parameter(
         1, "Every n-th row and column becomes a point of ~/points.", minimum=1, maximum=1000

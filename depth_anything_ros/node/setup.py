@@ -65,7 +65,7 @@ def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:
     """Which depths of a camera are given out.
 
     Args:
-        parameters: Ranges, confidence, `on_invalid`.
+        parameters: Ranges, confidence, sigma, `on_invalid`.
         files: The camera's mask.
     """
     nearest, furthest = parameters.range_limits
@@ -73,6 +73,7 @@ def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:
         nearest,
         furthest,
         parameters.min_confidence,
+        parameters.max_relative_sigma,
         files.hidden,
         fill_invalid=parameters.on_invalid != "drop",
     )

@@ -33,6 +33,7 @@ FRAME_ID = "test_camera_optical_frame"
 OUTPUTS: dict[str, type] = {
     "depth/image": Image,
     "depth/image/compressedDepth": CompressedImage,
+    "depth/sigma": Image,
     "depth/camera_info": CameraInfo,
     "points": PointCloud2,
     "disparity/image": Image,

@@ -24,12 +24,14 @@ class LimitOptions:
         min_range: Metres.
         max_range: Metres; 0 for no limit.
         min_confidence: 0 keeps all.
+        max_relative_sigma: 0 keeps all.
         mask: Picture that is black where the robot sees itself, or None.
     """
 
     min_range: float = 0.0
     max_range: float = 0.0
     min_confidence: float = 0.0
+    max_relative_sigma: float = 0.0
     mask: Path | None = None
 
     def limits(self) -> DepthLimits:
@@ -46,6 +48,7 @@ class LimitOptions:
             self.min_range,
             self.max_range or float("inf"),
             self.min_confidence,
+            self.max_relative_sigma,
             None if self.mask is None else read_mask(self.mask),
         )
 
@@ -73,6 +76,14 @@ limit_options = gathered(
         default=0.0,
         heading=_LIMITS,
         help="Pixels of less confidence become NaN; costs further runs of the network.",
+    ),
+    option(
+        "--max-relative-sigma",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        heading=_LIMITS,
+        help="Pixels whose standard deviation is a larger share of their depth become NaN; "
+        "0 keeps all.",
     ),
     option(
         "--mask",

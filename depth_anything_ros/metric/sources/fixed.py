@@ -14,6 +14,7 @@ from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.scale_file import SavedScale, check_scale, load_scale
 from depth_anything_ros.metric.source import SCALE_SOURCES, Measurement, SourceRecord
+from depth_anything_ros.metric.uncertainty import sigma_of_state
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
@@ -68,7 +69,8 @@ class FixedScaler:
         except UnmeasurableError as error:
             return ScaledDepth(None, ScaleState(self.name, Quality.INVALID, str(error)))
         state = ScaleState(self.name, Quality.GOOD, reason, self._scale, self._shift)
-        return ScaledDepth(to_metres(prediction, self._scale, self._shift), state)
+        depth_m = to_metres(prediction, self._scale, self._shift)
+        return ScaledDepth(depth_m, state, sigma_of_state(depth_m, state))
 
     def reset(self) -> None:
         """Nothing is remembered."""

@@ -12,6 +12,7 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.source import SCALE_SOURCES, Measurement, SourceRecord
+from depth_anything_ros.metric.uncertainty import sigma_of_state
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
@@ -39,7 +40,8 @@ class NetworkScaler:
         except UnmeasurableError as error:
             return ScaledDepth(None, ScaleState("none", Quality.INVALID, str(error)))
         state = ScaleState(self.name, Quality.GOOD, reason, scale=1.0, shift=0.0)
-        return ScaledDepth(to_metres(prediction, 1.0, 0.0), state)
+        depth_m = to_metres(prediction, 1.0, 0.0)
+        return ScaledDepth(depth_m, state, sigma_of_state(depth_m, state))
 
     def reset(self) -> None:
         """Nothing is remembered."""

@@ -21,6 +21,7 @@ from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.point_cloud2 import read_xyz
 from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.metric.uncertainty import UNMEASURED
 from depth_anything_ros.node.messages import info_from_camera, rgb_to_image
 
 Start = Callable[..., NodeProcess]
@@ -105,8 +106,13 @@ def test_a_scan_of_a_wall_and_what_may_be_cleared(
 def test_confidence_finds_the_errors_of_a_real_network(
     start: Start, consumer: Consumer, data_dir: Path
 ) -> None:
-    start("depth_node", model=data_dir / "fastdepth" / "fastdepth_7.onnx", cloud_confidence=True)
-    consumer.subscribe("depth/image", "confidence/image", "points")
+    start(
+        "depth_node",
+        model=data_dir / "fastdepth" / "fastdepth_7.onnx",
+        cloud_confidence=True,
+        cloud_sigma=True,
+    )
+    consumer.subscribe("depth/image", "depth/sigma", "confidence/image", "points")
     consumer.wait_ready()
     ratios = []
     for number, name in enumerate(("00000", "00050"), 1):
@@ -124,9 +130,12 @@ def test_confidence_finds_the_errors_of_a_real_network(
     print(f"error of the doubtful tenth over that of the rest: {ratios}")
     assert min(ratios) >= 2.0
     cloud = consumer.answers("points", 2)[-1]
-    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "confidence"]
-    values = np.frombuffer(cloud.data, np.float32).reshape(480, 640, 5)[..., 4]
-    np.testing.assert_array_equal(values, confidence)
+    assert [field.name for field in cloud.fields] == ["x", "y", "z", "rgb", "confidence", "sigma"]
+    values = np.frombuffer(cloud.data, np.float32).reshape(480, 640, 6)[..., 4:]
+    np.testing.assert_array_equal(values[..., 0], confidence)
+    sigma = depth_of(consumer.answers("depth/sigma", 2)[-1])
+    np.testing.assert_array_equal(values[..., 1], sigma)
+    np.testing.assert_allclose(sigma, UNMEASURED * depth, rtol=1e-6)  # a metric network's own
     least = float(np.quantile(confidence, 0.2))
     assert consumer.set_parameters(min_confidence=least).successful
     consumer.send(rgb, Camera(640, 480, 518.86, 519.47, 325.58, 253.74))

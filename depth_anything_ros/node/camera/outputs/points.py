@@ -35,6 +35,7 @@ def _make(request: OutputRequest, last: PointCloud2) -> PointCloud2 | None:
         parameters.cloud_organized and not parameters.voxel_size,
         parameters.cloud_stride,
         confidence=answer.confidence if parameters.cloud_confidence else None,
+        sigma_m=answer.sigma_m if parameters.cloud_sigma else None,
         hidden=flying_of(request, depth_m, frame.camera),
         memory=partial(memory_of, last),
     )
@@ -55,7 +56,7 @@ OUTPUTS.register(
         name="points",
         rank=40,
         message=PointCloud2,
-        meaning="x y z, rgb, confidence; organised or dense, limited, thinned",
+        meaning="x y z, rgb, confidence, sigma; organised or dense, limited, thinned",
         make=_make,
         needs_confidence=_with_confidence,
     )

@@ -1,0 +1,47 @@
+"""One standard deviation of the depth, from what measured it."""
+
+from __future__ import annotations
+
+import numpy as np
+from metric_scenes import frame, relative, sample, wavy_depth
+
+from depth_anything_ros.frames import SparsePoints
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.fixed import FixedScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
+from depth_anything_ros.metric.uncertainty import UNMEASURED
+
+DEPTH = wavy_depth()
+PREDICTION = relative(DEPTH, 0.05, 0.08)
+
+
+def test_of_points_it_is_as_large_as_what_left_out_points_show() -> None:
+    rng = np.random.default_rng(0)
+    exact = sample(DEPTH, 1000)
+    noisy = SparsePoints(exact.u, exact.v, exact.z * np.exp(0.05 * rng.standard_normal(1000)))
+    shares = []
+    for points in (exact, noisy):
+        scaled = LiveScaler([SparseSource()]).scale(PREDICTION, frame(DEPTH, points=points))
+        assert scaled.depth_m is not None and scaled.sigma_m is not None
+        assert scaled.sigma_m.shape == DEPTH.shape and scaled.sigma_m.dtype == np.float32
+        shares.append(float(np.median(scaled.sigma_m / scaled.depth_m)))
+    print(f"sigma / depth: exact points {shares[0]:.3%}, points with 5 % noise {shares[1]:.3%}")
+    assert shares[0] < 0.005 < 0.02 < shares[1] < 0.1
+
+
+def test_of_a_scale_without_any_measurement_it_is_a_constant_share() -> None:
+    scaled = FixedScaler(20.0).scale(PREDICTION, frame(DEPTH))
+    assert scaled.depth_m is not None and scaled.sigma_m is not None
+    np.testing.assert_allclose(scaled.sigma_m, UNMEASURED * scaled.depth_m, rtol=1e-6)
+
+
+def test_of_a_fit_it_is_the_spread_of_the_points_around_it() -> None:
+    rng = np.random.default_rng(1)
+    points = sample(DEPTH, 500)
+    off = SparsePoints(points.u, points.v, points.z * np.exp(0.1 * rng.standard_normal(500)))
+    scaler = LiveScaler([SparseSource()], refinement="none")
+    scaled = scaler.scale(PREDICTION, frame(DEPTH, points=off))
+    assert scaled.depth_m is not None and scaled.sigma_m is not None
+    share = float(np.median(scaled.sigma_m / scaled.depth_m))
+    print(f"sigma / depth with 10 % noise: {share:.3f}")
+    assert 0.08 < share < 0.14
