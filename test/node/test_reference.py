@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ros_harness import Consumer, NodeProcess
+from ros_harness import Consumer, NodeProcess, eventually
 from tiny_networks import write_red_network
 
 from depth_anything_ros.node.reference import SERVICES, inputs, outputs
@@ -34,6 +34,9 @@ def test_the_tables_are_the_node_s(
             for name, kind, _ in rows
         }
 
-    assert plain(node.get_subscriber_names_and_types_by_node(*theirs)) == full(inputs())
-    assert plain(node.get_publisher_names_and_types_by_node(*theirs)) == full(outputs())
-    assert plain(node.get_service_names_and_types_by_node(*theirs)) == full(SERVICES)
+    def check() -> None:
+        assert plain(node.get_subscriber_names_and_types_by_node(*theirs)) == full(inputs())
+        assert plain(node.get_publisher_names_and_types_by_node(*theirs)) == full(outputs())
+        assert plain(node.get_service_names_and_types_by_node(*theirs)) == full(SERVICES)
+
+    eventually(check)

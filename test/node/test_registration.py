@@ -54,10 +54,10 @@ def test_the_node_has_them(
     consumer.wait_ready()
     rgb = np.full((120, 160, 3), 100, np.uint8)
     consumer.send(rgb, CAMERA)
-    consumer.wait(lambda: len(medians) == 1, 20, "no median")
+    consumer.wait(lambda: len(medians) == 1, 30, "no median")
     assert medians[0].data == pytest.approx(float(red_depth(rgb)[0, 0]), rel=1e-5)
     assert consumer.set_parameters(scaler="doubling").successful
     consumer.send(rgb, CAMERA)
-    consumer.wait(lambda: len(medians) == 2, 20, "no second median")
+    consumer.wait(lambda: len(medians) == 2, 30, "no second median")
     assert medians[1].data == pytest.approx(2 * float(red_depth(rgb)[0, 0]), rel=1e-5)
     assert consumer.scale_state(2)["scaler"] == "doubling"

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,19 @@ OUTPUTS: dict[str, type] = {
     "scale_state": DiagnosticStatus,
 }
 RELIABLE = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)
+T = TypeVar("T")
+
+
+def eventually(check: Callable[[], T], timeout: float = 30.0) -> T:
+    """What a check gives once its assertions hold; discovery learns of endpoints one by one."""
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            return check()
+        except AssertionError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.05)
 
 
 class NodeProcess:
@@ -149,7 +162,7 @@ class Consumer:
         """Publish any message; the first on a topic waits until the depth node listens to it."""
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, RELIABLE)
-            self.wait(lambda: self._reliable_listeners(topic) > 0, 20, f"nobody listens to {topic}")
+            self.wait(lambda: self._reliable_listeners(topic) > 0, 30, f"nobody listens to {topic}")
             time.sleep(0.5)
         self._publishers[topic].publish(message)
 

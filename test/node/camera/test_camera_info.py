@@ -121,7 +121,7 @@ def test_a_picture_that_claims_too_many_pixels_is_not_decoded(
         images.publish(message)
 
     send(empty_png(20_000, 20_000))
-    consumer.wait(lambda: "image not answered" in node.log, 10, "no word of the picture")
+    consumer.wait(lambda: "image not answered" in node.log, 30, "no word of the picture")
     assert "an image of 20000x20000 is larger than max_image_pixels (50000000)" in node.log
     rgb = picture()
     send(cv2.imencode(".png", rgb[..., ::-1])[1].tobytes())
@@ -157,7 +157,7 @@ def test_points_of_another_clock_or_beside_the_image_are_explained(
     consumer.publish("points", cloud_to_message(Cloud(wall), old))
     consumer.send(picture(), CAMERA)
     consumer.scale_state(1)
-    consumer.wait(lambda: "behind the image's" in node.log, 10, "no word of the clock")
+    consumer.wait(lambda: "behind the image's" in node.log, 30, "no word of the clock")
     beside = wall + np.array([50.0, 0.0, 0.0], np.float32)
     consumer.publish("points", cloud_to_message(Cloud(beside), consumer.header()))
     consumer.send(picture(), CAMERA)

@@ -81,7 +81,7 @@ def test_a_scan_of_a_wall_and_what_may_be_cleared(
     rgb[:, :80, 0], rgb[:, 80:, 0] = 64, 255
     near = float(red_depth(rgb)[0, 0])
     consumer.send(rgb, CAMERA)
-    consumer.wait(lambda: bool(scans and clearing), 20, "no scan or no clearing points")
+    consumer.wait(lambda: bool(scans and clearing), 30, "no scan or no clearing points")
     scan: LaserScan = scans[0]
     assert scan.header.frame_id == "level"
     angles = scan.angle_min + scan.angle_increment * np.arange(len(scan.ranges))
@@ -217,7 +217,7 @@ def test_objects_of_a_mask_become_clouds_and_markers(
         data=labels.tobytes(),
     )
     consumer.publish("mask", mask)
-    consumer.wait(lambda: bool(points and markers), 20, "no objects")
+    consumer.wait(lambda: bool(points and markers), 30, "no objects")
     fields = fields_of(points[0])
     for label, red, area in ((7, 64, 1600), (9, 128, 3000)):
         distance = 1 + 8 * red / 255

@@ -63,7 +63,7 @@ def test_callbacks_answer_at_once_while_the_network_works(
     }
     try:
         for client in clients.values():
-            assert client.wait_for_service(10)
+            assert client.wait_for_service(30)
         for _ in range(40):
             for name, (_, request) in calls.items():
                 began = time.perf_counter()
