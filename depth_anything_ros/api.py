@@ -36,6 +36,7 @@ from depth_anything_ros.formats.media import read_image, write_image
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.point_cloud2 import hits
 from depth_anything_ros.formats.point_files import POINT_SUFFIXES, read_points
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import (
     FloatImage,
     Frame,
@@ -97,7 +98,7 @@ class PointCloud(Cloud):
         known = np.isfinite(self.xyz[:, 2])
         rgb = self.rgb
         colours = None if rgb is None else rgb[known]
-        with results.whole_file(Path(path)) as part:
+        with whole_file(Path(path)) as part:
             write_ply(part, self.xyz[known], colours, frame)
         return Path(path)
 

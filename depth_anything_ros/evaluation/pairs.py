@@ -17,6 +17,7 @@ import numpy as np
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.results import write_json
 from depth_anything_ros.frames import FloatArray, Prediction
 from depth_anything_ros.inference.estimator import DepthEstimator
 
@@ -101,19 +102,7 @@ def write_pairs(path: Path, pairs: Mapping[str, Sequence[OrderedPair]]) -> None:
         ]
         for image, each in pairs.items()
     }
-    write_json(path, content)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write a JSON file atomically.
-
-    Args:
-        path: The file.
-        content: JSON values.
-    """
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)
+    write_json(path, content, durable=True)
 
 
 def nearness(prediction: Prediction) -> FloatArray:

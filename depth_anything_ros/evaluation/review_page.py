@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import cv2
+import numpy as np
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.evaluation.vote import ANSWERS, Ballot
-from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.media import encoded, read_image
 
 _LOCAL = "127.0.0.1"
 _LARGEST_BODY = 1000
+_PATIENCE = 10.0
+"""Seconds that a browser may take to send what it has announced."""
+
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
@@ -36,7 +45,7 @@ class SettlePage:
         self._ballot = ballot
         self._disputed = [each for each in ballot.questions() if each[1].verdict is None]
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer((_LOCAL, port), _handler(self))
+        self._server = _Server((_LOCAL, port), _handler(self))
         self.url = f"http://{_LOCAL}:{self._server.server_address[1]}/"
 
     def serve(self) -> None:
@@ -97,11 +106,21 @@ class SettlePage:
             InputError: The image cannot be read.
         """
         rgb = read_image(self._ballot.root / self._disputed[number][0])
-        return cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), _JPEG)[1].tobytes()
+        return encoded(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)), ".jpg", _JPEG)
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of browsers that go away in the middle of an answer."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 def _handler(page: SettlePage) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE
+
         def do_GET(self) -> None:
             if not self._is_ours():
                 return
@@ -117,15 +136,21 @@ def _handler(page: SettlePage) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             if not self._is_ours():
                 return
+            length = self.headers.get("Content-Length", "")
+            if not (length.isascii() and length.isdecimal()):
+                self.send_error(HTTPStatus.LENGTH_REQUIRED)
+                return
+            if len(length) > 9 or int(length) > _LARGEST_BODY:
+                self.send_error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+                return
             try:
-                length = int(self.headers.get("Content-Length", 0))
-                body = json.loads(self.rfile.read(min(length, _LARGEST_BODY)))
+                body = json.loads(self.rfile.read(int(length)))
                 if self.path == "/answer":
                     page.answer(int(body["id"]), body["verdict"])
                 elif self.path != "/finish":
                     self.send_error(HTTPStatus.NOT_FOUND)
                     return
-            except (ValueError, KeyError, TypeError, LookupError):
+            except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
                 self.send_error(HTTPStatus.BAD_REQUEST)
                 return
             except OSError as error:
@@ -163,6 +188,8 @@ def _handler(page: SettlePage) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.send_header("Cache-Control", "no-store")
+            self.send_header("Content-Security-Policy", _POLICY)
+            self.send_header("X-Content-Type-Options", "nosniff")
             self.end_headers()
             self.wfile.write(content)
 

@@ -6,8 +6,11 @@ order each pair; unanimous answers are taken, people settle the rest.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +22,9 @@ from depth_anything_ros.evaluation.pairs import (
     OrderedPair,
     Point,
     nearness,
-    write_json,
     write_pairs,
 )
+from depth_anything_ros.formats.results import write_json
 from depth_anything_ros.frames import FloatArray, RgbImage
 from depth_anything_ros.inference.estimator import DepthEstimator
 
@@ -113,7 +116,7 @@ class Ballot:
             image: [vars(question) for question in each] for image, each in self.images.items()
         }
         content = {"experts": self.experts, "root": str(self.root), "images": questions}
-        write_json(self.folder / "ballot.json", content)
+        write_json(self.folder / "ballot.json", content, durable=True)
         decided = {
             image: [pair for question in each if (pair := question.ordered()) is not None]
             for image, each in self.images.items()
@@ -128,6 +131,32 @@ class Ballot:
         for image, questions in self.images.items():
             for question in questions:
                 yield image, question
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing the ballot of a folder.
+
+    Args:
+        folder: The folder given to the vote.
+
+    Raises:
+        InputError: There is no such folder, or another process has it.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InputError(f"{folder} holds no ballot: {error.strerror}") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise InputError(
+            f"the ballot in {folder} is in use by another process; end that one, or choose another "
+            "--output"
+        ) from error
+    finally:
+        os.close(handle)
 
 
 def decide(votes: Sequence[str]) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.geometry.camera import Camera
 
 
@@ -70,7 +71,7 @@ def write_camera(path: Path, camera: Camera, name: str = "camera") -> None:
         "projection_matrix": _entry(camera.p),
     }
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def _model(content: dict[str, Any]) -> str:

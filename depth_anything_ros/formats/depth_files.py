@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.media import encoded
 
 _LARGEST = 65535
 """Of 16 bits."""
@@ -99,5 +100,4 @@ def read_depth(path: Path, png_scale: float = 1000.0) -> npt.NDArray[np.float32]
 
 
 def _write_png(path: Path, levels: npt.NDArray[np.uint16]) -> None:
-    encoded = cv2.imencode(".png", levels)[1]
-    path.write_bytes(encoded.tobytes())
+    path.write_bytes(encoded(levels, ".png"))

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.whole_file import whole_file
 
 _CAMERA = ("fx", "fy", "cx", "cy")
 _COLUMNS = ("image", "depth", "png_scale", "sparse", *_CAMERA)
@@ -79,8 +80,10 @@ def write_index(path: Path, samples: Iterable[DepthSample]) -> None:
         path: The `.csv` file.
         samples: Images and depth files in the folder of the index or below it.
     """
-    part = path.with_suffix(".part")
-    with open(part, "w", newline="", encoding="utf-8") as stream:
+    with (
+        whole_file(path) as part,
+        part.open("w", newline="", encoding="utf-8") as stream,
+    ):
         table = csv.DictWriter(stream, _COLUMNS, restval="")
         table.writeheader()
         for sample in samples:
@@ -91,7 +94,6 @@ def write_index(path: Path, samples: Iterable[DepthSample]) -> None:
                 "sparse": int(sample.sparse),
             }
             table.writerow(row | dict(zip(_CAMERA, sample.intrinsics or (), strict=False)))
-    part.replace(path)
 
 
 def _csv_rows(text: str) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.encodings import decode_image, to_8_bit
+from depth_anything_ros.formats.whole_file import write_whole
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -241,15 +242,41 @@ def decode_compressed_message(content: npt.NDArray[np.uint8], format_name: str) 
     return decode_compressed(content, name, upright=False)
 
 
-def write_image(path: Path, rgb: RgbImage) -> None:
-    """Write an image file.
+def write_image(path: Path, rgb: RgbImage, jpeg_quality: int = 95) -> None:
+    """Write an image file; it is whole or not there.
 
     Args:
         path: The file; its suffix selects the format.
         rgb: HxWx3 uint8 RGB.
+        jpeg_quality: Of JPEG, 0 to 100.
+
+    Raises:
+        InputError: The picture cannot be written in this format.
+        OSError: The file cannot be written.
     """
-    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    path.write_bytes(cv2.imencode(path.suffix, bgr)[1].tobytes())
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix in (".jpg", ".jpeg") else []
+    bgr = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    write_whole(path, encoded(bgr, path.suffix, options))
+
+
+def encoded(picture: npt.NDArray[Any], suffix: str, options: Sequence[int] = ()) -> bytes:
+    """A picture as the bytes of a file.
+
+    Args:
+        picture: HxW or HxWx3 BGR, in a type that the format has.
+        suffix: Names the format, as ".png".
+        options: OpenCV's pairs of flag and value.
+
+    Raises:
+        InputError: The picture cannot be written in this format.
+    """
+    try:
+        done, content = cv2.imencode(suffix, picture, list(options))
+    except cv2.error as error:
+        raise InputError(f"a picture cannot be written as '{suffix}': {error.err}") from error
+    if not done:
+        raise InputError(f"a picture of {picture.shape} cannot be written as '{suffix}'")
+    return content.tobytes()
 
 
 def _decoded(content: npt.NDArray[np.uint8], how: int, name: str) -> npt.NDArray[Any]:

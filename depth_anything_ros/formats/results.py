@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.whole_file import whole_file, write_whole
 from depth_anything_ros.frames import DepthFrame, ScaleState
 
 _MARK = "written_by"
@@ -36,34 +36,16 @@ def named(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Write a file under another name and rename it once it is whole.
-
-    Args:
-        path: The file.
-
-    Yields:
-        Where to write; in the same folder, with the same suffix.
-    """
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_json(path: Path, report: object) -> None:
+def write_json(path: Path, report: object, durable: bool = False) -> None:
     """Write JSON, with null for numbers that are not finite, which JSON does not have.
 
     Args:
         path: The file.
         report: What `json` can write.
+        durable: Wait until the disk has it.
     """
     text = json.dumps(_finite(report), indent=2, allow_nan=False)
-    with whole_file(path) as part:
-        part.write_text(text + "\n", encoding="utf-8")
+    write_whole(path, text + "\n", durable)
 
 
 def read_report(stem: Path) -> dict[str, Any] | None:

@@ -8,6 +8,8 @@ anew.
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -15,14 +17,21 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from depth_anything_ros.errors import SettingError
+from depth_anything_ros.errors import DepthAnythingError, SettingError
 
 logger = logging.getLogger("depth_anything_ros")
 
 _SEAL = "sha256.json"
+_GRACE = 60.0
+"""Seconds that a process has to lock the folder that it has made."""
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+_FULL = 1 << 20
+"""Free bytes below which a disk counts as full."""
 
 
 def cache_folder() -> Path:
@@ -42,8 +51,9 @@ def find(name: str, made_of: Mapping[str, str], root: Path | None = None) -> Pat
     Returns:
         The folder, or None.
     """
-    entry = _entry(name, made_of, root or cache_folder())
-    return entry if _intact(entry) else None
+    root = root or cache_folder()
+    entry = _entry(name, made_of, root)
+    return entry if _intact(entry) and _owner_problem(root) is None else None
 
 
 def get_or_build(
@@ -70,20 +80,14 @@ def get_or_build(
     """
     root = root or cache_folder()
     entry = _entry(name, made_of, root)
+    _prepare(root)
     if not anew and _intact(entry):
         return entry
     logger.info("building %s; it is kept in %s for the next start", name, root)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
-    except OSError as error:
-        raise SettingError(
-            f"the cache folder '{root}' cannot be written ({error.strerror}); set XDG_CACHE_HOME "
-            "to one that can, or use backend torch"
-        ) from error
-    try:
-        build(scratch)
-        _seal(scratch)
+    with _scratch_folder(root) as scratch:
+        with _disk_problems(root):
+            build(scratch)
+            _seal(scratch)
         if entry.exists() and (anew or not _intact(entry)):
             if not anew:
                 logger.warning("%s is damaged; it is replaced", entry)
@@ -93,8 +97,6 @@ def get_or_build(
         except OSError:
             if not _intact(entry):  # else another process was faster, and its entry is as good
                 raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return entry
 
 
@@ -129,6 +131,88 @@ def _entry(name: str, made_of: Mapping[str, str], root: Path) -> Path:
     return root / f"{name}-{key[:20]}"
 
 
+def _prepare(root: Path) -> None:
+    """Make the cache's folder where it is missing; nobody else may write to it.
+
+    What is in the cache is run (engines are code), so it must be the user's own.
+    """
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            root.mkdir(mode=0o700)
+        if root.stat().st_uid == os.geteuid() and root.stat().st_mode & 0o077:
+            root.chmod(0o700)
+        problem = _owner_problem(root)
+    except OSError as error:
+        raise _unusable(root, error.strerror) from error
+    if problem is not None:
+        raise _unusable(root, problem)
+
+
+def _owner_problem(root: Path) -> str | None:
+    owner = root.stat().st_uid
+    return None if owner == os.geteuid() else f"it belongs to the user with the number {owner}"
+
+
+def _unusable(root: Path, why: str | None) -> SettingError:
+    return SettingError(
+        f"the cache folder '{root}' cannot be written ({why}); set XDG_CACHE_HOME to one that can, "
+        "or use backend torch"
+    )
+
+
+@contextlib.contextmanager
+def _scratch_folder(root: Path) -> Iterator[Path]:
+    """A folder to build in; those of builds that were killed go."""
+    for old in root.glob(".building-*"):
+        _remove_abandoned(old)
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=".building-", dir=root))
+        lock = os.open(scratch, os.O_RDONLY)
+    except OSError as error:
+        raise _unusable(root, error.strerror) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # held as long as this process lives
+        yield scratch
+    finally:
+        os.close(lock)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remove_abandoned(scratch: Path) -> None:
+    """Remove a folder of a build whose process has ended."""
+    try:
+        if time.time() - scratch.stat().st_mtime < _GRACE:
+            return
+        lock = os.open(scratch, os.O_RDONLY)
+    except OSError:
+        return  # it has just gone
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(scratch, ignore_errors=True)
+    except BlockingIOError:
+        pass  # its process builds
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _disk_problems(root: Path) -> Iterator[None]:
+    """Say that the disk is full or broken; libraries call that anything."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise _unusable(root, error.strerror) from error
+        raise
+    except DepthAnythingError:
+        raise
+    except Exception as error:
+        if shutil.disk_usage(root).free < _FULL:
+            raise _unusable(root, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
 def _seal(folder: Path) -> None:
     """Note the hash of every file; written last, so its presence means the rest is there."""
     hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
@@ -136,8 +220,16 @@ def _seal(folder: Path) -> None:
 
 
 def _intact(folder: Path) -> bool:
+    """Whether a folder holds exactly the files of its seal, and at least one."""
     try:
         hashes = json.loads((folder / _SEAL).read_text(encoding="utf-8"))
-        return all(file_hash(folder / name) == digest for name, digest in hashes.items())
-    except (OSError, ValueError):
+        if not isinstance(hashes, dict):
+            return False
+        names = {path.name for path in folder.iterdir()} - {_SEAL}
+        return (
+            bool(names)
+            and names == set(hashes)
+            and all(file_hash(folder / name) == digest for name, digest in hashes.items())
+        )
+    except (OSError, ValueError, RecursionError):
         return False

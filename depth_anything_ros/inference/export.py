@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.errors import SettingError, require
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write_yaml
 from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.model_info import UNKNOWN_LICENCE
@@ -95,7 +96,7 @@ def export_onnx(
     assert program is not None  # what dynamo=True returns
     model = program.model_proto
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(spec.as_dict())})
-    path.write_bytes(model.SerializeToString())
+    write_whole(path, model.SerializeToString())
     write_yaml(spec, path.with_suffix(".yaml"))
     return spec
 

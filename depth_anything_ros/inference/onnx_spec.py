@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.model_info import INPUT_SIZE, UNKNOWN_LICENCE
 from depth_anything_ros.network.outputs import CONFIDENCE, DEPTH, SKY
@@ -251,9 +252,8 @@ def write_yaml(spec: OnnxSpec, path: str | Path) -> None:
     """
     import yaml
 
-    Path(path).write_text(
-        yaml.safe_dump(spec.as_dict(), sort_keys=False, default_flow_style=None), encoding="utf-8"
-    )
+    text = yaml.safe_dump(spec.as_dict(), sort_keys=False, default_flow_style=None)
+    write_whole(Path(path), text)
 
 
 def _read_yaml(path: Path) -> OnnxSpec:

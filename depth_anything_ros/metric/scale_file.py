@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.frames import PredictionKind
 
 
@@ -76,7 +75,7 @@ def save_scale(saved: SavedScale, path: Path) -> None:
     _refuse_foreign(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, yaml.safe_dump(fields, sort_keys=False))
+        write_whole(path, yaml.safe_dump(fields, sort_keys=False), durable=True)
     except OSError as error:
         raise InputError(f"cannot write the scale file {path}: {error.strerror}") from error
 
@@ -131,19 +130,3 @@ def _refuse_foreign(path: Path) -> None:
             f"{path} exists and is not a scale file, so it is not replaced; choose another "
             "scale_file or move it away"
         ) from error
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file under a temporary name, flush it to the disk, and put it in place."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

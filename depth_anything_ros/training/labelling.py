@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.pseudo_labels import Labeller, LabelReport, write_labels
 from depth_anything_ros.training.recipe import LabelRecipe
@@ -68,7 +69,10 @@ def label_pictures(
         peers.world,
         progress,
     )
-    with open(output / f"skipped-{peers.rank}.csv", "w", newline="", encoding="utf-8") as stream:
+    with (
+        whole_file(output / f"skipped-{peers.rank}.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as stream,
+    ):
         csv.writer(stream).writerows([("image", "reason"), *report.skipped])
     peers.wait()
     return report

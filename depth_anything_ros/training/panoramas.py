@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.media import write_image
 
 SUFFIXES = (".hdr", ".png", ".jpg", ".jpeg")
 """Kinds of panorama that can be read."""
@@ -55,9 +56,9 @@ def cut_views(
             hfov, pitch = rng.uniform(*_HFOV), rng.uniform(*_PITCH)
             view = perspective(panorama, size, hfov, yaw, pitch, rng.normal() * _ROLL)
             developed = 255 * (view / np.float32(255)) ** np.float32(rng.uniform(*_GAMMA))
-            bgr = cv2.cvtColor(np.rint(developed).astype(np.uint8), cv2.COLOR_RGB2BGR)
+            picture = np.rint(developed).astype(np.uint8)
             name = output / f"{path.stem}_{turn:03d}.jpg"
-            cv2.imwrite(str(name), bgr, [cv2.IMWRITE_JPEG_QUALITY, 93])
+            write_image(name, picture, 93)
     return per_panorama * len(paths)
 
 

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.media import encoded, read_image
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.training.samples import Sample
 
 Labeller = Callable[[list[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
@@ -107,8 +108,7 @@ def _write_shard(
     shard: Path, paths: Sequence[Path], names: Sequence[str], label: Labeller, batch: int
 ) -> dict[str, Any]:
     index: dict[str, Any] = {"labels": [], "skipped": []}
-    part = shard.with_suffix(f".part{shard.suffix}")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with whole_file(shard) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for start in range(0, len(paths), batch):
             read: list[tuple[str, npt.NDArray[np.uint8]]] = []
             for path, name in zip(paths[start : start + batch], names[start:], strict=False):
@@ -121,12 +121,10 @@ def _write_shard(
                 low, high = float(disparity.min()), float(disparity.max())
                 levels = (disparity.astype(np.float64) - low) / (high - low or 1.0) * 65535
                 member = f"{len(index['labels']):04d}.png"
-                png = cv2.imencode(".png", np.rint(levels).astype(np.uint16))[1]
-                archive.writestr(member, png.tobytes())
+                archive.writestr(member, encoded(np.rint(levels).astype(np.uint16), ".png"))
                 entry = {"image": name, "label": member, "low": low, "high": high}
                 index["labels"].append(entry)
         archive.writestr("index.json", json.dumps(index))
-    part.replace(shard)
     return index
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from depth_anything_ros.errors import require
+from depth_anything_ros.formats.whole_file import write_whole
 
 LOG = "log.jsonl"
 """File with one JSON object per step and per validation in the output folder."""
@@ -28,7 +29,7 @@ class RunLog:
     def __init__(self, folder: Path, step: int, tensorboard: bool) -> None:
         path = folder / LOG
         kept = [line for line in _lines(path) if line["step"] <= step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - see `close`
         self._events: Any = None
         if tensorboard:

@@ -7,7 +7,6 @@ of random generators, and a run that was killed and resumed follows the same cur
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.trainable import TrainableNetwork
 from depth_anything_ros.training.loader import Batch, batches, validation_images
@@ -173,18 +173,14 @@ class Trainer:
     def _save(self) -> None:
         if not self.processes.first:
             return
-        part = self._output / f"{CHECKPOINT}.part"
         state = {
             "step": self.step,
             "network": self.network.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average,
         }
-        with open(part, "wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())  # a checkpoint that is there is whole, whatever happens
-        part.replace(self._output / CHECKPOINT)
+        with whole_file(self._output / CHECKPOINT, durable=True) as part:
+            torch.save(state, part)
 
     def _resume(self) -> None:
         path = self._output / CHECKPOINT

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.media import IMAGE_SUFFIXES, read_image
+from depth_anything_ros.formats.media import IMAGE_SUFFIXES, read_image, write_image
 
 _AREA = (0.2, 1.0)  # of the largest crop of the target shape
 _STRETCH = 0.35  # of the natural logarithm of width / height, to both sides of 4:3
@@ -169,5 +169,4 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(path), bgr, [cv2.IMWRITE_JPEG_QUALITY, 93])
+    write_image(path, picture, 93)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,47 @@ def test_other_requests_change_nothing(
     assert browser.ask(method, path, body)[0] == status
     assert browser.state()["open"] == 3
     assert (ballot.folder / "ballot.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("length", "body", "status"),
+    [
+        (None, b"", 411),
+        ("-1", b"", 411),
+        ("+5", b"", 411),
+        ("x", b"", 411),
+        ("1001", b"", 413),
+        ("9" * 400, b"", 413),
+        ("34", b'{"id": 1e999, "verdict": "point1"}', 400),
+        ("999", b"[" * 999, 400),
+    ],
+)
+def test_bodies_have_a_length_and_a_limit(
+    browser: Browser,
+    capfd: pytest.CaptureFixture[str],
+    length: str | None,
+    body: bytes,
+    status: int,
+) -> None:
+    host, port = browser.host.split(":")
+    head = f"POST /answer HTTP/1.1\r\nHost: {browser.host}\r\n"
+    if length is not None:
+        head += f"Content-Length: {length}\r\n"
+    with socket.create_connection((host, int(port)), 10) as connection:
+        connection.sendall(head.encode() + b"\r\n" + body)
+        assert connection.recv(100).split()[1] == str(status).encode()
+    assert browser.state()["open"] == 3
+    assert capfd.readouterr().err == ""
+
+
+def test_the_page_runs_nothing_from_elsewhere(browser: Browser) -> None:
+    connection = http.client.HTTPConnection(browser.host, timeout=10)
+    connection.request("GET", "/")
+    policy = connection.getresponse().headers["Content-Security-Policy"]
+    connection.close()
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "http" not in policy
 
 
 @pytest.mark.parametrize("header", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])

@@ -22,6 +22,7 @@ from depth_anything_ros.evaluation.vote import (
     Question,
     cast_vote,
     decide,
+    only_writer,
     vote_on_image,
 )
 from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, RgbImage
@@ -230,3 +231,16 @@ def test_broken_ballots_are_refused(tmp_path: Path, text: str | None) -> None:
         (tmp_path / "ballot.json").write_text(text)
     with pytest.raises(InputError, match=r"ballot\.json cannot be read as a ballot"):
         Ballot.load(tmp_path)
+
+
+def test_a_ballot_has_one_writer(tmp_path: Path) -> None:
+    def second() -> None:
+        with only_writer(tmp_path):
+            pytest.fail("two writers")
+
+    with only_writer(tmp_path), pytest.raises(InputError, match="in use by another process"):
+        second()
+    with only_writer(tmp_path):
+        pass
+    with pytest.raises(InputError, match=r"none holds no ballot"), only_writer(tmp_path / "none"):
+        pass

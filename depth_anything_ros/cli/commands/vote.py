@@ -67,17 +67,20 @@ def vote(
     if bool(images) != (experts is not None):
         raise click.UsageError("--experts A B C D and IMAGES go together")
 
-    from depth_anything_ros.evaluation.vote import Ballot
+    from depth_anything_ros.evaluation.vote import Ballot, only_writer
 
-    if images and experts:
-        ballot = _ballot(output, images, experts)
-        _vote(ballot, images, recursive, pairs, seed, device)
-    else:
-        ballot = Ballot.load(output)
-    _report(ballot)
-    if settle and any(question.verdict is None for _, question in ballot.questions()):
-        _settle(ballot, port)
+    if images:
+        output.mkdir(parents=True, exist_ok=True)
+    with only_writer(output):
+        if images and experts:
+            ballot = _ballot(output, images, experts)
+            _vote(ballot, images, recursive, pairs, seed, device)
+        else:
+            ballot = Ballot.load(output)
         _report(ballot)
+        if settle and any(question.verdict is None for _, question in ballot.questions()):
+            _settle(ballot, port)
+            _report(ballot)
 
 
 def _ballot(output: Path, images: Sequence[Path], experts: tuple[str, ...]) -> Ballot:

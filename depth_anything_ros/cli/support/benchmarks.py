@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from depth_anything_ros.cli.support.command_line import F, option
+from depth_anything_ros.formats.whole_file import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -174,4 +175,4 @@ def finish(
     )
     if json_file is not None:
         text = json.dumps(report | {"machine": here}, indent=2, allow_nan=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        write_whole(json_file, text + "\n")

@@ -14,6 +14,7 @@ from depth_anything_ros.api import Model
 from depth_anything_ros.cli.support.terminal import STDERR, say, warn
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.recording import Recording
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.camera_mount import CameraMount, find_ground, mount_over
@@ -147,6 +148,6 @@ def _write_parameters(parameters: dict[str, Any], path: Path) -> None:
     text = yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text, durable=True)
     except OSError as error:
         raise InputError(f"cannot write the parameters {path}: {error.strerror}") from error

@@ -10,6 +10,7 @@ from typing import Any
 
 from depth_anything_ros.cli.support.command_line import PATH, option
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.formats.whole_file import whole_file
 
 json_option = option("--json", "json_file", type=PATH, help="Write everything to this file, too.")
 csv_option = option("--csv", "csv_file", type=PATH, help="Write a row per image to this file, too.")
@@ -43,7 +44,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: The file.
         rows: At least one; all with the same names.
     """
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -23,6 +23,7 @@ from depth_anything_ros.formats.media import video_info
 from depth_anything_ros.formats.preview import DepthColors, side_by_side
 from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import VideoWriter
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
 
@@ -154,7 +155,7 @@ class Job:
         reasons: Counter[str] = Counter()
         answer: DepthFrame | None = None
         stopped = False
-        with results.whole_file(path) as part:
+        with whole_file(path) as part:
             with VideoWriter(part, fps) as video:
                 try:
                     for item, answer, milliseconds in self._answers(items):
@@ -236,7 +237,7 @@ class Job:
         names = []
         for ending, write in writers.items():
             path = results.named(stem, ending)
-            with results.whole_file(path) as part:
+            with whole_file(path) as part:
                 write(part)
             names.append(path.name)
         return names

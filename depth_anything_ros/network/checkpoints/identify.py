@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints.find import ModelFile, resolve
 from depth_anything_ros.network.checkpoints.read import read_checkpoint
@@ -147,7 +148,8 @@ def save_network(
     if network.max_depth is not None:
         metadata["max_depth"] = str(network.max_depth)
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    require("safetensors.torch", "demo").save_file(state, path, metadata=metadata)
+    with whole_file(path, durable=True) as part:
+        require("safetensors.torch", "demo").save_file(state, part, metadata=metadata)
 
 
 def log_licence(info: ModelInfo) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import DepthColors, picture_of
 from depth_anything_ros.formats.results import state_report, write_json
+from depth_anything_ros.formats.whole_file import whole_folder
 from depth_anything_ros.frames import DepthFrame
 from depth_anything_ros.geometry.cloud import build_cloud
 
@@ -24,15 +26,27 @@ def write_snapshot(folder: Path, camera_name: str, answer: DepthFrame) -> Path:
         answer: Depth of one image.
 
     Returns:
-        The folder made: `<stamp in ns>[_<camera>]`, with image.png, preview.png, state.json,
-        network_<kind>.npy and, as far as known, depth.npy, depth.png (mm), camera.yaml, cloud.ply.
+        The folder made, whole or not there: `<stamp in ns>[_<camera>][_<n>]`, with image.png,
+        preview.png, state.json, network_<kind>.npy and, as far as known, depth.npy, depth.png (mm),
+        camera.yaml, cloud.ply.
 
     Raises:
         OSError: The folder cannot be written.
     """
     frame = answer.frame
-    target = folder / f"{frame.stamp}{f'_{camera_name}' if camera_name else ''}"
-    target.mkdir(parents=True, exist_ok=True)
+    name = f"{frame.stamp}{f'_{camera_name}' if camera_name else ''}"
+    target = folder / name
+    for number in itertools.count(2):
+        if not target.exists():
+            break
+        target = folder / f"{name}_{number}"  # simulated time has begun anew
+    with whole_folder(target) as part:
+        _write(part, answer)
+    return target
+
+
+def _write(target: Path, answer: DepthFrame) -> None:
+    frame = answer.frame
     write_image(target / "image.png", frame.rgb)
     write_image(target / "preview.png", picture_of(answer, DepthColors()))
     write_npy(target / f"network_{answer.prediction.kind.value}.npy", answer.prediction.values)
@@ -47,4 +61,3 @@ def write_snapshot(folder: Path, camera_name: str, answer: DepthFrame) -> Path:
     report: dict[str, Any] = {"stamp": frame.stamp, "frame_id": frame.frame_id}
     report["scale_state"] = state_report(answer.scale_state)
     write_json(target / "state.json", report)
-    return target

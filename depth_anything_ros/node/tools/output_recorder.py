@@ -9,7 +9,6 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,8 +18,10 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import side_by_side
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.geometry.cloud import XYZ, Cloud
 from depth_anything_ros.node.messages import depth_of, image_to_rgb, nanoseconds
 from depth_anything_ros.node.runtime.spinning import spin_until_stopped
@@ -84,7 +85,7 @@ class OutputRecorder(Node):
             if self._pictured is not None:
                 picture = side_by_side(image_to_rgb(self._pictured), picture)
             path = self._folder / "preview.png"
-            cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+            write_image(path, picture)
             summary["preview"] = str(path)
         if self._points is not None:
             path = self._folder / "cloud.ply"
@@ -92,7 +93,7 @@ class OutputRecorder(Node):
             write_ply(path, cloud.xyz, cloud.rgb)
             summary["cloud"] = str(path)
             summary["cloud_points"] = len(cloud.xyz)
-        (self._folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        write_whole(self._folder / "summary.json", json.dumps(summary, indent=2) + "\n")
 
     def _on_image(self, message: Image) -> None:
         _keep(self._images, message)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.depth_index import DepthSample, write_index
+from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.recording import SLOP, Recording, Topics
 from depth_anything_ros.training.samples import Source
 from depth_anything_ros.training.sources import SOURCES, SourceKind, SourceRecipe
@@ -54,7 +54,7 @@ def extract_recording(
             rows, columns = np.rint(points.v[order]), np.rint(points.u[order])
             depth[rows.astype(int), columns.astype(int)] = points.z[order]
             name = f"{number:06d}"
-            cv2.imwrite(str(folder / f"{name}.png"), rgb[..., ::-1])
+            write_image(folder / f"{name}.png", rgb)
             np.save(folder / f"{name}.npy", depth)
             sample = DepthSample(folder / f"{name}.png", folder / f"{name}.npy", sparse=True)
             samples.append(sample)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.media import encoded
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.training.mixture import BLOCK
 from depth_anything_ros.training.samples import Sample, Source
 from depth_anything_ros.training.sources import SOURCES, SourceKind, SourceRecipe
@@ -102,12 +103,10 @@ class StoredSynthetic:
     def _keep(self, path: Path, sample: Sample) -> None:
         assert sample.depth is not None
         path.parent.mkdir(exist_ok=True)
-        bgr = cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2BGR)
-        jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
-        part = path.with_suffix(f".{os.getpid()}.part")  # several workers may make the same block
-        with open(part, "wb") as stream:
-            np.savez(stream, jpeg=jpeg, depth=sample.depth.astype(np.float16))
-        part.replace(path)
+        bgr = np.asarray(cv2.cvtColor(sample.rgb, cv2.COLOR_RGB2BGR))
+        jpeg = np.frombuffer(encoded(bgr, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 95]), np.uint8)
+        with whole_file(path) as part:  # several workers may make the same block
+            np.savez(part, jpeg=jpeg, depth=sample.depth.astype(np.float16))
 
 
 def _open(recipe: SourceRecipe, seed: int) -> Source:

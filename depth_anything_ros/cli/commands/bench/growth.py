@@ -16,6 +16,7 @@ from depth_anything_ros.cli.support.benchmarks import (
 )
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
 from depth_anything_ros.cli.support.files import json_option
+from depth_anything_ros.formats.whole_file import write_whole
 
 
 @command("growth")
@@ -41,7 +42,7 @@ def growth(
             table.add_row(curve.title, f"{label} ({curve.axis})", *figures(timing))
             rows.append({"what": curve.title, "axis": curve.axis, "at": label, **timing.as_dict()})
     if markdown is not None:
-        markdown.write_text("\n\n".join(charts) + "\n", encoding="utf-8")
+        write_whole(markdown, "\n\n".join(charts) + "\n")
     finish(table, json_file, {"benchmark": "growth", "network": model, "rows": rows})
 
 

@@ -8,6 +8,7 @@ import click
 
 from depth_anything_ros.cli.commands.bench import BENCHMARKS
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.formats.whole_file import write_whole
 
 
 @command("report")
@@ -44,7 +45,7 @@ def report(file: Path, only: tuple[str, ...], against: tuple[str, ...]) -> None:
         for part in run_report(chosen, against):
             parts.append(part)
             # Written as it grows: a run that is stopped leaves what it has measured.
-            file.write_text("\n".join(parts), encoding="utf-8")
+            write_whole(file, "\n".join(parts))
             progress.advance(task)
     say(str(file))
 
