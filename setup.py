@@ -28,7 +28,7 @@ TRAIN = [*BAGS, "tensorboard", "h5py"]
 VIDEO = ["av"]
 # What the official Depth Anything 3 code imports; the Makefile brings that code itself.
 DA3 = ["addict", "einops", "omegaconf"]
-TEST = ["pytest<9", "pytest-timeout", "hypothesis"]
+TEST = ["pytest<9", "pytest-timeout", "pytest-xdist", "pytest-rerunfailures", "hypothesis"]
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:

@@ -104,6 +104,21 @@ class Generator:
             self._last = number, worlds.build(rng, self.atlas, kind)
         return self._last[1]
 
+    def camera(self, number: int) -> Camera:
+        """The camera of a picture, without making it.
+
+        Args:
+            number: Number of the picture.
+
+        Returns:
+            The camera.
+        """
+        return views.random_camera(self._rng(number), self.width, self.height)
+
+    def _rng(self, number: int) -> np.random.Generator:
+        """What a picture is drawn from; its camera is drawn first."""
+        return np.random.default_rng([self.seed, 2, number])
+
     @torch.inference_mode()
     def images(self, numbers: Sequence[int]) -> list[SyntheticImage]:
         """Render pictures; 4 to 16 at once are fastest.
@@ -116,7 +131,7 @@ class Generator:
         """
         places, cameras, poses, generators = [], [], [], []
         for number in numbers:
-            rng = np.random.default_rng([self.seed, 2, number])
+            rng = self._rng(number)
             place = self.world(number // self._views)
             places.append(place)
             cameras.append(views.random_camera(rng, self.width, self.height))

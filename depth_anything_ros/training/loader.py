@@ -15,12 +15,15 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.training.augmentation import perturb
 from depth_anything_ros.training.mixture import Mixture
 from depth_anything_ros.training.recipe import Recipe
-from depth_anything_ros.training.samples import Prepared, fit_size, prepare, to_network
+from depth_anything_ros.training.samples import Prepared, Sample, fit_size, prepare, to_network
 from depth_anything_ros.training.sources import SourceRecipe
 
 logger = logging.getLogger("depth_anything_ros")
 
 _TRIES = 16
+
+FARTHEST_CANONICAL = 80.0
+"""Metres up to which a network with a canonical camera learns (as Virtual KITTI's: 80 m)."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,8 @@ class Numbered(Dataset[Prepared]):
                 continue
             recipe = self._recipe
             rng = np.random.default_rng([recipe.seed, 4, number])
-            max_depth = recipe.network.max_depth
             size = (recipe.size[0], recipe.size[1])
-            limit = max_depth or np.inf
-            image = prepare(sample, size, max_depth > 0, rng, limit, recipe.smallest_crop)
+            image = _prepare(sample, size, recipe, rng)
             if image.pseudo or recipe.perturb_labelled:
                 rgb = perturb(rng, image.rgb, recipe.strong)
                 image = Prepared(rgb, image.target, image.valid, image.pseudo)
@@ -167,7 +168,6 @@ def validation_images(
     Returns:
         The pictures.
     """
-    metric = recipe.network.max_depth > 0
     images = []
     for position, source in enumerate(sources):
         opened = source.open(recipe.seed + 1)  # other worlds than those of training
@@ -179,6 +179,14 @@ def validation_images(
             sample = opened.sample(place)
             height, width = sample.rgb.shape[:2]
             size = fit_size(height, width, min(recipe.size), recipe.network.multiple_of)
-            limit = recipe.network.max_depth or np.inf
-            images.append(prepare(sample, size, metric, None, limit))
+            images.append(_prepare(sample, size, recipe))
     return images
+
+
+def _prepare(
+    sample: Sample, size: tuple[int, int], recipe: Recipe, rng: np.random.Generator | None = None
+) -> Prepared:
+    network = recipe.network
+    limit = FARTHEST_CANONICAL if network.canonical_focal else network.max_depth or np.inf
+    canonical = network.canonical_focal or None
+    return prepare(sample, size, network.metric, rng, limit, recipe.smallest_crop, canonical)

@@ -248,6 +248,23 @@ def depth_normals(depth: Tensor, focal: Tensor) -> Tensor:
     return F.normalize(torch.linalg.cross(down, right, dim=1), dim=1, eps=1e-12)
 
 
+def log_difference(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Difference of log depths.
+
+    Args:
+        prediction: N x H x W metres, positive.
+        target: N x H x W metres.
+        valid: N x H x W bool.
+
+    Returns:
+        N x H x W, log(prediction / target), 0 where not valid.
+    """
+    ones = torch.ones_like(target)
+    known = torch.where(valid, target, ones)
+    ours = torch.where(valid, prediction.float(), ones).clamp_min(_SMALLEST)
+    return ours.log() - known.log()
+
+
 def silog(
     prediction: Tensor, target: Tensor, valid: Tensor, variance: float = SILOG_LAMBDA
 ) -> Tensor:
@@ -263,10 +280,7 @@ def silog(
         Scalar, sqrt(mean(g^2) - lambda mean(g)^2) with g = log(prediction / target); images
         without a valid pixel count 0.
     """
-    ones = torch.ones_like(target)
-    known = torch.where(valid, target, ones)
-    ours = torch.where(valid, prediction.float(), ones).clamp_min(_SMALLEST)
-    g = (ours.log() - known.log()).flatten(1)
+    g = log_difference(prediction, target, valid).flatten(1)
     count = valid.flatten(1).sum(1).clamp_min(1)
     square = (g * g).sum(1) / count - variance * (g.sum(1) / count) ** 2
     # The root has no gradient at 0.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,8 @@ class NetworkRecipe:
         grid: Side of the position table in patches.
         head_features: Channels of the head's last hidden convolution.
         max_depth: Metres at the top of a metric network; 0 makes a relative one.
+        canonical_focal: Focal length in pixels at the network's input for which a lite network
+            gives metres; 0 makes a relative one.
     """
 
     family: str = "depth_anything"
@@ -57,6 +60,7 @@ class NetworkRecipe:
     grid: int = 37
     head_features: int = 32
     max_depth: float = 0.0
+    canonical_focal: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a family that cannot be trained.
@@ -70,9 +74,24 @@ class NetworkRecipe:
             )
         if self.family == "lite" and self.max_depth:
             raise SettingError(
-                f"network.max_depth is {self.max_depth:g}, but lite networks give disparity; leave "
-                "it out"
+                f"network.max_depth is {self.max_depth:g}, but lite networks have no maximum; give "
+                "canonical_focal for metres"
             )
+        if self.family != "lite" and self.canonical_focal:
+            raise SettingError(
+                f"network.canonical_focal is {self.canonical_focal:g}, but only lite networks have "
+                "a canonical camera; give max_depth for metres"
+            )
+        if self.canonical_focal < 0:
+            raise SettingError(
+                f"network.canonical_focal is {self.canonical_focal:g}; it must be above 0 px, or 0 "
+                "for a relative network"
+            )
+
+    @property
+    def metric(self) -> bool:
+        """Whether the network learns metres."""
+        return self.max_depth > 0 or self.canonical_focal > 0
 
     @property
     def multiple_of(self) -> int:
@@ -92,11 +111,22 @@ class NetworkRecipe:
         return self._lite() if self.family == "lite" else self._depth_anything()
 
     def _lite(self) -> LiteDepth:
+        canonical = self.canonical_focal or None
         if self.checkpoint:
             from depth_anything_ros.network.checkpoints import load_as
 
-            return load_as(LiteDepth, self.checkpoint)[0]
-        network = LiteDepth(LiteConfig(self.encoder, self.features, self.head_features))
+            loaded, _ = load_as(LiteDepth, self.checkpoint)
+            if loaded.config.canonical_focal == canonical:
+                return loaded
+            network = LiteDepth(dataclasses.replace(loaded.config, canonical_focal=canonical))
+            network.load_state_dict(loaded.state_dict())
+            if canonical:
+                # Disparity becomes log depth: what is near becomes small, and starts at a room's
+                # distance.
+                network.output_layer.weight.data *= -0.3
+                _set_bias(network.output_layer, math.log(4.0))
+            return network
+        network = LiteDepth(LiteConfig(self.encoder, self.features, self.head_features, canonical))
         if self.encoder_checkpoint:
             published = _read_encoder(Path(self.encoder_checkpoint).expanduser())
             network.backbone.load_state_dict(imagenet_weights(published, self.encoder))

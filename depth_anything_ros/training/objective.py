@@ -77,6 +77,8 @@ class Objective:
                 features = network.encode(image)
             out = network.decode(features, image.shape[-2], image.shape[-1])
         limit = network.max_depth
+        if network.canonical_focal is not None:
+            return features, out.float().exp()
         if limit:
             return features, out.float().sigmoid() * limit
         # A fixed scale keeps values above 0 by itself; what is cut off would not learn.
@@ -93,6 +95,8 @@ class Objective:
                 normals = losses.surface_normal(prediction, target, valid, focal)
                 loss = loss + recipe.normal_weight * normals
             return loss
+        if recipe.network.canonical_focal:
+            return self._canonical_loss(prediction, target, valid, pseudo)
         loss = prediction.new_zeros(())
         pseudo_edges = recipe.gradient_weight * recipe.pseudo_gradient_share
         for chosen, of_pseudo in ((~pseudo, False), (pseudo, True)):
@@ -109,6 +113,23 @@ class Objective:
             part = part + (pseudo_edges if of_pseudo else recipe.gradient_weight) * edges
             if recipe.log_depth_weight and not of_pseudo:
                 part = part + recipe.log_depth_weight * losses.aligned_log_depth(ours, truth, known)
+            loss = loss + part * chosen.float().mean()
+        return loss
+
+    def _canonical_loss(
+        self, prediction: Tensor, target: Tensor, valid: Tensor, pseudo: Tensor
+    ) -> Tensor:
+        """L1 and gradients of log depth; edges of pseudo-labels count less."""
+        recipe = self._recipe
+        loss = prediction.new_zeros(())
+        for chosen, share in ((~pseudo, 1.0), (pseudo, recipe.pseudo_gradient_share)):
+            if not bool(chosen.any()):
+                continue
+            error = losses.log_difference(prediction[chosen], target[chosen], valid[chosen])
+            known = valid[chosen].flatten(1).sum(1).clamp_min(1)
+            part = (error.abs().flatten(1).sum(1) / known).mean()
+            edges = losses.gradients(error, valid[chosen])
+            part = part + recipe.gradient_weight * share * edges
             loss = loss + part * chosen.float().mean()
         return loss
 

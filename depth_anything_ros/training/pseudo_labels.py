@@ -148,8 +148,9 @@ class PseudoLabels:
         InputError: There are no shards, or one cannot be read.
     """
 
-    def __init__(self, pictures: Path, labels: Path) -> None:
+    def __init__(self, pictures: Path, labels: Path, focal: float | None = None) -> None:
         self._pictures = pictures
+        self._focal = focal
         shards = sorted(labels.glob("shard-??????.zip"))
         self._items = [(shard, item) for shard in shards for item in _read_index(shard)["labels"]]
         if not self._items:
@@ -170,4 +171,5 @@ class PseudoLabels:
         disparity = item["low"] + levels / np.float32(65535) * (item["high"] - item["low"])
         height, width = rgb.shape[:2]
         full = cv2.resize(disparity, (width, height), interpolation=cv2.INTER_LINEAR)
-        return Sample(rgb, disparity=full.astype(np.float32))
+        focal = self._focal * height if self._focal else None
+        return Sample(rgb, disparity=full.astype(np.float32), focal=focal)

@@ -189,10 +189,20 @@ def check_task(recipe: Recipe, task: str) -> None:
         )
     if task == "student" and not pseudo:
         raise SettingError("a student needs a source of kind 'pseudo'")
-    if (task == "metric") != (recipe.network.max_depth > 0):
+    if (task == "metric") != recipe.network.metric:
         raise SettingError(
             f"network.max_depth is {recipe.network.max_depth:g}; `train metric` needs metres there "
-            "and the others 0"
+            "(or canonical_focal) and the others 0"
         )
     if task == "metric" and pseudo:
-        raise SettingError(f"pseudo-labels have no metres; remove the source of kind '{pseudo}'")
+        _check_metric_labels(recipe, pseudo)
+
+
+def _check_metric_labels(recipe: Recipe, pseudo: str) -> None:
+    """Pseudo-labels are metres only where the teacher's camera is known."""
+    for source in recipe.sources:
+        if source.kind == pseudo and not (source.label_focal and recipe.network.canonical_focal):
+            raise SettingError(
+                f"pseudo-labels have no metres; remove the source of kind '{pseudo}', or give its "
+                "label_focal and the network's canonical_focal"
+            )

@@ -28,12 +28,15 @@ class Sample:
         depth: HxW float32 metres, infinite for sky, NaN where unknown; None without metres.
         disparity: HxW float32 up to scale and shift, NaN where unknown; only without `depth`.
         sparse: Whether only single pixels are known (LiDAR): labels are then never averaged.
+        focal: Focal length along x in pixels of `rgb`; None where it is not known. With it, a
+            disparity is 1 / metres of a camera of that focal length.
     """
 
     rgb: npt.NDArray[np.uint8]
     depth: FloatImage | None = None
     disparity: FloatImage | None = None
     sparse: bool = False
+    focal: float | None = None
 
 
 def read_labelled(image: Path, depth: FloatImage, sparse: bool = False) -> Sample:
@@ -126,10 +129,13 @@ def prepare(
     rng: np.random.Generator | None = None,
     max_depth: float = np.inf,
     smallest_crop: float = 0.6,
+    canonical_focal: float | None = None,
 ) -> Prepared:
     """Crop, mirror and resize a picture, and turn its label into what the network learns.
 
     Metric labels keep the picture whole: a crop that is enlarged would change the focal length.
+    With a canonical camera they are brought to its focal length instead (Yin et al. 2023, section
+    3.2, the transformation of labels).
 
     Args:
         sample: The picture.
@@ -138,17 +144,24 @@ def prepare(
         rng: Random generator of crop and mirror; None takes the picture whole and as it is.
         max_depth: Metres beyond which a metric label is not used.
         smallest_crop: Least share of the shorter side a crop keeps.
+        canonical_focal: Focal length in pixels at the network's input for which metric labels are
+            wanted; pictures whose own is not known have no label then.
 
     Returns:
         The picture at the network's size.
     """
-    rgb, target, valid = sample.rgb, *_target(sample, metric, max_depth)
+    limit = np.inf if canonical_focal else max_depth
+    rgb, target, valid = sample.rgb, *_target(sample, metric, limit)
     if rng is not None:
-        if not metric:
+        if not metric or canonical_focal:
             rgb, target, valid = _crop(rng, size, smallest_crop, rgb, target, valid)
         if rng.uniform() < 0.5:
             rgb, target, valid = rgb[:, ::-1], target[:, ::-1], valid[:, ::-1]
     height, width = size
+    if canonical_focal:
+        target, valid = _canonical(sample, width / rgb.shape[1], canonical_focal, target, valid)
+        valid &= target <= max_depth
+        target = np.where(valid, target, np.float32(0)).astype(np.float32)
     if rgb.shape[:2] != size:
         shrinks = rgb.shape[0] > height
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
@@ -174,11 +187,29 @@ def _target(
                 return np.where(valid, depth, np.float32(0)), valid
             valid = depth > 0  # the sky is known: its disparity is 0
             return np.where(valid, 1 / depth, np.float32(0)).astype(np.float32), valid
+    if sample.disparity is not None and metric and sample.focal:
+        with np.errstate(divide="ignore"):
+            depth = np.divide(1, sample.disparity, dtype=np.float32)
+        valid = (depth > 0) & (depth <= max_depth) & np.isfinite(depth)
+        return np.where(valid, depth, np.float32(0)).astype(np.float32), valid
     if sample.disparity is not None and not metric:
         valid = np.isfinite(sample.disparity)
         return np.where(valid, sample.disparity, np.float32(0)), valid
     none = np.zeros(sample.rgb.shape[:2], bool)
     return none.astype(np.float32), none
+
+
+def _canonical(
+    sample: Sample,
+    enlargement: float,
+    canonical_focal: float,
+    depth: FloatImage,
+    valid: npt.NDArray[np.bool_],
+) -> tuple[FloatImage, npt.NDArray[np.bool_]]:
+    """Depth of a camera of the canonical focal length that sees the same picture."""
+    if sample.focal is None:
+        return np.zeros_like(depth), np.zeros_like(valid)
+    return depth * np.float32(canonical_focal / (sample.focal * enlargement)), valid
 
 
 def _crop(

@@ -165,7 +165,7 @@ class Trainer:
                 self.average[name].copy_(value)
 
     def _validate(self, held_out: list[Any]) -> dict[str, float]:
-        metric = self.recipe.network.max_depth > 0
+        metric = self.recipe.network.metric
         scores = validate(self.result(), held_out, metric, self.device)
         self._set_training()
         return {name: self.processes.mean(value) for name, value in scores.items()}

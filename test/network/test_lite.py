@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 from depth_anything_ros.errors import CheckpointError, InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network, save_network
+from depth_anything_ros.network.families.lite.checkpoint import build
 from depth_anything_ros.network.families.lite.encoder import (
     Encoder,
     imagenet_weights,
 )
 from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
+from depth_anything_ros.network.family import CheckpointHints
 
 
 def image() -> Tensor:
@@ -118,6 +121,25 @@ def test_an_incomplete_file_and_metres_are_refused(network: LiteDepth, tmp_path:
     torch.save(network.state_dict(), tmp_path / "whole.pth")
     with pytest.raises(CheckpointError, match=r"relative network.*metric one is required"):
         load_network(tmp_path / "whole.pth", max_depth=20.0)
+
+
+def test_a_network_of_a_canonical_camera(network: LiteDepth, tmp_path: Path) -> None:
+    canonical = LiteDepth(replace(network.config, canonical_focal=173.0)).eval()
+    canonical.load_state_dict(network.state_dict())
+    with torch.no_grad():
+        canonical.output_layer.weight *= 0.01
+        depth = canonical(image())
+        assert torch.allclose(depth, canonical.decode(canonical.encode(image()), 96, 96).exp())
+    path = tmp_path / "metres.safetensors"
+    save_network(canonical, path, "Apache-2.0", input_size=160)
+    loaded, info = load_network(path)
+    assert (loaded.canonical_focal, info.canonical_focal) == (173.0, 173.0)
+    assert info.kind is PredictionKind.RELATIVE_DEPTH
+    assert torch.equal(loaded(image()), depth)
+    for details in ({"canonical_focal": "-3"}, {}):
+        hints = CheckpointHints("its metadata", PredictionKind.RELATIVE_DEPTH, details=details)
+        with pytest.raises(CheckpointError, match="canonical_focal"):
+            build(dict(canonical.state_dict()), hints, path)
 
 
 def test_simplified_it_gives_the_same(network: LiteDepth) -> None:

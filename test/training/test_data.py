@@ -231,6 +231,36 @@ def test_metric_pictures_are_not_cropped() -> None:
     assert seen.max() >= 59
 
 
+def test_labels_of_a_canonical_camera() -> None:
+    depth = np.full((60, 90), 6.0, np.float32)
+    sample = Sample(picture(0, 60, 90), depth=depth, focal=90.0)
+    whole = prepare(sample, (40, 60), True, None, 80.0, 1.0, canonical_focal=30.0)
+    # 90 px in 90 columns are 60 px in 60; a camera of 30 px sees the same at half the distance.
+    assert np.allclose(whole.target[whole.valid], 3.0)
+    assert whole.valid.all()
+    assert not prepare(sample, (40, 60), True, None, 2.0, 1.0, canonical_focal=30.0).valid.any()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        part = prepare(sample, (40, 60), True, rng, 80.0, 0.5, canonical_focal=30.0)
+        # An enlarged crop is a longer lens: canonical depth shrinks with the crop.
+        assert 1.45 <= part.target[part.valid].min() == part.target.max() <= 3.01
+    unknown = Sample(picture(0, 60, 90), depth=depth)
+    assert not prepare(unknown, (40, 60), True, None, 80.0, 1.0, canonical_focal=30.0).valid.any()
+    labelled = Sample(picture(0, 60, 90), disparity=np.full((60, 90), 0.5, np.float32), focal=90.0)
+    image = prepare(labelled, (40, 60), True, None, 80.0, 1.0, canonical_focal=60.0)
+    assert image.pseudo
+    assert np.allclose(image.target, 2.0)
+
+
+def test_a_stored_world_knows_its_focal_length(tmp_path: Path) -> None:
+    source = SyntheticSource(32, 24, 4)
+    stored = StoredSynthetic(source, 8, tmp_path)
+    assert [stored.sample(number).focal for number in (0, 5)] == [
+        source.sample(number).focal for number in (0, 5)
+    ]
+    assert stored.sample(0).focal != stored.sample(5).focal
+
+
 def test_sparse_points_survive_a_resize_and_the_nearest_wins() -> None:
     depth = np.full((100, 100), np.nan, np.float32)
     depth[10, 10], depth[11, 11], depth[50, 80] = 5.0, 2.0, 7.0

@@ -426,6 +426,7 @@ def test_recipes_that_ship_can_be_read() -> None:
         "student": "student",
         "metric_bag": "metric",
         "04_head": "teacher",
+        "11_metric": "metric",
     }
     for path in sorted(folder.rglob("*.yaml")):
         if "label" in path.stem:
@@ -476,7 +477,8 @@ def test_every_step_of_the_embedded_network_reads_what_an_earlier_one_wrote() ->
             {"network": {"family": "heavy"}},
             "family is 'heavy'; it must be one of depth_anything, lite",
         ),
-        ({"network": {"family": "lite", "max_depth": 10.0}}, "lite networks give disparity"),
+        ({"network": {"family": "lite", "max_depth": 10.0}}, "lite networks have no maximum"),
+        ({"network": {"canonical_focal": 173.0}}, "only lite networks have a canonical camera"),
         ({"steps": 0}, "steps is 0"),
         ({"precision": "fp8"}, "fp8"),
         ({"ema": 1.0}, "ema"),

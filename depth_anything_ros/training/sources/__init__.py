@@ -41,6 +41,8 @@ class SourceRecipe:
         store: Folder where a number of synthetic pictures is kept for later epochs.
         image_topic: Topic of a recording's pictures; the only one when empty.
         cloud_topic: Topic of a recording's clouds; the only one when empty.
+        label_focal: Focal length of the camera for which a metric teacher's labels are metres
+            ("pseudo"), as a multiple of the picture's rows; 0 where they have no metres.
         start: First picture to use, as a share of a finite source.
         stop: End of the pictures to use, as a share of a finite source.
     """
@@ -58,6 +60,7 @@ class SourceRecipe:
     store: str = ""
     image_topic: str = ""
     cloud_topic: str = ""
+    label_focal: float = 0.0
     start: float = 0.0
     stop: float = 1.0
 

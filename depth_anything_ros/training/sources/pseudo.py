@@ -11,7 +11,9 @@ SOURCES.register(
     SourceKind(
         "pseudo",
         "pictures with the labels of a teacher",
-        lambda recipe, seed: PseudoLabels(recipe.folder, Path(recipe.labels).expanduser()),
+        lambda recipe, seed: PseudoLabels(
+            recipe.folder, Path(recipe.labels).expanduser(), recipe.label_focal or None
+        ),
         labels=Labels.PSEUDO,
         rank=60,
     )

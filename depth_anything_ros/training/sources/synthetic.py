@@ -54,11 +54,19 @@ class SyntheticSource:
             first = block * BLOCK
             images = self._generator.images(range(first, first + BLOCK))
             samples = [
-                Sample(image.rgb, np.where(image.valid, image.depth, np.float32(np.nan)))
+                Sample(
+                    image.rgb,
+                    np.where(image.valid, image.depth, np.float32(np.nan)),
+                    focal=image.camera.fx,
+                )
                 for image in images
             ]
             self._block = block, samples
         return self._block[1][place]
+
+    def focal(self, number: int) -> float:
+        """Focal length along x of a picture, in pixels, without making it."""
+        return self._generator.camera(number).fx
 
 
 class StoredSynthetic:
@@ -95,7 +103,8 @@ class StoredSynthetic:
                 depth = file["depth"].astype(np.float32)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is no stored picture: {error}; delete it") from error
-        return Sample(np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8), depth)
+        rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+        return Sample(rgb, depth, focal=self._source.focal(number))
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number // 1000:04d}" / f"{number:07d}.npz"

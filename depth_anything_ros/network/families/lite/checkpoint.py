@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +36,38 @@ def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> Depth
     # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.lite.network import LiteDepth
 
-    if hints.kind not in (None, PredictionKind.RELATIVE_DISPARITY):
+    if hints.kind is PredictionKind.METRIC_DEPTH:
         raise CheckpointError(
-            f"'{path}' is asked for metres, but lite networks give disparity; drop max_depth"
+            f"'{path}' is asked for metres up to a maximum, which lite networks do not have; drop "
+            "max_depth"
         )
-    config = _config_of(state, path)
+    config = replace(_config_of(state, path), canonical_focal=_canonical_focal(hints, path))
     return with_weights(
         lambda: LiteDepth(config), state, path, f"{config.variant} network of the lite family"
     )
+
+
+def _canonical_focal(hints: CheckpointHints, path: Path) -> float | None:
+    """The canonical camera's focal length in pixels, where the file names one."""
+    from depth_anything_ros.network.families.lite.network import CANONICAL_FOCAL
+
+    text = (hints.details or {}).get(CANONICAL_FOCAL)
+    if (hints.kind is PredictionKind.RELATIVE_DEPTH) != (text is not None):
+        raise CheckpointError(
+            f"'{path}' has metadata that contradict each other: kind {hints.kind} and "
+            f"canonical_focal {text}; make it again"
+        )
+    if text is None:
+        return None
+    try:
+        focal = float(text)
+    except ValueError:
+        focal = math.nan
+    if not (math.isfinite(focal) and focal > 0):
+        raise CheckpointError(
+            f"'{path}' has canonical_focal {text}; it must be a positive number of pixels"
+        )
+    return focal
 
 
 def _config_of(state: Mapping[str, Tensor], path: Path) -> LiteConfig:

@@ -1,4 +1,4 @@
-"""A small network of relative disparity: EfficientNet-Lite encoder and DPT head."""
+"""A small network of disparity or canonical depth: EfficientNet-Lite encoder and DPT head."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from depth_anything_ros.network.trainable import TrainableNetwork
 INPUT_SIZE = 160
 """Shorter side of the input in pixels at which the embedded network was trained."""
 
+CANONICAL_FOCAL = "canonical_focal"
+"""The name in a file's metadata of `LiteConfig.canonical_focal`."""
+
 
 @dataclass(frozen=True)
 class LiteConfig:
@@ -27,11 +30,14 @@ class LiteConfig:
         variant: "lite0", "lite1" or "lite2".
         features: Channels of the head's fusion.
         head_features: Channels of the head's last hidden convolution.
+        canonical_focal: Focal length in pixels at the network's input of the camera for which it
+            gives metres (canonical camera, Yin et al. 2023); None for relative disparity.
     """
 
     variant: str = "lite0"
     features: int = 64
     head_features: int = 32
+    canonical_focal: float | None = None
 
 
 class LiteDepth(TrainableNetwork):
@@ -46,6 +52,7 @@ class LiteDepth(TrainableNetwork):
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
         self.config = config
+        self.canonical_focal = config.canonical_focal
         self.backbone = Encoder(config.variant)
         self.head = Head(self.backbone.channels, config.features, config.head_features)
         # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
@@ -54,7 +61,9 @@ class LiteDepth(TrainableNetwork):
 
     @property
     def kind(self) -> PredictionKind:
-        """Disparity up to scale and shift."""
+        """Depth that lacks the focal length with a canonical camera, else disparity."""
+        if self.canonical_focal is not None:
+            return PredictionKind.RELATIVE_DEPTH
         return PredictionKind.RELATIVE_DISPARITY
 
     @property
@@ -68,22 +77,25 @@ class LiteDepth(TrainableNetwork):
         return Preprocessing(input_size=INPUT_SIZE, multiple_of=STRIDE)
 
     def metadata(self) -> dict[str, str]:
-        """Nothing: the shapes of the tensors tell everything."""
-        return {}
+        """The canonical camera; the shapes of the tensors tell everything else."""
+        if self.canonical_focal is None:
+            return {}
+        return {CANONICAL_FOCAL: str(self.canonical_focal)}
 
     def simplify(self) -> None:
         """Fold the head's batch normalisation; see `DepthNetwork.simplify`."""
         self.head.fold_normalisation()
 
     def forward(self, image: Tensor) -> Tensor:
-        """Predict disparity.
+        """Predict disparity or canonical depth.
 
         Args:
             image: N x 3 x H x W, RGB, normalised (mean and deviation of ImageNet); H and W
                 multiples of 32.
 
         Returns:
-            N x H x W float32, disparity >= 0 up to scale and shift.
+            N x H x W float32: disparity >= 0 up to scale and shift, or depth > 0 in metres of the
+            canonical camera.
 
         Raises:
             InputError: A side is not a multiple of 32.
@@ -93,7 +105,8 @@ class LiteDepth(TrainableNetwork):
             raise InputError(
                 f"network input is {height}x{width}; both sides must be multiples of {STRIDE}"
             )
-        return F.relu(self.decode(self.encode(image), height, width).float())
+        out = self.decode(self.encode(image), height, width).float()
+        return F.relu(out) if self.canonical_focal is None else out.exp()
 
     @property
     def encoder_module(self) -> nn.Module:
