@@ -26,6 +26,10 @@ class PredictionKind(enum.Enum):
     RELATIVE_DEPTH = "relative_depth"
     """Depth along the optical Z axis up to an unknown scale and shift (Depth Anything 3)."""
 
+    DEPTH_UP_TO_SCALE = "depth_up_to_scale"
+    """Depth along the optical Z axis up to an unknown scale, which is another one in every image
+    (Depth Anything 3, several views together)."""
+
     METRIC_DEPTH = "metric_depth"
     """Depth along the optical Z axis in metres."""
 
@@ -38,6 +42,11 @@ class PredictionKind(enum.Enum):
     def metric(self) -> bool:
         """Whether the numbers are metres."""
         return self is PredictionKind.METRIC_DEPTH
+
+    @property
+    def rescaled(self) -> bool:
+        """Whether the unit of the numbers changes from image to image."""
+        return self is PredictionKind.DEPTH_UP_TO_SCALE
 
     @property
     def words(self) -> str:
@@ -55,6 +64,9 @@ class Prediction:
         input_size: (height, width) in pixels at which the network itself saw the image.
         sky: HxW bool, True where the network sees the sky; None where the network does not give it.
         confidence: HxW float32, the network's own, larger is more certain; None where it has none.
+        poses: Nx4x4 float64, optical frame -> a world of the network's own, in the unit of
+            `values`: first of the image, then of the keyframes it was seen with; None where the
+            network estimates none.
     """
 
     values: FloatImage
@@ -62,6 +74,7 @@ class Prediction:
     input_size: tuple[int, int]
     sky: npt.NDArray[np.bool_] | None = None
     confidence: FloatImage | None = None
+    poses: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,25 @@ class SlamView:
     points: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """An earlier image of a camera whose place is known.
+
+    It is compared by identity: what a network computes of it is kept as long as it is.
+
+    Attributes:
+        rgb: HxWx3 uint8, RGB order.
+        stamp: Time of the image in nanoseconds.
+        camera: Camera model of exactly this image.
+        pose: 4x4 float64, optical frame -> a metric, smooth fixed frame (odometry).
+    """
+
+    rgb: RgbImage
+    stamp: int
+    camera: Camera
+    pose: FloatArray
+
+
 @dataclass(frozen=True)
 class Frame:
     """One camera image and everything measured about its scene at that moment.
@@ -125,6 +157,9 @@ class Frame:
         ground: The ground plane in the optical frame, or None.
         pose: 4x4 float64, optical frame -> a metric, smooth fixed frame (odometry), or None.
         slam: Pose and map of a SLAM system without metric scale, or None.
+        keyframes: Earlier images of this camera that show the same scene; a network for several
+            views sees them together with the image. Their fixed frame is that of `pose`.
+        fixed_frame: Name of that fixed frame, empty where it is not known.
     """
 
     rgb: RgbImage
@@ -135,6 +170,8 @@ class Frame:
     ground: Plane | None = None
     pose: FloatArray | None = None
     slam: SlamView | None = None
+    keyframes: tuple[Keyframe, ...] = ()
+    fixed_frame: str = ""
 
 
 class Quality(enum.Enum):

@@ -21,7 +21,7 @@ from depth_anything_ros.confidence.agreement import (
 from depth_anything_ros.confidence.network import network_confidence
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import DepthFrame, FloatImage, Frame, Prediction
-from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.estimator import DepthEstimator, ViewsEstimator
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.scaler import MetricScaler
@@ -161,8 +161,8 @@ def process_batch(
     answers: dict[int, DepthFrame] = {}
     for confidence in (False, True):
         chosen = [i for i, each in enumerate(requests) if each.confidence is confidence]
-        images = [requests[i].frame.rgb for i in chosen]
-        predictions = _estimate(estimator, images, confidence_sources if confidence else None)
+        frames = [requests[i].frame for i in chosen]
+        predictions = _estimate(estimator, frames, confidence_sources if confidence else None)
         for i, of_image in zip(chosen, predictions, strict=True):
             answers[i] = _answer(requests[i], of_image)
     return [answers[i] for i in range(len(requests))]
@@ -221,14 +221,24 @@ def _check_size(frame: Frame) -> None:
 
 def _estimate(
     estimator: DepthEstimator,
-    images: Sequence[npt.NDArray[np.uint8]],
+    frames: Sequence[Frame],
     confidence_sources: ConfidenceSources | None,
 ) -> list[list[Prediction]]:
     """For each image the network's own prediction, then those of the confidence sources."""
-    if not images:
+    if not frames:
         return []
     sources = confidence_sources or ConfidenceSources()
-    predictions = estimate_views(estimator, images, sources.views)
+    images = [frame.rgb for frame in frames]
+    if isinstance(estimator, ViewsEstimator) and any(frame.keyframes for frame in frames):
+        # The network judges such a frame itself; views of its picture alone have another unit.
+        predictions = [
+            [estimator.estimate_views(frame)]
+            if frame.keyframes
+            else estimate_views(estimator, [frame.rgb], sources.views)[0]
+            for frame in frames
+        ]
+    else:
+        predictions = estimate_views(estimator, images, sources.views)
     for expert in sources.experts:
         for of_image, prediction in zip(predictions, expert.estimate(images), strict=True):
             of_image.append(prediction)

@@ -25,6 +25,8 @@ class ModelSettings:
         backend: "auto" or the name of a registered backend. Where it or `precision` is "auto", the
             fastest installed one is taken whose depth stays within 1 % of float32 with the very
             weights.
+        window: Images of one camera that an any-view network sees together, the newest and
+            keyframes before it; 1 for each image alone.
     """
 
     model: str = "auto"
@@ -33,6 +35,7 @@ class ModelSettings:
     input_size: int = 0
     num_threads: int = 0
     backend: str = "auto"
+    window: int = 1
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def default_alignment(kind: PredictionKind) -> Alignment:
     return {
         PredictionKind.RELATIVE_DISPARITY: Alignment.DISPARITY,
         PredictionKind.RELATIVE_DEPTH: Alignment.DEPTH,
+        PredictionKind.DEPTH_UP_TO_SCALE: Alignment.DEPTH,
         PredictionKind.METRIC_DEPTH: Alignment.NONE,
     }[kind]
 

@@ -93,6 +93,7 @@ class Backend:
         load: Loads a model to run as some settings say: backend, precision and num_threads of
             them are not "auto" or 0.
         quantised: Precisions that are made beforehand with pictures (`export --int8`).
+        several_views: Whether its networks may see several images together.
         device_name: What stands behind the name of a device, for verdicts that depend on it;
             raises SettingError where it is not there.
     """
@@ -108,6 +109,7 @@ class Backend:
     available: Callable[[], tuple[str, ...]]
     load: Callable[[ModelFile, ModelSettings], LoadedModel]
     quantised: tuple[str, ...] = ()
+    several_views: bool = False
     device_name: Callable[[str], str] = _same
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind, RgbImage
 
 
 @runtime_checkable
@@ -45,5 +45,31 @@ class DepthEstimator(Protocol):
             height: Rows of the images to come.
             width: Columns of the images to come.
             batch: Images per call.
+        """
+        ...
+
+
+@runtime_checkable
+class ViewsEstimator(DepthEstimator, Protocol):
+    """A network that sees an image together with keyframes before it.
+
+    Attributes:
+        window: Images it sees together at most, the newest among them; 1 where it was loaded for
+            single images.
+    """
+
+    window: int
+
+    def estimate_views(self, frame: Frame) -> Prediction:
+        """Predict the depth of an image with the help of its keyframes.
+
+        Args:
+            frame: The image, its camera, its pose where it is known, and at least one keyframe.
+
+        Returns:
+            The prediction at the image's size, with `poses`.
+
+        Raises:
+            InputError: The image cannot be used.
         """
         ...

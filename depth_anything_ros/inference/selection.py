@@ -94,6 +94,11 @@ def _check(backend: Backend, file: ModelFile, settings: ModelSettings) -> None:
             f"{', '.join(backend.all_precisions)} only; use precision auto, or backend "
             f"{' or '.join(others)}"
         )
+    if settings.window > 1 and not backend.several_views:
+        raise SettingError(
+            f"window is {settings.window} but backend {backend.name} runs networks of single "
+            "images; use backend torch or auto, or window 1"
+        )
     device = _kind(settings.device)
     if device in _DEVICES and device not in backend.devices:
         others = [each.name for each in BACKENDS if device in each.devices]
@@ -123,6 +128,7 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Runtime:
         if settings.backend in (AUTO, runtime.backend)
         and settings.precision in (AUTO, runtime.precision)
         and device in BACKENDS.get(runtime.backend).available()
+        and (settings.window == 1 or BACKENDS.get(runtime.backend).several_views)
     ]
     if not fitting:  # loading what was requested raises the reason
         return _asked_for(file, settings, device)

@@ -51,7 +51,9 @@ class FitSettings:
 
     def with_shift(self, kind: PredictionKind) -> bool:
         """Whether a shift is fitted for a kind of network."""
-        return not kind.metric if self.shift is None else self.shift
+        if self.shift is not None:
+            return self.shift
+        return kind in (PredictionKind.RELATIVE_DISPARITY, PredictionKind.RELATIVE_DEPTH)
 
 
 @dataclass(frozen=True)

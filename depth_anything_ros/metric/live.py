@@ -15,6 +15,7 @@ from depth_anything_ros.frames import (
     FloatImage,
     Frame,
     Prediction,
+    PredictionKind,
     Quality,
     ScaledDepth,
 )
@@ -164,6 +165,7 @@ class LiveScaler:
         self._scene.reset()
         self._stamp = 0
         self._camera: Camera | None = None
+        self._kind: PredictionKind | None = None
         self._current = len(self._sources)
         self._last_success = 0
 
@@ -187,8 +189,11 @@ class LiveScaler:
     def _measure(self, prediction: Prediction, frame: Frame) -> Measurement | str:
         """The measurement of the best source that has one, or why there is none."""
         reasons = []
+        if prediction.kind is not self._kind:  # what was measured before is of no use
+            self._kind, self._current = prediction.kind, len(self._sources)
         for rank, source in enumerate(self._sources):
-            if rank > self._current and frame.stamp - self._last_success <= self._switch_after:
+            waits = frame.stamp - self._last_success <= self._switch_after
+            if rank > self._current and waits and not prediction.kind.rescaled:
                 break
             try:
                 measured = source.measure(prediction, frame)

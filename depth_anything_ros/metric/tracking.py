@@ -122,6 +122,8 @@ class ScaleTracker:
         """
         if on and self._line is None:
             raise InputError("no scale has been measured yet; there is nothing to freeze")
+        if on:
+            self._refuse_rescaled()
         if on and self._shown is not None:
             self._line, self._handover = self._shown, None
         self._frozen = on
@@ -138,6 +140,7 @@ class ScaleTracker:
         line = self._shown or self._line
         if line is None:
             raise InputError("no scale has been measured yet; there is nothing to save")
+        self._refuse_rescaled()
         method = self._last.method if self._last else "fixed"
         return SavedScale(self._kind, math.exp(line.log_scale), line.shift, method)
 
@@ -153,6 +156,13 @@ class ScaleTracker:
         self._kind = saved.kind
         self._last = Measurement(saved.method, "loaded from a file", saved.scale, saved.shift)
         self._frozen = True
+
+    def _refuse_rescaled(self) -> None:
+        if self._kind.rescaled:
+            raise InputError(
+                "the unit of a network that sees several views changes from image to image; there "
+                "is no scale to keep (use window 1)"
+            )
 
     def follow(
         self,
@@ -183,6 +193,8 @@ class ScaleTracker:
         self._variance += self.settings.drift**2 * max(elapsed, 0.0)
         self._seen = stamp
         self._measured = self._measured or stamp
+        if kind.rescaled:
+            return self._own_of_image(stamp, kind, measured, method)
         if self._frozen:
             return self._state(stamp, Quality.GOOD, "frozen by the user")
         self._kind = kind
@@ -202,6 +214,17 @@ class ScaleTracker:
                 shift=math.nan,
             )
         return self._state(stamp, Quality.HELD, reason)
+
+    def _own_of_image(
+        self, stamp: int, kind: PredictionKind, measured: Measurement | str, method: str
+    ) -> ScaleState:
+        """The scale of an image that says nothing about that of the next one."""
+        self._kind, self._handover = kind, None
+        if isinstance(measured, str):
+            self._line = self._shown = None
+            return ScaleState(method, Quality.INVALID, measured)
+        self._believe(stamp, _Line(math.log(measured.scale), measured.shift), 0.0, measured)
+        return self._state(stamp, Quality.GOOD, measured.reason)
 
     def _take(
         self, stamp: int, kind: PredictionKind, values: npt.NDArray[Any], new: Measurement

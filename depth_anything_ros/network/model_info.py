@@ -36,6 +36,7 @@ class ModelInfo:
         filename: Path of the file in `repo`.
         hf_repo: Hugging Face repository of the same weights in transformers' layout.
         input_size: Side of the input in pixels at which it is best, as its family measures it.
+        window: Images of one camera that it sees together as it is loaded.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelInfo:
     filename: str = ""
     hf_repo: str = ""
     input_size: int = INPUT_SIZE
+    window: int = 1
 
     @property
     def non_commercial(self) -> bool:

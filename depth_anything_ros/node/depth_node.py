@@ -58,7 +58,7 @@ from depth_anything_ros.node.runtime.worker import Worker
 from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
 from depth_anything_ros.node.sensors.placement import Placement
 from depth_anything_ros.node.sensors.transforms import Transforms
-from depth_anything_ros.node.setup import CameraSetup, NodeSetup, limits_of
+from depth_anything_ros.node.setup import CameraSetup, NodeSetup, limits_of, window_of
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 _MATCH_PERIOD = 0.25
@@ -291,7 +291,11 @@ class DepthNode(GuardedNode):
                 if setup is None or setup.cameras.keys() != before.cameras.keys():
                     raise DepthAnythingError("the node was cleaned up meanwhile")
                 cameras = {
-                    name: replace(own, scaler=self._make_scaler(name, setup.parameters, loaded))
+                    name: replace(
+                        own,
+                        scaler=self._make_scaler(name, setup.parameters, loaded),
+                        window=window_of(loaded),
+                    )
                     for name, own in setup.cameras.items()
                 }
                 self._setup = replace(setup, networks=loaded, cameras=cameras)
@@ -428,11 +432,12 @@ class DepthNode(GuardedNode):
         own = None if before is None else before.cameras[name]
         files = CameraFiles.read(parameters, name, None if own is None else own.files)
         limits = limits_of(parameters, files)
+        window = window_of(networks) if own is None else own.window
         if own is not None and before is not None:
             settings = _scaler_settings(parameters, name)
             if settings == _scaler_settings(before.parameters, name):
-                return CameraSetup(own.scaler, files, limits)
-        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits)
+                return CameraSetup(own.scaler, files, limits, window)
+        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, window)
 
     def _make_scaler(
         self, camera: str, parameters: NodeParameters, networks: Networks
@@ -493,6 +498,7 @@ def _model_settings(parameters: NodeParameters) -> ModelSettings:
         input_size=parameters.input_size,
         num_threads=parameters.num_threads,
         backend=parameters.backend,
+        window=parameters.window,
     )
 
 

@@ -70,6 +70,15 @@ class NodeParameters(ParameterSet):
         minimum=0,
         maximum=4096,
     )
+    window: int = parameter(
+        1,
+        "Images of a camera that an any-view network (da3_small, da3_base) sees together: the "
+        "newest and keyframes before it, chosen by the motion that odometry or tf2 knows; every "
+        "further one costs time. Scaler views makes metres of it. 1: each image alone.",
+        minimum=1,
+        maximum=64,
+        at_load=True,
+    )
     num_threads: int = parameter(
         0,
         "CPU threads of the network; 0 leaves one core to the rest of the robot.",
@@ -170,14 +179,14 @@ class NodeParameters(ParameterSet):
     fixed_frame: str = parameter(
         "",
         "Frame that stands still (odom): points are moved by the robot's motion between their "
-        "time and the image's, and scaler motion takes camera poses from tf2.",
+        "time and the image's, and scalers motion and views take camera poses from tf2.",
     )
     tf_timeout: float = parameter(
         0.05, "Seconds to wait for a transform.", minimum=0.0, maximum=10.0
     )
     odometry_topic: str = parameter(
         "odom",
-        "Scalers motion and slam: nav_msgs/Odometry of the robot in metres.",
+        "Scalers views, motion and slam: nav_msgs/Odometry of the robot in metres.",
         topic=True,
     )
     slam_pose_topic: str = parameter(

@@ -54,8 +54,8 @@ def exact_points(disparity: Array, scale: float, shift: float) -> dict[str, Arra
 
 
 def test_every_scaler_but_those_that_need_poses_can_be_chosen(run_cli: RunCli, photo: Path) -> None:
-    assert set(file_scalers()) == set(scaler_names()) - {"motion", "slam"}
-    for name in ("motion", "slam", "magic"):
+    assert set(file_scalers()) == set(scaler_names()) - {"views", "motion", "slam"}
+    for name in ("views", "motion", "slam", "magic"):
         refused = run_cli("run", photo, "--scaler", name)
         assert refused.code == 2
         assert f"'{name}' is not one of auto, none, sparse" in refused.err

@@ -47,7 +47,7 @@ def doubling() -> Iterator[SourceRecord]:
 
 def test_auto_asks_every_source_the_best_first() -> None:
     assert scaler_names() == (
-        *("auto", "none", "sparse", "motion", "slam", "ground_plane"),
+        *("auto", "none", "sparse", "views", "motion", "slam", "ground_plane"),
         *("focal", "baseline", "fixed", "network"),
     )
     assert [each.name for each in sources_of("auto")] == list(scaler_names()[2:])

@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 from depth_anything_ros.frames import SlamView
 from depth_anything_ros.geometry.camera import ray_table
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.sources.slam import SlamSource, robust_umeyama, umeyama
+from depth_anything_ros.metric.similarity import robust_umeyama, umeyama
+from depth_anything_ros.metric.sources.slam import SlamSource
 
 TURN = Rotation.from_euler("xyz", [20, -35, 70], degrees=True).as_matrix()
 SHIFT = np.array([3.0, -1.0, 0.5])

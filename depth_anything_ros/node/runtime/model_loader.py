@@ -44,7 +44,11 @@ def load_and_warm(settings: ModelSettings, experts: Sequence[str] = ()) -> Netwo
         DepthAnythingError: One cannot be had; the message says why.
     """
     names = (settings.model, *(name for name in experts if name))
-    models = [_load_one(dataclasses.replace(settings, model=name)) for name in names]
+    alone = dataclasses.replace(settings, window=1)
+    models = [
+        _load_one(dataclasses.replace(alone if number else settings, model=name))
+        for number, name in enumerate(names)
+    ]
     return Networks(models[0], tuple(model.estimator for model in models[1:]))
 
 

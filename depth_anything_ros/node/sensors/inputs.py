@@ -135,6 +135,7 @@ class SensorInputs:
             ground=self._ground(frame, camera_name, log),
             pose=self._pose(frame, camera_name, log),
             slam=self._slam_view(frame),
+            fixed_frame=self._fixed_frame(),
         )
 
     def _listen_to_points(self, matcher: QosMatcher, on_points: Callable[[], None]) -> None:
@@ -189,6 +190,11 @@ class SensorInputs:
             if parameters.scaler != AUTO:  # auto goes without
                 log.warn(f"odometry is not used: {error}")
             return None
+
+    def _fixed_frame(self) -> str:
+        """Name of the frame of `_pose`."""
+        odometry = "" if self._odometry is None else self._odometry.fixed_frame
+        return odometry or self._parameters.fixed_frame
 
     def _from_base(self, base_frame: str, frame: Frame, name: str) -> Matrix:
         """The transform from the odometry's base to the optical frame."""

@@ -101,6 +101,7 @@ class OdometryInput:
 
     Attributes:
         base_frame: child_frame_id of the newest message, or empty.
+        fixed_frame: Its frame_id, or empty.
     """
 
     def __init__(self, matcher: QosMatcher, topic: str) -> None:
@@ -111,6 +112,7 @@ class OdometryInput:
             topic: Topic of the odometry.
         """
         self.base_frame = ""
+        self.fixed_frame = ""
         self._poses = PoseBuffer()
         self._subscription = MatchedSubscription(matcher, Odometry, topic, self._receive, 20)
 
@@ -124,6 +126,7 @@ class OdometryInput:
 
     def _receive(self, message: Odometry) -> None:
         self.base_frame = message.child_frame_id
+        self.fixed_frame = message.header.frame_id
         self._poses.add(nanoseconds(message.header.stamp), matrix_of_pose(message.pose.pose))
 
 

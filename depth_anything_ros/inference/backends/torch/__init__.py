@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from depth_anything_ros.inference.backend import BACKENDS, AutoPlace, Backend, LoadedModel
@@ -39,9 +40,13 @@ def _load(file: ModelFile, settings: ModelSettings) -> LoadedModel:
     torch.set_num_threads(settings.num_threads)
     network, info = load_network(file)
     estimator = TorchEstimator(
-        network, settings.device, settings.precision, settings.input_size or info.input_size
+        network,
+        settings.device,
+        settings.precision,
+        settings.input_size or info.input_size,
+        settings.window,
     )
-    return LoadedModel(estimator, info)
+    return LoadedModel(estimator, replace(info, window=settings.window))
 
 
 BACKENDS.register(
@@ -55,6 +60,7 @@ BACKENDS.register(
             "cpu": ("fp32", "bf16"),
         },
         runs_graphs=False,
+        several_views=True,
         extra="",
         distributions=("torch",),
         auto=(

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from depth_anything_ros.frames import Prediction, RgbImage
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference.backends.torch.cuda_graph import Recorder
 from depth_anything_ros.inference.backends.torch.devices import (
     DTYPES,
@@ -17,9 +18,11 @@ from depth_anything_ros.inference.backends.torch.devices import (
     choose_precision,
 )
 from depth_anything_ros.inference.backends.torch.forward_pass import CpuPass, DevicePass
+from depth_anything_ros.inference.backends.torch.views_pass import ViewsPass
 from depth_anything_ros.inference.outputs import to_prediction
 from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
 from depth_anything_ros.network.depth_network import DepthNetwork
+from depth_anything_ros.network.several_views import SeveralViewsNetwork
 
 _KEPT_SIZES = 8  # every number of cameras in a batch is a size of its own
 
@@ -36,9 +39,11 @@ class TorchEstimator:
         device: As in `choose_device`.
         precision: As in `choose_precision`. The last activation is always float32.
         input_size: Side of the network's input in pixels; None for the network's own.
+        window: Images that the network sees together at most; more than 1 needs a network that can.
 
     Attributes:
         network: The network, on its device and in its precision.
+        window: As given.
 
     Raises:
         SettingError: A setting is not possible on this machine.
@@ -52,7 +57,14 @@ class TorchEstimator:
         device: str = "auto",
         precision: str = "auto",
         input_size: int | None = None,
+        window: int = 1,
     ) -> None:
+        if window > 1 and not isinstance(network, SeveralViewsNetwork):
+            raise SettingError(
+                f"window is {window} but the network sees one image at a time; use an any-view "
+                "network of Depth Anything 3 (da3_small, da3_base), or window 1"
+            )
+        self.window = window
         rule = network.preprocessing
         self._rule = rule if input_size is None else replace(rule, input_size=input_size)
         check_input_size(self._rule.input_size)
@@ -69,6 +81,9 @@ class TorchEstimator:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._recorder = Recorder() if self._device.type == "cuda" else None
         self._passes: OrderedDict[tuple[int, ...], CpuPass | DevicePass] = OrderedDict()
+        self._views: ViewsPass | None = None
+        if isinstance(self.network, SeveralViewsNetwork) and window > 1:
+            self._views = ViewsPass(self.network, self._rule, self._device, self._dtype)
 
     def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
         """Predict depth for some images; equal sizes share one forward pass.
@@ -96,6 +111,30 @@ class TorchEstimator:
                 named = dict(zip(self.network.outputs, values, strict=True))
                 predictions[index] = to_prediction(named, self.kind, size)
         return [predictions[index] for index in range(len(images))]
+
+    def estimate_views(self, frame: Frame) -> Prediction:
+        """Predict with the help of keyframes; see `ViewsEstimator.estimate_views`.
+
+        Args:
+            frame: The image with its camera and keyframes, of which as many are seen as `window`
+                allows, the newest ones.
+
+        Returns:
+            The prediction at the image's size, with `poses`.
+
+        Raises:
+            SettingError: The estimator was made for single images.
+            InputError: The image is not HxWx3 uint8, has a side of zero or is a thin strip.
+        """
+        if self._views is None:
+            raise SettingError("window is 1: images are seen alone; load the model with a window")
+        check_image(frame.rgb)
+        size = self._size(frame.rgb.shape[0], frame.rgb.shape[1])
+        seen = frame.keyframes[-(self.window - 1) :]
+        outputs, poses = self._views.run(replace(frame, keyframes=seen), size)
+        named = dict(zip(self.network.outputs, outputs, strict=True))
+        prediction = to_prediction(named, PredictionKind.DEPTH_UP_TO_SCALE, size)
+        return replace(prediction, poses=poses)
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
         """Run once at an image size so that the first real frame is as fast as the others.

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.families.depth_anything.network import (
     ENCODERS,
     HEAD_WIDTH,
@@ -20,12 +20,15 @@ from depth_anything_ros.network.families.depth_anything_3.cameras import (
     CameraDecoder,
     CameraEncoder,
     decode_cameras,
+    inverted,
+    relative_cameras,
 )
 from depth_anything_ros.network.families.depth_anything_3.dual_head import DualDptHead
 from depth_anything_ros.network.families.depth_anything_3.encoder import Tapped, ViewsEncoder
 from depth_anything_ros.network.families.depth_anything_3.models import INPUT_SIZE
 from depth_anything_ros.network.outputs import CONFIDENCE, DEPTH
 from depth_anything_ros.network.preprocessing import AREA_OR_CUBIC, Preprocessing
+from depth_anything_ros.network.several_views import Features, SeveralViewsNetwork, ViewsAnswer
 
 _OFFICIAL: dict[str, tuple[int, Levels]] = {
     "vits": (4, (5, 7, 9, 11)),
@@ -106,7 +109,7 @@ class Views:
     intrinsics: Tensor
 
 
-class AnyView(DepthNetwork):
+class AnyView(SeveralViewsNetwork):
     """Depth, confidence and cameras from any number of views; of one view a depth network.
 
     Args:
@@ -197,6 +200,32 @@ class AnyView(DepthNetwork):
         poses, lenses = decode_cameras(self.cam_dec(taken[-1].camera), size)
         shape = images.shape[:2]
         return Views(depth.unflatten(0, shape), confidence.unflatten(0, shape), poses, lenses)
+
+    def view_features(self, image: Tensor) -> Features:
+        """Its tokens before it looks at others; see `SeveralViewsNetwork.view_features`."""
+        tokens, first = self.pretrained.encode_alone(image[None])
+        return tokens[0], first[0]
+
+    def answer_views(
+        self,
+        features: Sequence[Features],
+        size: tuple[int, int],
+        extrinsics: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+    ) -> ViewsAnswer:
+        """Depth and confidence of the first view, and all poses; see `SeveralViewsNetwork`."""
+        cameras = None
+        if extrinsics is not None and intrinsics is not None:
+            cameras = self.cam_enc(relative_cameras(extrinsics[None]), intrinsics[None], size)
+        tokens, first = (torch.stack(part)[None] for part in zip(*features, strict=True))
+        rows, cols = size[0] // PATCH, size[1] // PATCH
+        taps = self.config.taps
+        taken = self.pretrained.encode_together(tokens, first, (rows, cols), taps, cameras)
+        depth, confidence = self.depth_head([each.tokens[:, 0] for each in taken], rows, cols)
+        poses, _ = decode_cameras(self.cam_dec(taken[-1].camera), size)
+        last = poses.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(1, len(features), 1, 4)
+        outputs = {DEPTH: depth[0], CONFIDENCE: confidence[0]}
+        return ViewsAnswer(outputs, inverted(torch.cat([poses, last], -2))[0])
 
     def _encoded(self, images: Tensor, cameras: Tensor | None) -> list[Tapped]:
         height, width = images.shape[-2:]

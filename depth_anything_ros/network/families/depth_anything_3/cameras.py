@@ -16,6 +16,7 @@ from depth_anything_ros.network.families.depth_anything_3.encoder import NORM_EP
 _NUMBERS = 9
 _TRUNK_BLOCKS = 4
 _TRUNK_HEADS = 16
+_SMALLEST_UNIT = 0.1
 _NARROWEST = 1e-6  # tangent of half a field of view at least
 
 
@@ -47,6 +48,7 @@ class CameraEncoder(nn.Module):
             B x S x C.
         """
         numbers = encode_cameras(inverted(extrinsics), intrinsics, size)
+        numbers = numbers.to(self.token_norm.weight.dtype)
         return self.trunk_norm(self.trunk(self.token_norm(self.pose_branch(numbers))))
 
 
@@ -77,6 +79,30 @@ class CameraDecoder(nn.Module):
         """B x S x C to B x S x 9."""
         x = self.backbone(tokens)
         return torch.cat([self.fc_t(x), self.fc_qvec(x), self.fc_fov(x)], -1).float()
+
+
+def relative_cameras(extrinsics: Tensor) -> Tensor:
+    """Cameras as the networks know them: relative to the first, in units of their distance.
+
+    The unit is the median distance from the first camera, of which that one's own is part, and at
+    least 0.1 (official api.py, _normalize_extrinsics).
+
+    Args:
+        extrinsics: B x S x 4 x 4, world to camera.
+
+    Returns:
+        The same from the first camera to each.
+    """
+    relative = extrinsics @ inverted(extrinsics[:, :1])
+    distances = inverted(relative)[..., :3, 3].norm(dim=-1)
+    unit = distances.median().clamp(_SMALLEST_UNIT)
+    return torch.cat(
+        [
+            torch.cat([relative[..., :3, :3], relative[..., :3, 3:] / unit], -1),
+            relative[..., 3:, :],
+        ],
+        -2,
+    )
 
 
 def encode_cameras(camera_to_world: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Tensor:

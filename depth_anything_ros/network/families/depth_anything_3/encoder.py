@@ -142,32 +142,71 @@ class ViewsEncoder(VisionTransformer):
 
         Args:
             images: B x S x 3 x H x W, normalised; H and W multiples of 14.
-            taps: Indices of the blocks whose output is returned, ascending.
+            taps: Indices of the blocks whose output is returned, ascending, from `start` on.
             cameras: B x S x C tokens of known cameras; None for the learned ones.
 
         Returns:
             What the head reads, one per tap.
         """
-        batch, views = images.shape[:2]
+        shape = images.shape[:2]
+        alone = self.encode_alone(images.flatten(0, 1))
+        x, first = (part.unflatten(0, shape) for part in alone)
+        size = images.shape[-2] // PATCH, images.shape[-1] // PATCH
+        return self.encode_together(x, first, size, taps, cameras)
+
+    def encode_alone(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The blocks before `start`, in which no view sees another.
+
+        Args:
+            images: N x 3 x H x W, normalised; H and W multiples of 14.
+
+        Returns:
+            Tokens N x L x C after those blocks, and the first tokens N x C before the last of them.
+        """
         rows, cols = images.shape[-2] // PATCH, images.shape[-1] // PATCH
-        x = self.patch_embed(images.flatten(0, 1))
+        x = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
-        x = (x + self.positions(rows, cols)).unflatten(0, (batch, views))
-        own_place, same_place = self._rotations(rows, cols, views, images.device)
+        x = x + self.positions(rows, cols)
+        first = x[:, 0]
+        for block in self.blocks[: self.start]:
+            first = x[:, 0]
+            x = block(x)
+        return x, first
+
+    def encode_together(
+        self,
+        x: Tensor,
+        first: Tensor,
+        size: tuple[int, int],
+        taps: Sequence[int],
+        cameras: Tensor | None = None,
+    ) -> list[Tapped]:
+        """The blocks from `start` on.
+
+        Args:
+            x: B x S x L x C tokens, as `encode_alone` gives them.
+            first: B x S x C first tokens likewise.
+            size: (rows, columns) of the patches.
+            taps: As for `encode`.
+            cameras: As for `encode`.
+
+        Returns:
+            What the head reads, one per tap.
+        """
+        batch, views = x.shape[:2]
+        own_place, same_place = self._rotations(*size, views, x.device)
         order: Tensor | None = None
+        if views >= _SELECT_FROM and cameras is None:
+            order = _reference_first(first)
+            x = _picked(x, order)
+        x = torch.cat([self._cameras(cameras, batch, views)[:, :, None], x[:, :, 1:]], 2)
         within, taken = x, []
-        for index, block in enumerate(self.blocks[: taps[-1] + 1]):
-            rotated = index >= self.start
-            if index == self.start - 1 and views >= _SELECT_FROM and cameras is None:
-                order = _reference_first(x)
-                x, within = _picked(x, order), _picked(within, order)
-            if index == self.start:
-                x = torch.cat([self._cameras(cameras, batch, views)[:, :, None], x[:, :, 1:]], 2)
-            if rotated and index % 2 == 1:
+        for index in range(self.start, taps[-1] + 1):
+            block = self.blocks[index]
+            if index % 2 == 1:
                 x = block(x.flatten(1, 2), same_place).unflatten(1, (views, -1))
             else:
-                x = block(x.flatten(0, 1), own_place if rotated else None)
-                within = x = x.unflatten(0, (batch, views))
+                within = x = block(x.flatten(0, 1), own_place).unflatten(0, (batch, views))
             if index in taps:
                 whole = torch.cat([within, x], -1)
                 taken.append(whole if order is None else _picked(whole, order.argsort(1)))
@@ -210,18 +249,17 @@ class ViewsEncoder(VisionTransformer):
         return first.attn.heads
 
 
-def _reference_first(x: Tensor) -> Tensor:
-    """B x S: the order of the views with the reference first, the others as they were.
+def _reference_first(first: Tensor) -> Tensor:
+    """The order of the views with the reference first and the others as they were, B x S.
 
     The reference is the view whose first token is in the middle of all in its similarity to the
     others, its length and its variance ("saddle_balanced" of reference_view_selector.py).
     """
-    first = x[:, :, 0]
-    views = x.shape[1]
+    views = first.shape[1]
     length = first.norm(dim=-1)
     direction = first / length[..., None]
     alike = direction @ direction.transpose(1, 2)
-    similarity = (alike - torch.eye(views, device=x.device)).sum(-1) / (views - 1)
+    similarity = (alike - torch.eye(views, device=first.device)).sum(-1) / (views - 1)
 
     def from_middle(figure: Tensor) -> Tensor:
         low, high = figure.amin(1, keepdim=True), figure.amax(1, keepdim=True)
@@ -231,7 +269,7 @@ def _reference_first(x: Tensor) -> Tensor:
     reference = sum(from_middle(figure) for figure in figures)
     assert isinstance(reference, Tensor)
     chosen = reference.argmin(1, keepdim=True)
-    number = torch.arange(views, device=x.device)[None]
+    number = torch.arange(views, device=first.device)[None]
     return torch.where(number == chosen, -1, number).argsort(dim=1, stable=True)
 
 
