@@ -26,6 +26,8 @@ BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]
 VIDEO = ["av"]
+CLUSTER = ["ray"]
+FUSION = ["open3d"]
 # What the official Depth Anything 3 code imports; the Makefile brings that code itself.
 DA3 = ["addict", "einops", "omegaconf"]
 TEST = ["pytest<9", "pytest-timeout", "pytest-xdist", "pytest-rerunfailures", "hypothesis"]
@@ -79,6 +81,8 @@ setup(
         "demo": DEMO,
         "train": TRAIN,
         "video": VIDEO,
+        "cluster": CLUSTER,
+        "fusion": FUSION,
         "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, "transformers", *DA3],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],

@@ -107,6 +107,8 @@ class Bag:
             default logged as a warning.
 
     Attributes:
+        path: What was opened.
+        readers: The parts of the recording in order, each an `AnyReader` of `rosbags`.
         skipped: Messages passed over, by topic.
 
     Raises:
@@ -116,12 +118,12 @@ class Bag:
 
     def __init__(self, path: Path, report: Callable[[str], None] = logger.warning) -> None:
         require("rosbags.highlevel", "demo")
-        self._path = path
+        self.path = path
         self._report = report
         self._stack = ExitStack()
         self.skipped: Counter[str] = Counter()
         try:
-            self._readers = self._open(path)
+            self.readers = self._open(path)
         except BaseException:
             self._stack.close()
             raise
@@ -141,7 +143,7 @@ class Bag:
         """Close the files, and report how many messages were passed over beyond the first ones."""
         self._stack.close()
         if any(count > _REPORTED for count in self.skipped.values()):
-            self._report(f"{self._path}: {self.summary()}")
+            self._report(f"{self.path}: {self.summary()}")
             self.skipped.clear()
 
     @property
@@ -149,7 +151,7 @@ class Bag:
         """Type of every topic, by name."""
         return {
             connection.topic: connection.msgtype
-            for reader in self._readers
+            for reader in self.readers
             for connection in reader.connections
         }
 
@@ -179,13 +181,13 @@ class Bag:
         unknown = sorted(set(topics) - set(self.topics))
         if unknown:
             raise InputError(
-                f"{self._path} has no topic {', '.join(unknown)}; it has "
+                f"{self.path} has no topic {', '.join(unknown)}; it has "
                 f"{', '.join(sorted(self.topics)) or 'none'}"
             )
         seen: Counter[str] = Counter()
-        for reader in self._readers:
+        for reader in self.readers:
             wanted = [item for item in reader.connections if item.topic in topics]
-            for connection, stamp, raw in self._raw(reader, wanted):
+            for connection, stamp, raw in self.raw(reader, wanted):
                 topic, index = connection.topic, seen[connection.topic]
                 seen[topic] += 1
                 try:
@@ -195,18 +197,30 @@ class Bag:
                     continue
                 yield BagMessage(topic, connection.msgtype, stamp, content, index)
 
-    def _raw(self, reader: Any, connections: list[Any]) -> Iterator[tuple[Any, int, bytes]]:
-        """The bytes of some messages, up to where the file is damaged."""
+    def raw(
+        self, reader: Any, connections: list[Any], start: int | None = None, stop: int | None = None
+    ) -> Iterator[tuple[Any, int, bytes]]:
+        """Read messages of a part of the recording as they are, up to where the file is damaged.
+
+        Args:
+            reader: One of `readers`.
+            connections: Its connections to read; none reads nothing.
+            start: Time of recording in nanoseconds from which on messages are read, or None.
+            stop: Time before which they are read, or None.
+
+        Yields:
+            Connection, time of recording in nanoseconds, bytes.
+        """
         if not connections:
             return
-        messages = reader.messages(connections=connections)
+        messages = reader.messages(connections=connections, start=start, stop=stop)
         while True:
             try:
                 item = next(messages)
             except StopIteration:
                 return
             except Exception as error:  # of rosbags, SQLite and decompression
-                self._report(f"{self._path} is damaged and ends early: {error}")
+                self._report(f"{self.path} is damaged and ends early: {error}")
                 return
             yield item
 
@@ -264,7 +278,7 @@ class Bag:
         if self.skipped[topic] <= _REPORTED:
             more = "; more of this topic are only counted" * (self.skipped[topic] == _REPORTED)
             reason = " ".join(reason.split())
-            self._report(f"{self._path}: message {index} of {topic} is passed over: {reason}{more}")
+            self._report(f"{self.path}: message {index} of {topic} is passed over: {reason}{more}")
 
     def summary(self) -> str:
         """What was skipped, as text; empty where nothing was."""
@@ -282,7 +296,7 @@ class Bag:
             if _named_files(folder) != [path.name]:
                 return [self._reader(path)]
         else:
-            folder, files = path, _bag_files(path)
+            folder, files = path, bag_files(path)
             if files and not (path / "metadata.yaml").is_file():
                 if len(files) > 1:
                     names = ", ".join(file.name for file in files)
@@ -309,7 +323,7 @@ class Bag:
         except Exception as error:  # rosbags lets errors of its parsers through
             reason = " ".join(str(error).split())
             raise InputError(
-                f"{self._path} cannot be read as a rosbag2 recording: {reason}"
+                f"{self.path} cannot be read as a rosbag2 recording: {reason}"
             ) from error
         self._stack.callback(reader.close)
         return reader
@@ -338,12 +352,53 @@ def is_recording(path: Path) -> bool:
         beside them.
     """
     if path.is_dir():
-        return (path / "metadata.yaml").is_file() or bool(_bag_files(path))
+        return (path / "metadata.yaml").is_file() or bool(bag_files(path))
     return path.name.lower().endswith(BAG_SUFFIXES)
 
 
+def recordings_in(path: Path) -> list[Path]:
+    """The recordings that a path names.
+
+    Args:
+        path: A recording, or a folder with recordings at any depth.
+
+    Returns:
+        Files and folders as `Bag` takes them, in alphabetical order.
+
+    Raises:
+        InputError: There is none.
+    """
+    found: list[Path] = []
+
+    def search(place: Path) -> None:
+        if place.is_file() or (place / "metadata.yaml").is_file():
+            found.extend([place] if is_recording(place) else [])
+            return
+        for child in sorted(place.iterdir()):
+            if child.is_dir() or is_recording(child):
+                search(child)
+
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a recording, or a folder with recordings")
+    search(path)
+    if not found:
+        raise InputError(f"{path} holds no recording ({', '.join(BAG_SUFFIXES)})")
+    return found
+
+
+def bag_files(path: Path) -> list[Path]:
+    """The files of a recording.
+
+    Args:
+        path: As `Bag` takes it.
+
+    Returns:
+        The file itself; of a folder those that metadata.yaml names where they are there, else all.
+    """
+    return [path] if path.is_file() else _bag_files(path)
+
+
 def _bag_files(folder: Path) -> list[Path]:
-    """The files of a recording: those that metadata.yaml names where they are there, else all."""
     files = sorted(file for file in folder.iterdir() if file.name.lower().endswith(BAG_SUFFIXES))
     named = [folder / name for name in _named_files(folder)]
     return [file for file in named if file in files] or files

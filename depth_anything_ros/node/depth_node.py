@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import math
 import sys
 import threading
 import time
@@ -58,8 +57,15 @@ from depth_anything_ros.node.runtime.worker import Worker
 from depth_anything_ros.node.sensors.inputs import SensorInputs, affects_sensor_inputs
 from depth_anything_ros.node.sensors.placement import Placement
 from depth_anything_ros.node.sensors.transforms import Transforms
-from depth_anything_ros.node.setup import CameraSetup, NodeSetup, limits_of, window_of
-from depth_anything_ros.settings import ModelSettings, ScalerSettings
+from depth_anything_ros.node.setup import (
+    CameraSetup,
+    NodeSetup,
+    limits_of,
+    model_settings_of,
+    scaler_settings_of,
+    window_of,
+)
+from depth_anything_ros.settings import ModelSettings
 
 _MATCH_PERIOD = 0.25
 _START_PERIOD = 0.05
@@ -255,7 +261,7 @@ class DepthNode(GuardedNode):
     # Models ----------------------------------------------------------------------------------
 
     def _load_beside(self, parameters: NodeParameters) -> _Preloaded:
-        loading = _Preloaded(_model_settings(parameters), parameters.experts)
+        loading = _Preloaded(model_settings_of(parameters), parameters.experts)
         self._loader.load(loading.settings, loading.experts, loading.finish)
         return loading
 
@@ -266,7 +272,7 @@ class DepthNode(GuardedNode):
             The networks, and the seconds they took.
         """
         loading, self._preloaded = self._preloaded, None
-        wanted = (_model_settings(parameters), parameters.experts)
+        wanted = (model_settings_of(parameters), parameters.experts)
         if loading is None or (loading.settings, loading.experts) != wanted:
             loading = self._load_beside(parameters)
         while not loading.done.wait(0.05):
@@ -335,7 +341,7 @@ class DepthNode(GuardedNode):
             return response
         loaded = Future(executor=self.executor)
         self._loader.load(
-            _model_settings(self._settings), self._settings.experts, loaded.set_result
+            model_settings_of(self._settings), self._settings.experts, loaded.set_result
         )
         result = await loaded
         error = self._swap(setup, result)
@@ -408,7 +414,7 @@ class DepthNode(GuardedNode):
             self.get_logger().info(f"{', '.join(changed)}: takes effect at ~/load_model")
         if resized:
             self._loader.load(
-                _model_settings(setup.parameters),
+                model_settings_of(setup.parameters),
                 setup.parameters.experts,
                 partial(self._swap, setup),
             )
@@ -434,8 +440,8 @@ class DepthNode(GuardedNode):
         limits = limits_of(parameters, files)
         window = window_of(networks) if own is None else own.window
         if own is not None and before is not None:
-            settings = _scaler_settings(parameters, name)
-            if settings == _scaler_settings(before.parameters, name):
+            settings = scaler_settings_of(parameters, name)
+            if settings == scaler_settings_of(before.parameters, name):
                 return CameraSetup(own.scaler, files, limits, window)
         return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, window)
 
@@ -443,7 +449,7 @@ class DepthNode(GuardedNode):
         self, camera: str, parameters: NodeParameters, networks: Networks
     ) -> MetricScaler:
         info: ModelInfo = networks.model.info
-        return make_scaler(_scaler_settings(parameters, camera), info)
+        return make_scaler(scaler_settings_of(parameters, camera), info)
 
     def _listen_around(self, parameters: NodeParameters, placement: Placement) -> SensorInputs:
         return SensorInputs(self._matcher, parameters, placement, self._worker.wake)
@@ -488,33 +494,6 @@ class _Preloaded:
 def _give_up(future: Future) -> None:
     if not future.done():
         future.set_result(f"no image was answered within {_SNAPSHOT_PATIENCE:g} s")
-
-
-def _model_settings(parameters: NodeParameters) -> ModelSettings:
-    return ModelSettings(
-        model=parameters.model,
-        device=parameters.device,
-        precision=parameters.precision,
-        input_size=parameters.input_size,
-        num_threads=parameters.num_threads,
-        backend=parameters.backend,
-        window=parameters.window,
-    )
-
-
-def _scaler_settings(parameters: NodeParameters, camera: str) -> ScalerSettings:
-    file = scale_file_of(parameters, camera)
-    return ScalerSettings(
-        scaler=parameters.scaler,
-        scale=parameters.scale,
-        shift=parameters.shift,
-        scale_file=None if parameters.scale > 0 else file,
-        baseline=parameters.baseline,
-        fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
-        min_points=parameters.min_points,
-        refinement=parameters.refinement,
-        max_age=math.inf if parameters.on_invalid == "hold" else parameters.scale_max_age,
-    )
 
 
 def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:

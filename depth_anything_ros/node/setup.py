@@ -6,18 +6,20 @@ the one it was taken with. So no thread waits for another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.inference.view_window import ViewWindow
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.node.camera.files import CameraFiles
+from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.model_loader import Networks
 from depth_anything_ros.node.sensors.inputs import SensorInputs
 from depth_anything_ros.node.sensors.placement import Placement
 from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits
+from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
 
 @dataclass(frozen=True)
@@ -89,4 +91,41 @@ def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:
         parameters.max_relative_sigma,
         files.hidden,
         fill_invalid=parameters.on_invalid != "drop",
+    )
+
+
+def model_settings_of(parameters: NodeParameters) -> ModelSettings:
+    """Which network the parameters ask for, and how it runs."""
+    return ModelSettings(
+        model=parameters.model,
+        device=parameters.device,
+        precision=parameters.precision,
+        input_size=parameters.input_size,
+        num_threads=parameters.num_threads,
+        backend=parameters.backend,
+        window=parameters.window,
+    )
+
+
+def scaler_settings_of(parameters: NodeParameters, camera: str) -> ScalerSettings:
+    """The settings of a camera's scaler.
+
+    Args:
+        parameters: Scaler and what belongs to it.
+        camera: Name of the camera, empty for the only one.
+
+    Raises:
+        SettingError: The scale file's parameter cannot be read.
+    """
+    file = scale_file_of(parameters, camera)
+    return ScalerSettings(
+        scaler=parameters.scaler,
+        scale=parameters.scale,
+        shift=parameters.shift,
+        scale_file=None if parameters.scale > 0 else file,
+        baseline=parameters.baseline,
+        fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
+        min_points=parameters.min_points,
+        refinement=parameters.refinement,
+        max_age=math.inf if parameters.on_invalid == "hold" else parameters.scale_max_age,
     )

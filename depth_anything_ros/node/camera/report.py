@@ -50,6 +50,11 @@ class CameraReport:
         self._had_metres = False
         self._silent_since = 0.0
 
+    @property
+    def scale_state(self) -> ScaleState | None:
+        """How the metres of the newest answer were made; None before the first."""
+        return self._state
+
     def forget_scale(self) -> None:
         """Start anew with another scaler."""
         self._had_metres = False

@@ -13,22 +13,22 @@ from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.parameters import NodeParameters
-from depth_anything_ros.node.sensors.transforms import Matrix, Transforms
+from depth_anything_ros.node.sensors.transforms import Matrix, TransformLookup
 
 
 class Placement:
     """Looks up poses of frames and sensors; thread-safe.
 
     Attributes:
-        transforms: Transforms of tf2.
+        transforms: TransformLookup of tf2.
     """
 
-    def __init__(self, parameters: NodeParameters, transforms: Transforms) -> None:
+    def __init__(self, parameters: NodeParameters, transforms: TransformLookup) -> None:
         """Read the extrinsics that the parameters give.
 
         Args:
             parameters: `sensor_extrinsics`, `fixed_frame`, `tf_timeout`.
-            transforms: Transforms of tf2.
+            transforms: TransformLookup of tf2.
 
         Raises:
             SettingError: `sensor_extrinsics` cannot be read.

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
-from scipy.spatial.transform import Rotation, Slerp
 from sensor_msgs.msg import PointCloud2
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.geometry.transform_tree import interpolated
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 from depth_anything_ros.node.sensors.points import cloud_points
@@ -88,12 +88,7 @@ class PoseBuffer:
         (start, first), (end, second) = poses[after - 1], poses[after]
         if end - start > _LONGEST_GAP * 1e9:
             return None
-        share = (stamp - start) / (end - start)
-        turns = Rotation.from_matrix(np.stack([first[:3, :3], second[:3, :3]]))
-        pose = np.eye(4)
-        pose[:3, :3] = Slerp([0.0, 1.0], turns)(share).as_matrix()
-        pose[:3, 3] = (1 - share) * first[:3, 3] + share * second[:3, 3]
-        return pose
+        return interpolated(first, second, (stamp - start) / (end - start))
 
 
 class OdometryInput:

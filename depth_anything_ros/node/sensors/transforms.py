@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,31 @@ Matrix = npt.NDArray[np.float64]
 
 class TransformError(InputError):
     """A transform that is not known now; the message says which and what to do."""
+
+
+class TransformLookup(Protocol):
+    """Knows transforms between frames: tf2, or a recording."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it may know any."""
+        ...
+
+    def lookup(self, target: str, source: str, stamp: int, timeout: float) -> Matrix:
+        """The transform source -> target at one time; see `Transforms.lookup`."""
+        ...
+
+    def lookup_moved(
+        self,
+        target: str,
+        target_stamp: int,
+        source: str,
+        source_stamp: int,
+        fixed_frame: str,
+        timeout: float,
+    ) -> Matrix:
+        """The transform source -> target at two times; see `Transforms.lookup_moved`."""
+        ...
 
 
 class Transforms:

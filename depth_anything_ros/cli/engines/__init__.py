@@ -1,0 +1,1 @@
+"""Engines that spread files over processes or machines; one module each."""

@@ -1,0 +1,1 @@
+"""The node's work on a recording: its cameras, sensors and outputs without a ROS graph."""
