@@ -16,7 +16,7 @@ DEMO_MODEL ?=
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test oldest lint format docs picture clean embedded
+.PHONY: help setup demo test oldest lint format docs picture examples web-bundle clean embedded
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
@@ -25,6 +25,8 @@ help:
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
 	@echo "make picture  make the picture of the README again"
+	@echo "make examples  make the examples of the demo page again"
+	@echo "make web-bundle  bundle the pages' JavaScript libraries again (needs npm)"
 	@echo "make embedded  train the embedded network again (docs/training.md)"
 	@echo "make clean   remove the virtual environment and what was made"
 
@@ -59,6 +61,13 @@ $(DOCS_READY): $(READY)
 
 picture: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/picture.py
+
+examples: $(READY)
+	$(CLEAN_ENV) $(BIN)/python docs/examples.py
+
+# Versions and checksums stand in depth_anything_ros/web/bundle.
+web-bundle:
+	cd depth_anything_ros/web/bundle && npm ci --ignore-scripts && npm run bundle && npm run licences
 
 # Nodes over DDS need the machine for themselves, and Fast DDS loses an answer now and then: what fails there
 # is run once more, and named in the summary.

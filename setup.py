@@ -26,11 +26,20 @@ BAGS = ["rosbags"]
 DEMO = [*BAGS, "scikit-image"]
 TRAIN = [*BAGS, "tensorboard", "h5py"]
 VIDEO = ["av"]
+SERVE = ["starlette", "uvicorn"]
+VIEW = ["rerun-sdk"]
 CLUSTER = ["ray"]
 FUSION = ["open3d"]
 # What the official Depth Anything 3 code imports; the Makefile brings that code itself.
 DA3 = ["addict", "einops", "omegaconf"]
-TEST = ["pytest<9", "pytest-timeout", "pytest-xdist", "pytest-rerunfailures", "hypothesis"]
+TEST = [
+    "pytest<9",
+    "pytest-timeout",
+    "pytest-xdist",
+    "pytest-rerunfailures",
+    "hypothesis",
+    "httpx2",
+]
 
 
 def share(folder: str, *patterns: str) -> tuple[str, list[str]]:
@@ -49,7 +58,13 @@ setup(
     maintainer_email="maintainers@depth-anything-ros.invalid",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
-        NAME: ["py.typed", "node/runtime/fastdds_profile.xml", "network/embedded/*"],
+        NAME: [
+            "py.typed",
+            "node/runtime/fastdds_profile.xml",
+            "network/embedded/*",
+            "web/static/*",
+            "web/examples/*",
+        ],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -81,9 +96,11 @@ setup(
         "demo": DEMO,
         "train": TRAIN,
         "video": VIDEO,
+        "serve": SERVE,
+        "view": VIEW,
         "cluster": CLUSTER,
         "fusion": FUSION,
-        "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, "transformers", *DA3],
+        "test": [*TEST, *ROS, *ONNX, *DEMO, *VIDEO, *SERVE, "transformers", *DA3],
         "docs": ["mkdocs-material", "mkdocstrings[python]"],
         "dev": ["ruff", "mypy", "types-PyYAML", "types-setuptools"],
     },

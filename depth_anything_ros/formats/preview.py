@@ -172,6 +172,12 @@ def colorize_disparity(disparity: npt.NDArray[np.float32], grayscale: bool = Fal
     return DepthColors(grayscale).disparity(disparity)
 
 
+def color_table() -> RgbImage:
+    """The colours from far to near: 256x3 uint8 RGB."""
+    ramp = np.arange(256, dtype=np.uint8)[:, None]
+    return np.asarray(cv2.applyColorMap(ramp, _COLORS)[:, 0, ::-1], np.uint8)
+
+
 def side_by_side(rgb: RgbImage, preview: RgbImage, legend: Legend | None = None) -> RgbImage:
     """Put image and preview beside each other.
 

@@ -1,0 +1,101 @@
+"""`depth_anything serve`: a page in the browser to try the networks with one's own pictures."""
+
+from __future__ import annotations
+
+import click
+
+from depth_anything_ros.cli.commands import COMMANDS
+from depth_anything_ros.cli.support.command_line import Subcommand, command, option
+from depth_anything_ros.cli.support.model_options import model_options
+from depth_anything_ros.errors import require
+from depth_anything_ros.settings import ModelSettings
+
+_LIMITS = "Limits"
+
+
+@command("serve")
+@model_options
+@option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one.")
+@option(
+    "--host",
+    default="127.0.0.1",
+    help="Address to listen on; any but this machine's own loopback needs --token.",
+)
+@option(
+    "--token",
+    envvar="DEPTH_ANYTHING_TOKEN",
+    help="What a browser must show, at least 12 characters; better in the environment as "
+    "DEPTH_ANYTHING_TOKEN, where other users do not see it.",
+)
+@option(
+    "--upload-mb",
+    type=click.IntRange(min=1),
+    default=200,
+    heading=_LIMITS,
+    help="Megabytes of an uploaded file.",
+)
+@option(
+    "--pixels",
+    type=click.IntRange(min=1),
+    default=25_000_000,
+    heading=_LIMITS,
+    help="Pixels of a picture.",
+)
+@option(
+    "--video-pictures",
+    type=click.IntRange(min=1),
+    default=120,
+    heading=_LIMITS,
+    help="Pictures of a video; of a longer one every n-th is taken.",
+)
+@option(
+    "--waiting",
+    type=click.IntRange(min=1),
+    default=8,
+    heading=_LIMITS,
+    help="Pictures and videos that may wait for their turn.",
+)
+@option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=600.0,
+    heading=_LIMITS,
+    help="Seconds that one of them may take.",
+)
+def serve(
+    model_settings: ModelSettings,
+    port: int,
+    host: str,
+    token: str | None,
+    upload_mb: int,
+    pixels: int,
+    video_pictures: int,
+    waiting: int,
+    seconds: float,
+) -> None:
+    """Serve a page to try the networks in a browser.
+
+    Pictures, videos and the webcam go in; depth, metres and a point cloud come out, with a slider
+    and downloads. Offers the networks that are on this machine. Nothing leaves it: uploads lie in
+    a private temporary folder, which is removed at the end.
+    """
+    for module in ("starlette", "uvicorn"):
+        require(module, "serve")
+    from depth_anything_ros.cli.support.terminal import STDERR, say
+    from depth_anything_ros.web.demo_page import DemoPage
+    from depth_anything_ros.web.estimation import Limits
+    from depth_anything_ros.web.serving import PageServer
+
+    limits = Limits(upload_mb * 1_000_000, pixels, video_pictures, waiting, seconds)
+    page = DemoPage(model_settings, limits)
+    try:
+        server = PageServer(page.app, host, port, token)
+        say(f"open {server.url} (Ctrl-C ends)")
+        server.serve()
+    except KeyboardInterrupt:
+        STDERR.print("stopped")
+    finally:
+        page.close()
+
+
+COMMANDS.register(Subcommand("serve", serve, 55))

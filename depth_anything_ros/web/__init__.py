@@ -1,0 +1,1 @@
+"""Pages for a browser: the demo (`serve`), the settling of a vote, and the live view (`view`)."""
