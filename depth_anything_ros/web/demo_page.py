@@ -58,6 +58,7 @@ class DemoPage:
     Attributes:
         app: The ASGI application.
         limits: What one request may cost.
+        queue: Its jobs.
 
     Raises:
         DepthAnythingError: The network is not on this machine.
@@ -68,7 +69,7 @@ class DemoPage:
         self._shelf = ModelShelf(settings)
         self._folder = PrivateFolder(self.limits.stored_bytes)
         self._estimation = Estimation(self._shelf, self._folder, self.limits)
-        self._queue = JobQueue(self.limits.waiting, self.limits.seconds)
+        self.queue = JobQueue(self.limits.waiting, self.limits.seconds)
         self.app = Starlette(routes=self._routes())
 
     @property
@@ -78,7 +79,7 @@ class DemoPage:
 
     def close(self) -> None:
         """Stop the work and remove all files."""
-        self._queue.close()
+        self.queue.close()
         self._folder.close()
 
     def _routes(self) -> list[BaseRoute]:
@@ -161,13 +162,13 @@ class DemoPage:
         def work(job: Job) -> Any:
             return self._estimation.run(wanted, source, points, job)
 
-        return JSONResponse(self._describe(self._queue.submit(work)), HTTPStatus.ACCEPTED)
+        return JSONResponse(self._describe(self.queue.submit(work)), HTTPStatus.ACCEPTED)
 
     async def _job(self, request: Request) -> Response:
         return JSONResponse(self._describe(self._job_of(request)))
 
     async def _cancel(self, request: Request) -> Response:
-        self._queue.cancel(self._job_of(request))
+        self.queue.cancel(self._job_of(request))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def _forget_file(self, request: Request) -> Response:
@@ -207,7 +208,7 @@ class DemoPage:
         return entry
 
     def _job_of(self, request: Request) -> Job:
-        job = self._queue.get(request.path_params["job"])
+        job = self.queue.get(request.path_params["job"])
         if job is None:
             raise _NotFoundError("there is no such job; it may have been cancelled")
         return job
@@ -216,7 +217,7 @@ class DemoPage:
         return {
             "id": job.id,
             "state": job.state.value,
-            "ahead": self._queue.ahead_of(job),
+            "ahead": self.queue.ahead_of(job),
             "stage": job.stage,
             "done": job.done,
             "total": job.total,

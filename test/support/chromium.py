@@ -62,9 +62,9 @@ class Chromium:
     def tab(self) -> Tab:
         """A new tab with a profile of its own."""
         context = self.command("Target.createBrowserContext")["browserContextId"]
-        target = self.command(
-            "Target.createTarget", url="about:blank", browserContextId=context
-        )["targetId"]
+        target = self.command("Target.createTarget", url="about:blank", browserContextId=context)[
+            "targetId"
+        ]
         session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         return Tab(self, session)
 
@@ -158,9 +158,7 @@ class Tab:
 
     def mouse(self, kind: str, x: float, y: float) -> None:
         button = "none" if kind == "mouseMoved" else "left"
-        self.command(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=1
-        )
+        self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=1)
 
     def touch(self, x: float, y: float) -> None:
         for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
