@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from depth_anything_ros.errors import DepthAnythingError, InputError
 from depth_anything_ros.formats.preview import color_table
 from depth_anything_ros.settings import ModelSettings
+from depth_anything_ros.web.bodies import TooLargeError, read_chunks, read_json
 from depth_anything_ros.web.demo_request import offered_scalers, parse_request
 from depth_anything_ros.web.estimation import (
     CONFIDENCE,
@@ -34,9 +34,7 @@ from depth_anything_ros.web.examples import EXAMPLES, Example
 from depth_anything_ros.web.files import Entry, PrivateFolder
 from depth_anything_ros.web.jobs import Job, JobQueue, JobState, QueueFullError
 from depth_anything_ros.web.models import ModelShelf
-
-STATIC = Path(__file__).parent / "static"
-"""The pages' own files; everything that a page loads is in it."""
+from depth_anything_ros.web.static_files import STATIC
 
 _LARGEST_JSON = 100_000
 _VIEW_FILES = {
@@ -129,27 +127,14 @@ class DemoPage:
         return JSONResponse({"id": entry.id, "name": entry.name}, HTTPStatus.CREATED)
 
     async def _receive(self, request: Request, path: Path) -> None:
-        most = self.limits.upload_bytes
-        announced = request.headers.get("content-length", "0")
-        received = 0
         with path.open("wb") as file:
-            if announced.isdecimal() and int(announced) > most:
-                received = int(announced)
-            else:
-                async for chunk in request.stream():
-                    received += len(chunk)
-                    if received > most:
-                        break
-                    file.write(chunk)
-        if received > most:
-            raise _TooLargeError(
-                f"the file is larger than the {most / 1e6:.0f} MB that this server takes"
-            )
-        if not received:
+            async for chunk in read_chunks(request, self.limits.upload_bytes):
+                file.write(chunk)
+        if not path.stat().st_size:
             raise InputError("the file is empty")
 
     async def _submit(self, request: Request) -> Response:
-        wanted = parse_request(await _json(request))
+        wanted = parse_request(await read_json(request, _LARGEST_JSON))
         example = EXAMPLES.get(wanted.file)
         source = self._entry(wanted.file) if example is None else _entry_of(example)
         points = None
@@ -230,13 +215,9 @@ class _NotFoundError(DepthAnythingError):
     """What was asked for is not there."""
 
 
-class _TooLargeError(DepthAnythingError):
-    """What was sent is too large."""
-
-
 _STATUS = {
     _NotFoundError: HTTPStatus.NOT_FOUND,
-    _TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    TooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     QueueFullError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -258,18 +239,6 @@ def _in_words(endpoint: Endpoint) -> Endpoint:
             )
 
     return answer
-
-
-async def _json(request: Request) -> object:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LARGEST_JSON:
-            raise _TooLargeError(f"a request has more than {_LARGEST_JSON} bytes")
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise InputError(f"the request is no JSON: {error}") from error
 
 
 def _entry_of(example: Example) -> Entry:

@@ -22,10 +22,11 @@ from depth_anything_ros.errors import SettingError
 from depth_anything_ros.formats.media import decode_compressed
 from depth_anything_ros.formats.video import VideoWriter
 from depth_anything_ros.settings import ModelSettings
-from depth_anything_ros.web.demo_page import STATIC, DemoPage
+from depth_anything_ros.web.demo_page import DemoPage
 from depth_anything_ros.web.estimation import Limits
 from depth_anything_ros.web.examples import EXAMPLES
 from depth_anything_ros.web.jobs import Job
+from depth_anything_ros.web.static_files import STATIC
 
 BUNDLE = STATIC.parent / "bundle"
 
@@ -189,7 +190,7 @@ def test_uploads_are_limited_whatever_they_announce(visitor: Visitor, page: Demo
         visitor.client.post("/api/jobs", content=b"{"),
     ]
     assert [reply.status_code for reply in replies] == [413, 413, 400, 400, 413, 400]
-    assert replies[0].text == "the file is larger than the 3 MB that this server takes"
+    assert replies[0].text == "it is larger than the 3 MB that this server takes"
     assert set(page.folder.iterdir()) == before
 
 

@@ -7,6 +7,7 @@ import click
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
 from depth_anything_ros.cli.support.model_options import model_options
+from depth_anything_ros.cli.support.server_options import ServerOptions, server_options
 from depth_anything_ros.errors import require
 from depth_anything_ros.settings import ModelSettings
 
@@ -15,18 +16,7 @@ _LIMITS = "Limits"
 
 @command("serve")
 @model_options
-@option("--port", type=click.IntRange(0, 65535), default=8000, help="Port; 0 takes a free one.")
-@option(
-    "--host",
-    default="127.0.0.1",
-    help="Address to listen on; any but this machine's own loopback needs --token.",
-)
-@option(
-    "--token",
-    envvar="DEPTH_ANYTHING_TOKEN",
-    help="What a browser must show, at least 12 characters; better in the environment as "
-    "DEPTH_ANYTHING_TOKEN, where other users do not see it.",
-)
+@server_options
 @option(
     "--upload-mb",
     type=click.IntRange(min=1),
@@ -64,9 +54,7 @@ _LIMITS = "Limits"
 )
 def serve(
     model_settings: ModelSettings,
-    port: int,
-    host: str,
-    token: str | None,
+    server_options: ServerOptions,
     upload_mb: int,
     pixels: int,
     video_pictures: int,
@@ -89,7 +77,8 @@ def serve(
     limits = Limits(upload_mb * 1_000_000, pixels, video_pictures, waiting, seconds)
     page = DemoPage(model_settings, limits)
     try:
-        server = PageServer(page.app, host, port, token)
+        where = server_options
+        server = PageServer(page.app, where.host, where.port, where.token)
         say(f"open {server.url} (Ctrl-C ends)")
         server.serve()
     except KeyboardInterrupt:

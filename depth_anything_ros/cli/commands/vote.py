@@ -14,6 +14,7 @@ import click
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
 from depth_anything_ros.cli.support.model_options import DEVICE
+from depth_anything_ros.cli.support.server_options import ServerOptions, server_options
 
 if TYPE_CHECKING:
     from depth_anything_ros.evaluation.vote import Ballot
@@ -38,13 +39,8 @@ if TYPE_CHECKING:
     default=True,
     help="Serve the page on which a person settles disputed pairs.",
 )
-@option(
-    "--port",
-    type=click.IntRange(min=0, max=65535),
-    default=0,
-    help="Port of the page; 0 takes a free one.",
-)
 @DEVICE
+@server_options
 def vote(
     images: tuple[Path, ...],
     experts: tuple[str, str, str, str] | None,
@@ -53,8 +49,8 @@ def vote(
     seed: int,
     recursive: bool,
     settle: bool,
-    port: int,
     device: str,
+    server_options: ServerOptions,
 ) -> None:
     """Order point pairs by the vote of four experts (DA-2K's format).
 
@@ -79,7 +75,7 @@ def vote(
             ballot = Ballot.load(output)
         _report(ballot)
         if settle and any(question.verdict is None for _, question in ballot.questions()):
-            _settle(ballot, port)
+            _settle(ballot, server_options)
             _report(ballot)
 
 
@@ -137,11 +133,15 @@ def _vote(
         ballot.save()
 
 
-def _settle(ballot: Ballot, port: int) -> None:
+def _settle(ballot: Ballot, where: ServerOptions) -> None:
     from depth_anything_ros.cli.support.terminal import STDERR, say
-    from depth_anything_ros.evaluation.review_page import SettlePage
+    from depth_anything_ros.errors import require
 
-    page = SettlePage(ballot, port)
+    for module in ("starlette", "uvicorn"):
+        require(module, "serve")
+    from depth_anything_ros.web.settle_page import SettlePage
+
+    page = SettlePage(ballot, where.port, where.host, where.token)
     say(f"settle them at {page.url} (Ctrl-C ends, all answers are saved)")
     try:
         page.serve()
