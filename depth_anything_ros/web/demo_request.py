@@ -109,7 +109,8 @@ def parse_request(content: object) -> DemoRequest:
 
 
 def _text(content: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    value = content.get(name, default)
+    value = content.get(name)
+    value = default if value is None else value
     if not isinstance(value, str):
         raise InputError(f"'{name}' is missing or is no text")
     return value

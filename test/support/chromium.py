@@ -110,6 +110,7 @@ class Tab:
         self._session = session
         for domain in ("Page", "Runtime", "Network", "DOM", "Log"):
             self.command(f"{domain}.enable")
+        self.command("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
         return self._browser.command(method, self._session, **parameters)
@@ -164,10 +165,11 @@ class Tab:
         for kind, points in (("touchStart", [{"x": x, "y": y}]), ("touchEnd", [])):
             self.command("Input.dispatchTouchEvent", type=kind, touchPoints=points)
 
-    def key(self, name: str, held_s: float = 0.0) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.command("Input.dispatchKeyEvent", type=kind, key=name, code=name)
-            time.sleep(held_s if kind == "keyDown" else 0.0)
+    def key(self, name: str, until: str = "true") -> None:
+        """Press a key until an expression is true, and let it go."""
+        self.command("Input.dispatchKeyEvent", type="keyDown", key=name, code=name)
+        self.wait_for(until)
+        self.command("Input.dispatchKeyEvent", type="keyUp", key=name, code=name)
 
     def give_file(self, selector: str, path: Path) -> None:
         """Choose a file as a person does in the dialog."""

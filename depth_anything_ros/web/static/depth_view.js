@@ -94,7 +94,7 @@ export class DepthView {
     const shares = [0, 0.25, 0.5, 0.75, 1];
     if (this.layer === "confidence") return shares.map((share) => share.toString());
     if (this.layer === "sigma") {
-      return shares.map((share) => `\u00b1${shown(share * this.largestSigma())} m`);
+      return [0, 0.5, 1].map((share) => `\u00b1 ${shown(share * this.largestSigma())} m`);
     }
     if (!this.isMetres) return ["far (relative)", "near"];
     const low = this.inverse(this.far), high = this.inverse(this.near);
@@ -123,8 +123,8 @@ export class DepthView {
     else parts.push(`relative ${this.picture.inverse ? "disparity" : "depth"} ${shown(value)} (no metres)`);
     const sigma = this.layers.sigma?.[index], confidence = this.layers.confidence?.[index];
     if (Number.isFinite(sigma)) parts.push(`\u00b1 ${shown(sigma)} m`);
-    if (Number.isFinite(confidence)) parts.push(`confidence ${confidence.toFixed(2)}`);
-    return parts.join(" ");
+    if (Number.isFinite(confidence)) parts.push(`, confidence ${confidence.toFixed(2)}`);
+    return parts.join(" ").replace(" ,", ",");
   }
 }
 
