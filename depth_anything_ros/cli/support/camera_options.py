@@ -69,10 +69,23 @@ def _camera_options(
         raise click.UsageError(f"{' and '.join(given)} exclude each other; give one")
     if hfov is not None and not 0 < hfov < 180:
         raise click.BadParameter(f"{hfov:g} is not between 0 and 180", param_hint="--hfov")
-    return CameraOptions(_numbers(intrinsics) if intrinsics is not None else None, hfov, camera)
+    return CameraOptions(
+        intrinsics_of(intrinsics) if intrinsics is not None else None, hfov, camera
+    )
 
 
-def _numbers(text: str) -> tuple[float, float, float, float]:
+def intrinsics_of(text: str) -> tuple[float, float, float, float]:
+    """The numbers of `--intrinsics`.
+
+    Args:
+        text: "FX,FY,CX,CY".
+
+    Returns:
+        fx, fy, cx, cy in pixels.
+
+    Raises:
+        click.BadParameter: It is something else.
+    """
     try:
         fx, fy, cx, cy = (float(part) for part in text.split(","))
     except ValueError:

@@ -1,0 +1,1 @@
+"""Ways to match a rectified stereo pair; one module each."""
