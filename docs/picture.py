@@ -4,6 +4,7 @@
   scikit-image and are in the public domain (astronaut, NASA) or CC0 (coffee). A relative network
   has no metres of its own, so the clouds take a fixed scale.
 - lidar.jpg: simulated camera image with LiDAR points | depth | true depth, one colour scale.
+- stereo.jpg: simulated left image | depth by stereo | depth of the network scaled by it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import cv2
 import numpy as np
 import skimage
 
+from depth_anything_ros.cli.support.stereo_job import stereo_points
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
 from depth_anything_ros.frames import FloatArray, Frame, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.geometry.cloud import Cloud, build_cloud
 from depth_anything_ros.geometry.cloud_filters import flying_pixels
+from depth_anything_ros.geometry.stereo import StereoRig
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.inference.stereo import stereo_depth
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
@@ -137,6 +141,36 @@ def lidar_row(estimator: DepthEstimator) -> RgbImage:
     return beside(marked, coloured[:, : camera.width], coloured[:, camera.width :])
 
 
+def stereo_row(estimator: DepthEstimator) -> RgbImage:
+    """Left image, depth by stereo, and depth of a network that stereo points give metres.
+
+    Args:
+        estimator: A relative network.
+
+    Returns:
+        `HEIGHT` rows, RGB.
+    """
+    camera = Camera.from_hfov(HEIGHT * 4 // 3, HEIGHT, 80.0)
+    robot = Robot("room", 3, {"left": camera})
+    rig = StereoRig(camera, 0.12)
+    beside_left = np.eye(4)
+    beside_left[0, 3] = rig.baseline
+    robot.cameras["right"] = camera
+    robot.base_camera["right"] = robot.base_camera["left"] @ beside_left
+    rgb, truth = robot.photograph("left", _DRIVEN_M)
+    right, _ = robot.photograph("right", _DRIVEN_M)
+    found = stereo_depth(rgb, right, rig)
+    frame = Frame(rgb, camera=camera, points=stereo_points(found))
+    (prediction,) = estimator.estimate([rgb])
+    depth = LiveScaler([SparseSource()]).scale(prediction, frame).depth_m
+    assert depth is not None
+    coloured = colorize_depth(np.hstack([found.depth_m, depth]))
+    for name, each in (("stereo", found.depth_m), ("network", depth)):
+        error = float(np.nanmean(np.abs(each - truth) / truth))
+        print(f"stereo row, {name}: AbsRel {error:.3f} of {np.isfinite(each).mean():.0%}")
+    return beside(rgb, coloured[:, : camera.width], coloured[:, camera.width :])
+
+
 def write(name: str, rows: list[RgbImage]) -> None:
     """Write rows below each other, at the width of the narrowest."""
     width = min(row.shape[1] for row in rows)
@@ -155,6 +189,7 @@ def main() -> None:
     coffee = photograph_row(estimator, "coffee.png", 20.0, 0.5, 0.8)
     write("overview.jpg", [astronaut, coffee])
     write("lidar.jpg", [lidar_row(estimator)])
+    write("stereo.jpg", [stereo_row(estimator)])
 
 
 if __name__ == "__main__":
