@@ -9,6 +9,7 @@ remains at the points is averaged over near neighbours on the same surface.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,12 @@ from depth_anything_ros.frames import FloatImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
+    VARIOGRAMS_OF_MANY,
     Floats,
     Indices,
-    Kriged,
+    Kriging,
+    Tiling,
     Variogram,
-    krige,
     relative_error,
     shares,
     tiling,
@@ -37,11 +39,12 @@ _STREAM = 2  # apart from other users of the same seed
 # Own choices for cost.
 _MAX_POINTS = 20_000
 _MAX_SAMPLES = 5_000
-_JUDGING_TILES = 16
+_JUDGING_TILES = 48
 _KEPT = 2  # variograms that are solved everywhere
 _NODES = 19_200
 _NODES_OF_MANY = 38_400
-_MANY = 2_000  # points from which on the latter are more and fewer variograms are kept
+_MANY = 2_000  # points from which on the latter are more and one variogram is kept
+_FEW = 300  # points up to which there is more to choose from
 _WINDOW = 3
 # Own choices for accuracy, made on real frames.
 _BEYOND = 1.5  # factor by which depth may leave the range of points and global fit
@@ -59,7 +62,7 @@ _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
 _GATE = 4.0  # standard deviations where a point is doubted
 _GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
 _LARGEST_GATE = 0.7  # of log depth: a factor of two is always doubted
-_FEW = 0.03  # share of doubted points up to which none is dropped: edges look gross too
+_FEW_GROSS = 0.03  # share of doubted points up to which none is dropped: edges look gross too
 _MANY_GROSS = 0.15  # share from which on they are dropped before anything else
 _NEIGHBOURS = 12
 _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
@@ -67,7 +70,7 @@ _GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
 _GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
 _ROUNDS = 3
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
-_THINNEST_LAYER = np.float32(0.02)
+_THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,9 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     usable = np.isfinite(here) & np.isfinite(z) & (z > 0)
     if usable.sum() < MIN_POINTS:
         return None
-    known = inverse_m[::4, ::4].ravel()
-    low, high = np.percentile(known[np.isfinite(known)], [2, 98])
+    known = np.sort(inverse_m[::4, ::4], axis=None)  # NaN last; faster than np.percentile
+    known = known[: np.count_nonzero(np.isfinite(known))]
+    low, high = known[len(known) // 50], known[-1 - len(known) // 50]
     span = max(float(high - low), 1e-6)
     samples = _Samples(
         np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span], axis=1)[usable],
@@ -114,9 +118,13 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
         here[usable],
     )
     few = samples.chosen(np.arange(len(samples)) < _MAX_SAMPLES)
-    few = few.chosen(_trusted(few))
+    tiles = tiling(few.places)
+    trusted = _trusted(few, tiles)
+    if not trusted.all():
+        few = few.chosen(trusted)
+        tiles = tiling(few.places)
     lattice = _Lattice.over(inverse_m, len(few), float(low), span)
-    fused, error = _fuse(few, lattice)
+    fused, error = _fuse(few, tiles, lattice)
     level, slope = (_resized(part, inverse_m.shape) for part in fused)
     slope *= inverse_m
     level += slope
@@ -133,7 +141,7 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     np.minimum(level, slope, out=level)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
     apart = _resized(lattice.distance(few), inverse_m.shape)
-    apart *= np.float32(1 / _reach(few))
+    apart *= np.float32(1 / tiles.reach(few.places))
     level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
     share = np.clip((np.float32(_ALONE) - apart) / np.float32(_ALONE - 1), 0, 1)
     level -= inverse_m
@@ -231,64 +239,67 @@ def _resized(image: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatImage:
     return resized.astype(np.float32, copy=False)
 
 
-def _fuse(samples: _Samples, lattice: _Lattice) -> tuple[tuple[FloatImage, FloatImage], FloatImage]:
+def _fuse(
+    samples: _Samples, tiles: Tiling, lattice: _Lattice
+) -> tuple[tuple[FloatImage, FloatImage], FloatImage]:
     """Level and slope over the global fit at every node, and the relative error around there."""
-    tiles = tiling(samples.places)
-    places, inverse = samples.places[tiles.members], samples.inverse[tiles.members]
-    own = tiles.owner[tiles.members] == np.arange(len(tiles.members))[:, None]
     fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
-    share, solved = _choose(places, inverse, own, fitted[tiles.members])
-
+    kriging = _kriging(samples, tiles)
+    variograms = VARIOGRAMS if len(samples) <= _FEW else VARIOGRAMS_OF_MANY
+    share = _shares(samples, tiles, kriging, variograms, fitted)
     column, row = (axis.ravel() for axis in np.meshgrid(lattice.u, lattice.v))
     tile = lattice.nearest(tiles.centre)
-    surface = lattice.layers.reshape(-1, 2)
+    surface = np.ascontiguousarray(lattice.layers.reshape(-1, 2).T)
     # The global fit itself, as far as left-out points say that it is good.
-    value = (surface * np.float32(lattice.span) + np.float32(lattice.low)) * np.float32(share[-1])
-    left_out = fitted * share[-1]
-    for variogram, weight in zip(VARIOGRAMS, share, strict=False):
-        if not weight:
-            continue
-        kriged = solved.get(variogram) or krige(places, inverse, variogram)
-        part = kriged.at(column, row, surface, tile, places)
-        value += np.float32(weight) * part
-        left_out[tiles.members[own]] += weight * kriged.left_out[own]
-    off = np.minimum(relative_error(left_out, samples.inverse), _LARGEST_ERROR)
-    square = _local_mean(np.square(off), lattice.cell_of(samples.places), lattice.shape)
+    fit = lattice.layers * np.float32(lattice.span) + np.float32(lattice.low)
+    value = fit.reshape(-1, 2).T * np.float32(share[-1])
+    left_out = fitted[tiles.members] * share[-1]
+    for variogram, weight in zip(variograms, share, strict=False):
+        if weight:
+            kriged = kriging.solve(variogram)
+            part = kriged.at(column, row, surface, tile)
+            part *= np.float32(weight)
+            value += part
+            left_out += weight * kriged.left_out
+    known = tiles.members[tiles.own]
+    off = np.minimum(relative_error(left_out[tiles.own], samples.inverse[known]), _LARGEST_ERROR)
+    square = _local_mean(np.square(off), lattice.cell_of(samples.places[known]), lattice.shape)
     # The depth whose expected relative error is least lies nearer than the mean: with inverse
     # depth normal around m with deviation s, 1/m * (1 + (s/m)^2); half of it, because the error
     # of left-out points is larger than that of pixels, and not normal.
-    value = value.reshape(*lattice.shape, 2)
-    value *= (1 + np.float32(_NEARER) * square)[:, :, None]
-    layers = lattice.layers * np.float32(lattice.span) + np.float32(lattice.low)
-    slope = (value[:, :, 1] - value[:, :, 0]) / (layers[:, :, 1] - layers[:, :, 0])
-    level = value[:, :, 0] - slope * layers[:, :, 0]
+    value *= (1 + np.float32(_NEARER) * square).ravel()
+    value = value.reshape(2, *lattice.shape)
+    slope = (value[1] - value[0]) / (fit[:, :, 1] - fit[:, :, 0])
+    level = value[0] - slope * fit[:, :, 0]
     return (level, slope), np.sqrt(square).astype(np.float32)
 
 
-def _choose(
-    places: Floats, inverse: Floats, own: npt.NDArray[np.bool_], fitted: Floats
-) -> tuple[Floats, dict[Variogram, Kriged]]:
-    """Shares of VARIOGRAMS and, last, of the global fit; what was solved for all tiles already."""
-    some = _spread_out(len(places))
-    judged = own[some]
-    truth = inverse[some][judged]
-    errors = []
-    solved = {}
-    for variogram in VARIOGRAMS:
-        kriged = krige(places[some], inverse[some], variogram)
-        errors.append(float(relative_error(kriged.left_out[judged], truth).mean()))
-        if len(judged) == len(places):
-            solved[variogram] = kriged
-    errors.append(_TRUST_IN_FIT * float(relative_error(fitted[some][judged], truth).mean()))
+def _kriging(samples: _Samples, tiles: Tiling) -> Kriging:
+    return Kriging(samples.places[tiles.members], samples.inverse[tiles.members])
+
+
+def _shares(
+    samples: _Samples,
+    tiles: Tiling,
+    kriging: Kriging,
+    variograms: Sequence[Variogram],
+    fitted: Floats,
+) -> Floats:
+    """Shares of the variograms and, last, of the global fit."""
+    judged = tiles.chosen(_JUDGING_TILES)
+    if judged is not tiles:
+        kriging = _kriging(samples, judged)
+    known = judged.members[judged.own]
+    truth = samples.inverse[known]
+    errors = [
+        float(relative_error(kriging.solve(variogram).left_out[judged.own], truth).mean())
+        for variogram in variograms
+    ]
+    errors.append(_TRUST_IN_FIT * float(relative_error(fitted[known], truth).mean()))
     share = shares(errors, len(truth))
-    kept = _KEPT if own.sum() <= _MANY else 1
+    kept = _KEPT if len(samples) <= _MANY else 1
     share[np.argsort(share)[:-kept]] = 0
-    return share / share.sum(), solved
-
-
-def _spread_out(tiles: int, most: int = _JUDGING_TILES) -> Indices:
-    """Some tiles, evenly among all (neighbours in space have neighbouring numbers)."""
-    return np.linspace(0, tiles - 1, min(tiles, most)).astype(np.intp)
+    return np.asarray(share / share.sum())
 
 
 def _local_mean(values: Floats, cell: Indices, shape: tuple[int, int]) -> FloatImage:
@@ -379,16 +390,7 @@ def _window_sums(
     return total, mass
 
 
-def _reach(samples: _Samples) -> float:
-    """Distance in image widths within which points speak for the pixels around them."""
-    from scipy.spatial import cKDTree
-
-    tree = cKDTree(samples.places[:, :2])
-    distance, _ = tree.query(samples.places[:256, :2], k=[min(9, len(samples))])
-    return float(np.percentile(distance, 75))
-
-
-def _trusted(samples: _Samples) -> npt.NDArray[np.bool_]:
+def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     """Which points are not grossly wrong.
 
     What a point says against the global fit is compared with its neighbours. Edges that the
@@ -402,18 +404,20 @@ def _trusted(samples: _Samples) -> npt.NDArray[np.bool_]:
     kept = np.ones(len(samples), bool)
     agreeing = kept
     plain = np.log(samples.inverse)
+    near, row = _neighbours(samples.places, tiles)
     for _ in range(_ROUNDS):
         # Doubted is only who contradicts the neighbours with and without the network.
+        among = agreeing[near]
         around = np.minimum(
-            np.abs(off - _neighbour_median(samples.places, off, agreeing)),
-            np.abs(plain - _neighbour_median(samples.places, plain, agreeing)),
+            np.abs(off - _median(off[near], among)[row]),
+            np.abs(plain - _median(plain[near], among)[row]),
         )
         gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
         agreeing = kept & (around < gate)
         if agreeing.sum() <= MIN_POINTS:
             break
     dropped = 1 - agreeing.sum() / kept.sum()
-    if dropped > _FEW and agreeing.sum() > MIN_POINTS:
+    if dropped > _FEW_GROSS and agreeing.sum() > MIN_POINTS:
         sure = dropped > _MANY_GROSS
         if not sure:
             before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
@@ -428,7 +432,7 @@ def _trusted(samples: _Samples) -> npt.NDArray[np.bool_]:
                 kept[np.flatnonzero(kept)[~sound]] = False
                 if sound.all():
                     break
-    few = kept.sum() < MIN_POINTS or kept.sum() > (1 - _FEW) * len(samples)
+    few = kept.sum() < MIN_POINTS or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return np.ones(len(samples), bool) if few else kept
 
 
@@ -437,22 +441,26 @@ def _spread(values: npt.NDArray[Any]) -> float:
     return 1.4826 * float(np.median(np.abs(values)))
 
 
-def _neighbour_median(places: Floats, values: Floats, kept: npt.NDArray[np.bool_]) -> Floats:
-    """Median of the kept ones among the values nearest to each place, its own aside if few."""
+def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
+    """Rows of indices of points near each other, and each point's row; itself aside if few."""
     from scipy.spatial import cKDTree
 
-    chosen = places[kept]
-    if len(chosen) <= _EACH_NEIGHBOURS:
-        near = np.array([1.0, 1.0, 0.5])
-        count = min(_NEIGHBOURS, len(chosen) - 1)
-        _, index = cKDTree(chosen * near).query(places * near, k=count + 1)
-        index = index[:, 1:]
-    else:
-        # Per tile, for cost.
-        tiles = tiling(chosen)
-        median = np.median(values[kept][tiles.members], axis=1)
-        return np.asarray(median[cKDTree(tiles.centre).query(places[:, :2])[1]])
-    return np.asarray(np.median(values[kept][index], axis=1))
+    if len(places) <= _EACH_NEIGHBOURS:
+        near = places * np.array([1.0, 1.0, 0.5])
+        count = min(_NEIGHBOURS, len(places) - 1)
+        index = cKDTree(near).query(near, k=count + 1)[1][:, 1:]
+        return np.asarray(index), np.arange(len(places))
+    return tiles.members, tiles.owner
+
+
+def _median(values: Floats, among: npt.NDArray[np.bool_]) -> Floats:
+    """Median of those of the values in each row that are among the chosen; 0 without any."""
+    ordered = np.sort(np.where(among, values, np.inf), axis=1)
+    count = among.sum(axis=1)
+    row = np.arange(len(values))
+    low = ordered[row, np.maximum(count - 1, 0) // 2]
+    high = ordered[row, np.minimum(count // 2, values.shape[1] - 1)]
+    return np.where(count > 0, (low + high) / 2, 0.0)
 
 
 def _left_out_error(samples: _Samples, most_tiles: int) -> tuple[float, Floats]:
@@ -460,13 +468,11 @@ def _left_out_error(samples: _Samples, most_tiles: int) -> tuple[float, Floats]:
 
     The latter is 0 for points that were not left out.
     """
-    tiles = tiling(samples.places)
-    some = _spread_out(len(tiles.members), most_tiles)
-    members = tiles.members[some]
-    own = tiles.owner[members] == some[:, None]
-    inverse = samples.inverse[members]
-    left_out = krige(samples.places[members], inverse, _PLAIN).left_out[own]
-    error = np.minimum(relative_error(left_out, inverse[own]), _LARGEST_ERROR)
+    tiles = tiling(samples.places).chosen(most_tiles)
+    left_out = _kriging(samples, tiles).solve(_PLAIN).left_out[tiles.own]
+    known = tiles.members[tiles.own]
+    inverse = samples.inverse[known]
+    error = np.minimum(relative_error(left_out, inverse), _LARGEST_ERROR)
     off = np.zeros(len(samples))
-    off[members[own]] = np.log(np.maximum(left_out / inverse[own], 1e-3))
+    off[known] = np.log(np.maximum(left_out / inverse, 1e-3))
     return float(error.mean()), off

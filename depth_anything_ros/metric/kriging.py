@@ -7,13 +7,12 @@ by a power of their distance (power variogram; Chiles and Delfiner, "Geostatisti
 variogram suits a scene cannot be known in advance: each sample is left out in turn, in closed form,
 and the variograms that predict it best are averaged.
 
-Samples are shared out among tiles of about equal numbers (splits at the median, as in a k-d tree).
-Each tile has an equation of its own over the samples nearest to its centre, so the cost grows
-linearly with the number of samples.
+Samples are shared out among tiles of about equal numbers. Each tile has an equation of its own over
+the samples nearest to its centre, so the cost grows linearly with the number of samples.
 
 Nothing here may start the threads of a BLAS: they wait for each other's cores and make such small
-products a hundred times slower. So products are einsum, and of LAPACK only those routines are
-called that stay in one thread at these sizes (potrf, potrs with few columns, trtri).
+products a hundred times slower. So only those routines are called that stay in one thread at these
+sizes: products of stacks of small matrices, and potrf and trtri of LAPACK.
 """
 
 from __future__ import annotations
@@ -31,13 +30,14 @@ Indices = npt.NDArray[np.intp]
 
 # Own choices, made on real frames.
 _ONE_TILE = 100  # samples up to which all are in one equation
-_TILE_SAMPLES = 12  # about so many belong to a tile,
-_TILE_REACH = 48  # and so many nearest ones are in its equation
+_TILE_SAMPLES = 4  # about so many belong to a tile,
+_TILE_REACH = 24  # and so many nearest ones are in its equation
 _MANY = 2_000  # samples from which on the latter are fewer, for cost
-_TILE_REACH_OF_MANY = 32
+_TILE_REACH_OF_MANY = 16
 _TEMPERATURE = 3.0
 _MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
 _RIDGE = 1e-6
+_BLOCK = 1_200  # places predicted at once, so that their distances stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ VARIOGRAMS = (
 )
 """The ones to choose from: found by forward selection on real frames with 20 to 5000 points."""
 
+VARIOGRAMS_OF_MANY = (
+    Variogram(0.0, 1.0, 1e-3),
+    Variogram(0.25, 1.0, 1e-3),
+    Variogram(0.5, 1.4, 1e-2),
+    Variogram(1.0, 1.4, 1e-2),
+    Variogram(1.0, 1.0, 1e-2, trend=True),
+)
+"""The same where samples are near to each other: more or less weight on the network's edges."""
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -80,46 +89,161 @@ class Tiling:
         centre: Tx2 mean column and row of each tile's own samples.
         owner: N, tile of every sample.
         members: TxK indices of the samples in each tile's equation.
+        own: TxK bool, the members that belong to the tile.
     """
 
     centre: Floats
     owner: Indices
     members: Indices
+    own: npt.NDArray[np.bool_]
+
+    def chosen(self, most: int) -> Tiling:
+        """Some tiles, evenly among all (neighbours in space have neighbouring numbers)."""
+        count = len(self.members)
+        if count <= most:
+            return self
+        some = np.linspace(0, count - 1, most).astype(np.intp)
+        return Tiling(self.centre[some], self.owner, self.members[some], self.own[some])
+
+    def reach(self, places: Floats) -> float:
+        """Distance in image widths within which samples speak for what is around them.
+
+        Args:
+            places: Nx3 places that were shared out.
+
+        Returns:
+            The upper quartile of the distance to the ninth neighbour.
+        """
+        count = min(9, len(places) - 1)
+        if len(self.members) == 1:
+            off = places[:, None, :2] - places[None, :, :2]
+            square = np.partition(np.square(off).sum(axis=2), count, axis=1)[:, count]
+        else:
+            off = places[self.members[:, count - 1], :2] - self.centre
+            square = np.square(off).sum(axis=1)
+        return float(np.sort(np.sqrt(square))[3 * len(square) // 4])
 
 
 def tiling(places: Floats) -> Tiling:
-    """Share samples out among tiles.
+    """Share samples out among tiles: columns of equal numbers, cut into rows of equal numbers.
+
+    Sort-tile-recursive packing (Leutenegger, Lopez and Edgington 1997).
 
     Args:
         places: Nx3 places.
 
     Returns:
-        The tiles, a power of two of them.
+        The tiles.
     """
     from scipy.spatial import cKDTree
 
     count = len(places)
-    depth = 0 if count <= _ONE_TILE else int(np.ceil(np.log2(count / _TILE_SAMPLES)))
-    parts = [np.arange(count)]
-    for _ in range(depth):
-        halves = []
-        for part in parts:
-            here = places[part, :2]
-            axis = int(np.argmax(here.max(axis=0) - here.min(axis=0)))
-            order = np.argsort(here[:, axis])
-            middle = len(part) // 2
-            halves += [part[order[:middle]], part[order[middle:]]]
-        parts = halves
+    if count <= _ONE_TILE:
+        everyone = np.arange(count)[None]
+        centre = places[:, :2].mean(axis=0)[None]
+        return Tiling(centre, np.zeros(count, np.intp), everyone, np.ones((1, count), bool))
+    wide, high = np.ptp(places[:, :2], axis=0) + 1e-9
+    tiles = count / _TILE_SAMPLES
+    columns = int(np.clip(round((tiles * wide / high) ** 0.5), 1, tiles))
+    rows = max(1, round(tiles / columns))
+    rank = np.empty(count, np.intp)
+    rank[np.argsort(places[:, 0])] = np.arange(count)
+    column = rank * columns // count
+    order = np.lexsort((places[:, 1], column))
+    first = np.searchsorted(column[order], np.arange(columns))
+    inside = np.arange(count) - first[column[order]]
+    size = np.bincount(column, minlength=columns)[column[order]]
     owner = np.empty(count, np.intp)
-    for tile, part in enumerate(parts):
-        owner[part] = tile
-    centre = np.stack([places[part, :2].mean(axis=0) for part in parts])
-    if depth:
-        reach = _TILE_REACH if count <= _MANY else _TILE_REACH_OF_MANY
-        members = cKDTree(places[:, :2]).query(centre, k=reach)[1]
-    else:
-        members = parts[0][None]
-    return Tiling(centre, owner, members)
+    owner[order] = column[order] * rows + inside * rows // size
+    number = np.bincount(owner, minlength=columns * rows)
+    sums = [np.bincount(owner, places[:, axis], columns * rows) for axis in (0, 1)]
+    centre = np.stack(sums, axis=1) / number[:, None]
+    reach = _TILE_REACH if count <= _MANY else _TILE_REACH_OF_MANY
+    tree = cKDTree(places[:, :2], compact_nodes=False, balanced_tree=False)  # faster to build
+    members = tree.query(centre, k=reach)[1]
+    own = owner[members] == np.arange(len(members))[:, None]
+    return Tiling(centre, owner, members, own)
+
+
+class Kriging:
+    """The samples of some tiles, with what the equations of all variograms share.
+
+    Args:
+        places: TxKx3 places of the members of each tile.
+        values: TxK positive samples.
+    """
+
+    def __init__(self, places: Floats, values: Floats) -> None:
+        self.places = places
+        self.values = values
+        u, v, s = (places[:, :, axis] for axis in range(3))
+        square = np.square(u[:, :, None] - u[:, None])
+        square += np.square(v[:, :, None] - v[:, None])
+        self._in_image = square
+        self._in_surface = np.square(s[:, :, None] - s[:, None])
+        self._middle = s.mean(axis=1)
+        self._spread = s.std(axis=1) + 1e-9
+        self._solved: dict[Variogram, Kriged] = {}
+
+    def solve(self, variogram: Variogram) -> Kriged:
+        """Solve the equations for one variogram.
+
+        Args:
+            variogram: How samples differ.
+
+        Returns:
+            The solution; kept for the next call.
+        """
+        if variogram not in self._solved:
+            self._solved[variogram] = self._solve(variogram)
+        return self._solved[variogram]
+
+    def _solve(self, variogram: Variogram) -> Kriged:
+        from scipy.linalg import lapack
+
+        tiles, count = self.values.shape
+        samples = np.log(self.values) if variogram.logarithm else self.values
+        square = self._in_image
+        if variogram.surface:
+            square = square + variogram.surface**2 * self._in_surface
+        distance = _power(square, variogram.power)
+        mean_distance = np.maximum(distance.mean(axis=(1, 2)), 1e-12)
+        # Minus a power of the distance is a covariance up to a constant, which the unknown mean
+        # absorbs; seen from one sample (the first) it is positive definite.
+        matrix = distance[:, :1] + distance[:, :, :1]
+        matrix -= distance
+        diagonal = np.arange(count)
+        matrix[:, diagonal, diagonal] += (variogram.noise * mean_distance)[:, None]
+        for each in matrix:
+            # The transpose is what LAPACK overwrites without a copy.
+            factor, _ = lapack.dpotrf(each.T, lower=0, clean=1, overwrite_a=1)
+            root, _ = lapack.dtrtri(factor, lower=0, overwrite_c=1)
+            each[:] = root.T
+        # A = U' U, matrix[t] is the transpose of U^-1, and A^-1 = U^-1 U^-T.
+        known = np.empty((tiles, count, 2 + variogram.trend))
+        known[:, :, 0], known[:, :, 1] = samples, 1.0
+        if variogram.trend:
+            known[:, :, 2] = (self.places[:, :, 2] - self._middle[:, None]) / self._spread[:, None]
+        solved = np.matmul(matrix.transpose(0, 2, 1), np.matmul(matrix, known))
+        precision = np.square(matrix).sum(axis=1)
+        drift, turned = known[:, :, 1:], solved[:, :, 1:]
+        normal = np.matmul(drift.transpose(0, 2, 1), turned)
+        # All samples may lie on one surface: then there is no trend.
+        normal[:, 1:, 1:] += _RIDGE * normal[:, :1, :1]
+        gain = np.linalg.inv(normal)
+        gained = np.matmul(turned, gain)
+        level = np.einsum("tip,ti->tp", gained, samples)
+        weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
+        precision -= np.einsum("tip,tip->ti", gained, turned)
+        left_out = samples - weight / precision
+        # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
+        # the unknown mean absorbed.
+        mean = level[:, 0] + np.einsum("ti,ti->t", distance[:, 0], weight)
+        slope = level[:, 1] / self._spread if variogram.trend else np.zeros(tiles)
+        mean -= slope * self._middle
+        if variogram.logarithm:
+            np.exp(left_out, out=left_out)
+        return Kriged(variogram, self.places, -weight, mean, slope, left_out)
 
 
 @dataclass(frozen=True)
@@ -128,6 +252,7 @@ class Kriged:
 
     Attributes:
         variogram: Which one.
+        places: TxKx3 places of the members.
         weights: TxK weights of the members.
         mean: T constant part of the mean.
         slope: T rise of the mean with the surface coordinate.
@@ -135,116 +260,57 @@ class Kriged:
     """
 
     variogram: Variogram
+    places: Floats
     weights: Floats
     mean: Floats
     slope: Floats
     left_out: Floats
 
-    def at(self, u: Floats32, v: Floats32, s: Floats32, tile: Indices, members: Floats) -> Floats32:
+    def at(self, u: Floats32, v: Floats32, s: Floats32, tile: Indices) -> Floats32:
         """Predict at places.
 
         Args:
             u: P columns.
             v: P rows.
-            s: PxL surface coordinates at each.
+            s: LxP surface coordinates at each.
             tile: P tile each lies in.
-            members: TxKx3 places of the members.
 
         Returns:
-            PxL float32.
+            LxP float32.
         """
-        order = np.argsort(tile, kind="stable")
-        bounds = np.searchsorted(tile[order], np.arange(len(members) + 1))
         result = np.empty_like(s)
-        pull = self.variogram.surface
-        half = np.float32(self.variogram.power / 2)
-        places = members.astype(np.float32)
+        pull = np.float32(self.variogram.surface)
+        known_u, known_v, known_s = np.moveaxis(self.places.astype(np.float32), 2, 0)
+        known_s = known_s * pull
         weights = self.weights.astype(np.float32)
-        for index in range(len(members)):
-            here = order[bounds[index] : bounds[index + 1]]
-            if not len(here):
-                continue
-            known = places[index]
-            square = (u[here, None] - known[:, 0]) ** 2 + (v[here, None] - known[:, 1]) ** 2
-            if pull:
-                step = (s[here, :, None] - known[:, 2]) * np.float32(pull)
-                square = np.square(step, out=step) + square[:, None]
-            if half == 0.5:
-                np.sqrt(square, out=square)
-            else:
-                square **= half
-            value = np.einsum("...k,k->...", square, weights[index])
+        mean, slope = self.mean.astype(np.float32), self.slope.astype(np.float32)
+        rows = max(1, _BLOCK * 32 // weights.shape[1])
+        for start in range(0, len(u), rows):
+            here = slice(start, start + rows)
+            index = tile[here]
+            square = np.square(known_u[index] - u[here, None])
+            square += np.square(known_v[index] - v[here, None])
+            weight = weights[index]
             if not pull:
-                value = np.repeat(value[:, None], s.shape[1], axis=1)
-            value += np.float32(self.mean[index]) + np.float32(self.slope[index]) * s[here]
-            result[here] = value
+                value = np.einsum("pk,pk->p", _power(square, self.variogram.power), weight)
+                result[:, here] = value
+                continue
+            surface = known_s[index]
+            for layer, level in zip(result, s, strict=True):
+                step = surface - (pull * level[here])[:, None]
+                np.square(step, out=step)
+                step += square
+                layer[here] = np.einsum("pk,pk->p", _power(step, self.variogram.power), weight)
+        result += mean[tile]
+        if self.variogram.trend:
+            result += slope[tile] * s
         return np.exp(result, out=result) if self.variogram.logarithm else result
 
 
-def krige(places: Floats, values: Floats, variogram: Variogram) -> Kriged:
-    """Solve the kriging equations of some tiles.
-
-    Args:
-        places: TxKx3 places of the members of each tile.
-        values: TxK positive samples.
-        variogram: How they differ.
-
-    Returns:
-        The solution.
-    """
-    from scipy.linalg import lapack
-
-    tiles, count, _ = places.shape
-    samples = np.log(values) if variogram.logarithm else values
-    scaled = places * np.array([1.0, 1.0, variogram.surface])
-    distance = scaled[:, :, None] - scaled[:, None]
-    distance = np.einsum("tijc,tijc->tij", distance, distance)
-    distance **= variogram.power / 2
-    mean_distance = np.maximum(distance.mean(axis=(1, 2)), 1e-12)
-    # Minus a power of the distance is a covariance up to a constant, which the unknown mean
-    # absorbs; seen from one sample (the first) it is positive definite.
-    matrix = distance[:, :1] + distance[:, :, :1] - distance
-    matrix += (variogram.noise * mean_distance)[:, None, None] * np.eye(count)
-    surface = places[:, :, 2]
-    middle = surface.mean(axis=1)
-    spread = surface.std(axis=1) + 1e-9
-    columns = [samples, np.ones((tiles, count))]
-    if variogram.trend:
-        columns.append((surface - middle[:, None]) / spread[:, None])
-    known = np.stack(columns, axis=2)
-    solved = np.empty_like(known)
-    diagonal = np.empty((tiles, count))
-    for tile in range(tiles):
-        factor, _ = lapack.dpotrf(matrix[tile], lower=1)
-        solved[tile], _ = lapack.dpotrs(factor, known[tile], lower=1)
-        root, _ = lapack.dtrtri(factor, lower=1)
-        diagonal[tile] = np.einsum("ij,ij->j", root, root)
-    drift, turned = known[:, :, 1:], solved[:, :, 1:]
-    gain = _inverted(np.einsum("tip,tiq->tpq", drift, turned))
-    level = np.einsum("tpq,tiq,ti->tp", gain, turned, samples)
-    weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
-    diagonal -= np.einsum("tip,tpq,tiq->ti", turned, gain, turned)
-    left_out = samples - weight / diagonal
-    # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
-    # the unknown mean absorbed.
-    mean = level[:, 0] + np.einsum("ti,ti->t", distance[:, 0], weight)
-    slope = np.zeros(tiles)
-    if variogram.trend:
-        slope = level[:, 1] / spread
-        mean -= slope * middle
-    if variogram.logarithm:
-        np.exp(left_out, out=left_out)
-    return Kriged(variogram, -weight, mean, slope, left_out)
-
-
-def _inverted(matrix: Floats) -> Floats:
-    """Inverse of Tx1x1 or Tx2x2 positive matrices."""
-    if matrix.shape[1] == 1:
-        return 1 / matrix
-    a, b, d = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 1, 1]
-    d = d + _RIDGE * a  # where all samples lie on one surface there is no trend
-    swapped = np.stack([np.stack([d, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
-    return np.asarray(swapped / (a * d - b * b)[:, None, None])
+def _power(square: npt.NDArray[Any], power: float) -> npt.NDArray[Any]:
+    """A power of distances from their squares."""
+    distance = np.sqrt(square)
+    return distance if power == 1 else distance ** np.asarray(power, distance.dtype)
 
 
 def relative_error(left_out: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
