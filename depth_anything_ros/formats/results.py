@@ -1,14 +1,15 @@
 """The results of one image or video as files beside each other, and the JSON that owns them.
 
-`NAME.json` is written last. It lists the files that belong to it, so that what a program or a
-person wrote otherwise is never replaced, and says what it was asked for, so that a run that was
-stopped goes on where it was.
+`NAME.json` lists the files that belong to it, so that what a program or a person wrote otherwise is
+never replaced, and says what it was asked for, so that a run that was stopped goes on where it was.
+It is written twice: before the first file with `complete: false`, and again after the last one.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,9 @@ from depth_anything_ros.frames import DepthFrame, ScaleState
 _MARK = "written_by"
 _PROGRAM = "depth_anything_ros"
 _HEAD_BYTES = 100
+_RUN = "depth_anything_run"
+_OF_FRAME = r"_\d{6,}(_depth\.npy|_depth\.png|_cloud\.ply)"
+"""What the name of a file of one frame has after the name of its sequence."""
 
 
 def named(stem: Path, ending: str) -> Path:
@@ -114,7 +118,56 @@ def own_names(stem: Path) -> set[str]:
         stem: Folder and name of the result.
     """
     report = read_report(stem)
-    return set() if report is None else {named(stem, ".json").name, *report.get("files", [])}
+    if report is None:
+        return set()
+    frames = files_of_frames(stem) if report.get("every_frame") else set()
+    return {named(stem, ".json").name, *report.get("files", []), *frames}
+
+
+def files_of_frames(stem: Path) -> set[str]:
+    """Names of the files that are there of single frames of a sequence.
+
+    Args:
+        stem: Folder and name of the sequence's result.
+    """
+    pattern = re.compile(re.escape(stem.name) + _OF_FRAME)
+    return {path.name for path in stem.parent.iterdir() if pattern.fullmatch(path.name)}
+
+
+def claim(stem: Path, files: list[str], request: str = "", every_frame: bool = False) -> None:
+    """Say in the JSON of a result which files it will have, before the first one is written.
+
+    So they are known as this program's also where it is killed in between.
+
+    Args:
+        stem: Folder and name of the result.
+        files: Names of its files.
+        request: What was asked for.
+        every_frame: Whether files of single frames belong to it, too.
+    """
+    write_report(stem, files, {"every_frame": every_frame}, request, complete=False)
+
+
+def write_stopped_run(folder: Path, done: Collection[str], waiting: Collection[str]) -> None:
+    """Say in the folder of results that a run over several inputs was stopped.
+
+    Args:
+        folder: Where the results go.
+        done: Names of the inputs with results.
+        waiting: Names of the others.
+    """
+    report = {"stopped": True, "done": sorted(done), "waiting": sorted(waiting)}
+    write_report(folder / _RUN, [], report, complete=False)
+
+
+def forget_stopped_run(folder: Path) -> None:
+    """Remove what `write_stopped_run` wrote: the run has come to its end.
+
+    Args:
+        folder: Where the results go.
+    """
+    if read_report(folder / _RUN) is not None:
+        named(folder / _RUN, ".json").unlink()
 
 
 def write_results(
@@ -124,7 +177,7 @@ def write_results(
     request: str = "",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write the files of a result, then its JSON; each is whole or not there.
+    """Write the files of a result and its JSON; each is whole or not there.
 
     Args:
         stem: Folder and name of the result; the folder is made if missing.
@@ -142,12 +195,18 @@ def write_results(
     stem.parent.mkdir(parents=True, exist_ok=True)
     if not overwrite:
         check_replaceable(stem, (*files, ".json"))
-    paths = []
-    for ending, write in files.items():
-        paths.append(named(stem, ending))
-        with whole_file(paths[-1]) as part:
-            write(part)
-    return [*paths, write_report(stem, [path.name for path in paths], report, request)]
+    paths = [named(stem, ending) for ending in files]
+    names = [path.name for path in paths]
+    claim(stem, names, request)
+    try:
+        for path, write in zip(paths, files.values(), strict=True):
+            with whole_file(path) as part:
+                write(part)
+        return [*paths, write_report(stem, names, report, request)]
+    except BaseException:
+        if not any(path.exists() for path in paths):
+            named(stem, ".json").unlink(missing_ok=True)
+        raise
 
 
 def write_report(

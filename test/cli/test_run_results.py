@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
+from depth_anything_ros.cli.support.run_job import Job
 from depth_anything_ros.formats import results
 
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed")
@@ -102,42 +103,159 @@ def test_what_is_done_is_not_done_again_unless_something_changed(
     assert "pictures: 1" in run_cli("run", first, *common, "--overwrite").err
 
 
-def test_ctrl_c_leaves_whole_files_and_says_so(relative_model: Path, tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"mp4v"), 10, (320, 240))
+def write_clip(folder: Path) -> Path:
+    writer = cv2.VideoWriter(
+        str(folder / "clip.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (64, 48)
+    )
     for number in range(400):
-        writer.write(np.full((240, 320, 3), number % 250, np.uint8))
+        writer.write(np.full((48, 64, 3), number % 250, np.uint8))
     writer.release()
-    out = tmp_path / "out"
-    arguments = ["run", str(clip), "-o", str(out), "-m", str(relative_model), "--frames"]
+    return folder / "clip.mp4"
+
+
+def write_recording(folder: Path) -> Path:
+    pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
+    import small_bag
+
+    period = small_bag.SECOND // 10
+    images = [small_bag.image("/image", number * period, number % 250) for number in range(400)]
+    return Path(small_bag.write_bag(folder / "clip", images))
+
+
+def run_and_stop(arguments: list[str], reached: Path) -> str:
+    """Run the command line until a file is there, then press Ctrl-C; what it said."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "depth_anything_ros", *arguments, "--input-size", "280",
+        [sys.executable, "-m", "depth_anything_ros", "run", *arguments, "--input-size", "280",
          "--device", "cpu", "--backend", "torch", "--precision", "fp32"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         # Whoever runs the tests in the background may have made it deaf.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     until = time.monotonic() + 120
-    while not (out / "clip_000003_depth.png").exists():
+    while not reached.exists():
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    assert not [path for path in out.iterdir() if ".part" in path.name]
+    assert not [path for path in reached.parent.iterdir() if ".part" in path.name]
+    return said
+
+
+@pytest.mark.parametrize("write", [write_clip, write_recording])
+def test_ctrl_c_leaves_whole_files_and_says_so(
+    relative_model: Path, tmp_path: Path, write: Callable[[Path], Path]
+) -> None:
+    out = tmp_path / "out"
+    arguments = [str(write(tmp_path)), "-o", str(out), "-m", str(relative_model), "--frames"]
+    run_and_stop(arguments, out / "clip_000003_depth.png")
     report = json.loads((out / "clip.json").read_text())
     assert report["complete"] is False
+    assert report["stopped"] is True
     done = report["frames"]
-    assert 4 <= done < 400
+    assert 3 <= done < 400  # Ctrl-C may come between a frame's files and its picture
     for number in range(done):
-        assert np.load(out / f"clip_{number:06d}_depth.npy").shape == (240, 320)
+        assert np.load(out / f"clip_{number:06d}_depth.npy").shape == (48, 64)
     capture = cv2.VideoCapture(str(out / "clip_preview.mp4"))
     frames = 0
     while capture.read()[0]:
         frames += 1
     assert frames == done
     assert not results.is_done(out / "clip", report["request"])
+
+
+def test_ctrl_c_among_several_pictures_says_how_far_it_came(
+    relative_model: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number in range(300):
+        write_photo(folder / f"{number:03d}.png", number)
+    said = run_and_stop([str(folder), "-o", str(out), "-m", str(relative_model)], out / "003.json")
+    report = json.loads((out / "depth_anything_run.json").read_text())
+    assert report["stopped"] is True and report["complete"] is False
+    done = report["done"]
+    assert 3 <= len(done) < 300
+    assert sorted(done + report["waiting"]) == [f"{number:03d}" for number in range(300)]
+    assert f"{len(done)} of 300 inputs are done" in said
+    for name in done:
+        assert json.loads((out / f"{name}.json").read_text())["complete"] is True
+        assert np.load(out / f"{name}_depth.npy").shape == (48, 64)
+    others = {path.name[:3] for path in out.glob("*_depth.npy")} - set(done)
+    for name in others:  # at most the one it was at, whose JSON says that it is not complete
+        assert json.loads((out / f"{name}.json").read_text())["complete"] is False
+    assert len(others) <= 1
+
+
+@hypothesis.given(hypothesis.strategies.integers(0, 8))
+@hypothesis.settings(max_examples=9)
+def test_a_stopped_run_goes_on_wherever_it_was_stopped(
+    tmp_path_factory: pytest.TempPathFactory, moment: int
+) -> None:
+    stem = tmp_path_factory.mktemp("results") / "x"
+    count = 0
+
+    def write(path: Path) -> None:
+        nonlocal count
+        for _ in range(2):
+            if count == moment:
+                count += 1
+                raise KeyboardInterrupt
+            count += 1
+            path.write_bytes(path.read_bytes() + b"half" if path.exists() else b"half")
+
+    files = dict.fromkeys(("_depth.npy", "_depth.png", "_preview.png"), write)
+    stopped = False
+    try:
+        results.write_results(stem, files, {}, "request")
+    except KeyboardInterrupt:
+        stopped = True
+    assert stopped == (moment < 6)
+    assert results.is_done(stem, "request") != stopped
+    there = [path for path in stem.parent.iterdir() if path.suffix != ".json"]
+    assert all(path.read_bytes() == b"halfhalf" for path in there)
+    assert bool(there) == results.named(stem, ".json").exists()
+    moment = -1
+    results.write_results(stem, files, {}, "request")
+    assert results.is_done(stem, "request")
+
+
+def test_a_killed_program_s_files_are_still_its_own(tmp_path: Path) -> None:
+    stem = tmp_path / "clip"
+    (tmp_path / "clip_000000_depth.npy").touch()
+    with pytest.raises(Exception, match=r"clip_000000_depth\.npy in .* was not written by this"):
+        results.check_replaceable(stem, ["_000000_depth.npy"])
+    results.claim(stem, ["clip_preview.mp4"], every_frame=True)
+    results.check_replaceable(stem, ["_preview.mp4", "_000000_depth.npy", ".json"])
+    (tmp_path / "clip_a_depth.npy").touch()
+    with pytest.raises(Exception, match=r"clip_a_depth\.npy in .* was not written by this"):
+        results.check_replaceable(stem, ["_a_depth.npy"])
+
+
+def test_a_run_that_was_stopped_is_forgotten_once_it_is_through(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        write_photo(tmp_path / name)
+    arguments = ("run", tmp_path, "-o", tmp_path, "-m", relative_model, *QUICK)
+    run = Job.run
+
+    def stopped_at_b(job: Job) -> None:
+        if job._source.name == "b":
+            raise KeyboardInterrupt
+        run(job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "run", stopped_at_b)
+        assert run_cli(*arguments).code == 130
+    report = json.loads((tmp_path / "depth_anything_run.json").read_text())
+    assert (report["done"], report["waiting"]) == (["a"], ["b", "c"])
+    result = run_cli(*arguments)
+    assert result.code == 0, result.err
+    assert "3 of 3 inputs, 1 of them from before" in result.err
+    assert "left out" not in result.err
+    assert not (tmp_path / "depth_anything_run.json").exists()
 
 
 def test_patterns_and_standard_input_are_read(

@@ -74,9 +74,7 @@ def process(
         read_points(measured.points)  # says what is wrong with it before the network is loaded
     requests = {each: digest(each, request) for each in inputs}
     waiting = [
-        each
-        for each in inputs
-        if output.overwrite or not results.is_done(output.folder / each.name, requests[each])
+        each for each in inputs if output.overwrite or not _is_done(each, requests, output.folder)
     ]
     tally = Tally(done=len(inputs) - len(waiting), present=len(inputs) - len(waiting))
     if not waiting:
@@ -87,23 +85,24 @@ def process(
             soft_wrap=True,
         )
         return
-    with STDERR.status("loading the network"):
-        network = load(model, scaler=scale.settings, limits=limits)
-    if output.cloud and not (network.is_metric or scale.wants_metres):
-        raise SettingError(
-            f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
-            "metric model (`depth_anything models` lists them) or a source of metres like --points"
-        )
-    start = time.perf_counter()
-    with _progress(waiting) as progress:
-        for each in waiting:
-            job = Job(
-                network, each, camera, measured, output, topics, requests[each], tally, progress
+    with _saying_where_stopped(inputs, requests, output.folder):
+        with STDERR.status("loading the network"):
+            network = load(model, scaler=scale.settings, limits=limits)
+        if output.cloud and not (network.is_metric or scale.wants_metres):
+            raise SettingError(
+                f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
+                "metric model (`depth_anything models` lists them) or a source like --points"
             )
-            try:
-                job.run()
-            except InputError as error:
-                warn(f"{error}; left out")
+        start = time.perf_counter()
+        with _progress(waiting) as progress:
+            for each in waiting:
+                job = Job(
+                    network, each, camera, measured, output, topics, requests[each], tally, progress
+                )
+                try:
+                    job.run()
+                except InputError as error:
+                    warn(f"{error}; left out")
     if not tally.done:
         raise InputError("none of the inputs gave a result")
     if tally.beyond_png:
@@ -111,7 +110,32 @@ def process(
             f"{tally.beyond_png} pixels lie beyond {farthest_of_png(output.png_scale):.1f} m and "
             "are 0 (unknown) in the 16-bit PNG files; the .npy files have them"
         )
+    results.forget_stopped_run(output.folder)
     _say_what_came(tally, len(inputs), network, output.folder, time.perf_counter() - start)
+
+
+@contextmanager
+def _saying_where_stopped(
+    inputs: Sequence[Input], requests: Mapping[Input, str], folder: Path
+) -> Iterator[None]:
+    """On Ctrl-C among several inputs, leave word in the folder of how far the run came."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if len(inputs) > 1:
+            done = {each.name for each in inputs if _is_done(each, requests, folder)}
+            results.write_stopped_run(folder, done, {each.name for each in inputs} - done)
+            STDERR.print(
+                f"{folder}: {len(done)} of {len(inputs)} inputs are done; the same command goes on "
+                "there",
+                markup=False,
+                soft_wrap=True,
+            )
+        raise
+
+
+def _is_done(source: Input, requests: Mapping[Input, str], folder: Path) -> bool:
+    return results.is_done(folder / source.name, requests[source])
 
 
 def _say_what_came(tally: Tally, inputs: int, network: Model, folder: Path, seconds: float) -> None:

@@ -145,13 +145,13 @@ class Job:
 
     def _run_sequence(self) -> None:
         output, stem = self._output, self._stem
-        own = results.own_names(stem)
         if not output.overwrite:
-            results.check_replaceable(stem, ("_preview.mp4", ".json"), own)
+            self._check_replaceable()
         fps, items = self._items()
         path = results.named(stem, "_preview.mp4")
         colors = DepthColors(output.grayscale)
-        files, states, timings = [path.name], [], []
+        files, states = [path.name], []
+        timings: list[float] = []
         reasons: Counter[str] = Counter()
         answer: DepthFrame | None = None
         stopped = False
@@ -159,12 +159,14 @@ class Job:
             with VideoWriter(part, fps) as video:
                 try:
                     for item, answer, milliseconds in self._answers(items):
+                        if not timings:
+                            results.claim(stem, files, self._request, output.frames)
                         timings.append(milliseconds)
                         states.append(results.state_report(answer.scale_state))
                         if answer.metres and answer.depth_m is None:
                             reasons[answer.scale_state.reason] += 1
                         if output.frames:
-                            files += self._write_frame(item.name, answer, own)
+                            files += self._write_frame(item.name, answer)
                         picture = answer.preview(colors=colors)
                         if not output.pred_only:
                             picture = side_by_side(answer.frame.rgb, picture, colors.legend())
@@ -183,6 +185,8 @@ class Job:
         }
         del report["scale_state"]
         ended = self._source.kind is Kind.WEBCAM  # a webcam has no other end
+        if stopped and not ended:
+            report["stopped"] = True
         results.write_report(stem, files, report, self._request, ended or not stopped)
         self._tally.previews += (path,)
         if reasons:
@@ -226,14 +230,19 @@ class Job:
         camera = self._camera(width, height) or item.frame.camera
         return self._measured.complete(replace(item.frame, camera=camera), item.name)
 
-    def _write_frame(self, name: str, answer: DepthFrame, own: set[str]) -> list[str]:
+    def _check_replaceable(self) -> None:
+        stem, own = self._stem, results.own_names(self._stem)
+        endings = ["_preview.mp4", ".json"]
+        if self._output.frames:
+            endings += [name[len(stem.name) :] for name in sorted(results.files_of_frames(stem))]
+        results.check_replaceable(stem, endings, own)
+
+    def _write_frame(self, name: str, answer: DepthFrame) -> list[str]:
         """Write depth and cloud of one picture of a sequence; the names of its files."""
         output, stem = self._output, self._output.folder / name
         writers = answer.writers(
             cloud=output.cloud, png_scale=output.png_scale, ply_frame=output.ply_frame
         )
-        if not output.overwrite:
-            results.check_replaceable(stem, writers, own)
         names = []
         for ending, write in writers.items():
             path = results.named(stem, ending)
