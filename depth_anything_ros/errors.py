@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from depth_anything_ros.installed_commands import install_command
+
 
 class DepthAnythingError(Exception):
     """Base of every error this package raises on purpose; its message is meant for the user."""
@@ -45,6 +47,5 @@ def require(module: str, extra: str) -> ModuleType:
         if not isinstance(error, ModuleNotFoundError) or not module.startswith(error.name or " "):
             raise
         raise MissingExtraError(
-            f"'{module}' is not installed; install it with "
-            f"`pip install depth_anything_ros[{extra}]`"
+            f"'{module}' is not installed; install it with `{install_command(extra)}`"
         ) from error

@@ -66,10 +66,19 @@ def _texts(function: ast.FunctionDef) -> dict[str, ast.expr]:
     return {
         target.id: node.value
         for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Constant, ast.JoinedStr))
+        if isinstance(node, ast.Assign)
+        if isinstance(node.value, (ast.Constant, ast.JoinedStr)) or _is_command(node.value)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+
+
+def _is_command(node: ast.expr) -> bool:
+    """Whether an expression gives a command line of the installation at hand."""
+    match node:
+        case ast.Call(func=ast.Name(id="ros2_command" | "own_command")):
+            return True
+    return False
 
 
 def _words(node: ast.expr, texts: dict[str, ast.expr]) -> str:
@@ -85,6 +94,8 @@ def _words(node: ast.expr, texts: dict[str, ast.expr]) -> str:
             return _words(left, texts) + _words(right, texts)
         case ast.IfExp(body=body, orelse=other):
             return f"{_words(body, texts)} / {_words(other, texts)}"
+        case ast.Call(func=ast.Name(id="ros2_command"), args=[arguments, _]):
+            return f"`ros2 {_words(arguments, texts)}`"
         case ast.Name(id=name) if name in texts:
             return _words(texts[name], texts)
     return f"\u2039{_name(node).strip('_').replace('_', ' ')}\u203a"

@@ -16,6 +16,7 @@ NAME = PACKAGE.name
 
 FLOORS = {
     "errors": 1,
+    "installed_commands": 1,
     "registry": 1,
     "frames": 1,
     "settings": 1,

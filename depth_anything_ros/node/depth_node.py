@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from depth_anything_ros.errors import DepthAnythingError, SettingError
 from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.network.model_info import ModelInfo
@@ -73,7 +74,7 @@ _SNAPSHOT_PATIENCE = 10.0
 _STOP_PATIENCE = 2.0
 _PURPOSE = (
     "Turns the images on image (and camera_info) into ~/depth/image, ~/points and more; "
-    "`depth_anything doctor` says why nothing comes."
+    "`{doctor}` says why nothing comes."
 )
 
 
@@ -507,7 +508,7 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         0 after a normal stop and for --help, 1 when a start parameter is impossible.
     """
     if asks_for_help(arguments):
-        print(usage("depth_node", _PURPOSE, NodeParameters))
+        print(usage("depth_node", _PURPOSE.format(doctor=own_command("doctor")), NodeParameters))
         return 0
     transport_warning = prefer_shared_memory()
     node: DepthNode | None = None

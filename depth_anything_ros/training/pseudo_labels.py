@@ -25,6 +25,7 @@ import numpy.typing as npt
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import encoded, read_image
 from depth_anything_ros.formats.whole_file import whole_file
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.training.samples import Sample
 
 Labeller = Callable[[list[npt.NDArray[np.uint8]]], list[npt.NDArray[np.float32]]]
@@ -154,8 +155,8 @@ class PseudoLabels:
         shards = sorted(labels.glob("shard-??????.zip"))
         self._items = [(shard, item) for shard in shards for item in _read_index(shard)["labels"]]
         if not self._items:
-            raise InputError(f"{labels} holds no pseudo-labels; run `depth_anything train "
-                             "pseudo-label` first")  # fmt: skip
+            make = own_command("train pseudo-label")
+            raise InputError(f"{labels} holds no pseudo-labels; run `{make}` first")
 
     def __len__(self) -> int:
         """Number of labelled pictures."""

@@ -23,6 +23,7 @@ from depth_anything_ros.formats.inputs import Input, find_inputs
 from depth_anything_ros.formats.point_files import read_points
 from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import has_h264
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.pipeline import DepthLimits
 from depth_anything_ros.settings import ModelSettings
 
@@ -91,7 +92,7 @@ def process(
         if output.cloud and not (network.is_metric or scale.wants_metres):
             raise SettingError(
                 f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
-                "metric model (`depth_anything models` lists them) or a source like --points"
+                f"metric model (`{own_command('models')}` lists them) or a source like --points"
             )
         start = time.perf_counter()
         with _progress(waiting) as progress:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from depth_anything_ros.errors import CheckpointError, MissingExtraError, require
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.network.catalogue import (
     DEFAULT_MODEL,
     EMBEDDED,
@@ -87,7 +88,7 @@ def resolve(model: str | Path) -> ModelFile:
         return ModelFile(path / _FILE_OF_A_FOLDER, path.resolve().name)
     if path.suffix not in SUFFIXES and not path.exists() and path.name == name:
         near = difflib.get_close_matches(name, [*known, EMBEDDED], n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see `depth_anything models`"
+        hint = f"did you mean {' or '.join(near)}?" if near else f"see `{own_command('models')}`"
         raise CheckpointError(f"model '{name}' is not in the catalogue and not a file; {hint}")
     if not path.exists():
         raise CheckpointError(f"model file '{path}' does not exist; check parameter `model`")
@@ -137,9 +138,9 @@ def _best_to_be_had() -> ModelFile:
     except (CheckpointError, MissingExtraError) as error:
         logger.warning(
             "model auto takes the small embedded network, which is less accurate: %s cannot be had "
-            "here (`depth_anything models pull %s` says why)",
+            "here (`%s` says why)",
             DEFAULT_MODEL,
-            DEFAULT_MODEL,
+            own_command(f"models pull {DEFAULT_MODEL}"),
         )
         logger.debug("%s", error)
         return ModelFile(EMBEDDED_FILE, EMBEDDED)
@@ -164,10 +165,11 @@ def _download(info: ModelInfo) -> ModelFile:
         twin = hub.try_to_load_from_cache(info.hf_repo, "model.safetensors") if info.hf_repo else ""
         if twin and isinstance(twin, str):
             return ModelFile(Path(twin), info.name, info)
+        pull = own_command(f"models pull {info.name}")
         raise CheckpointError(
             f"model '{info.name}' is not in the cache and cannot be downloaded (offline, or "
-            f"HF_HUB_OFFLINE is set); connect once and run `depth_anything models pull "
-            f"{info.name}`, or copy {info.filename} from {where} and give its path"
+            f"HF_HUB_OFFLINE is set); connect once and run `{pull}`, or copy {info.filename} from "
+            f"{where} and give its path"
         ) from error
     except (errors.HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -8,6 +8,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.node.camera.inputs import CameraInput
 from depth_anything_ros.node.runtime.health import (
     SCALE_LEVELS,
@@ -129,7 +130,8 @@ class CameraReport:
             self.log.warn_once(
                 f"no image has come on {source.image_topic}, though it is published: its publisher "
                 "is best effort, and Fast DDS loses big best-effort messages; let the driver be "
-                "reliable, or give it this package's fastdds_profile.xml (`depth_anything doctor`)"
+                "reliable, or give it this package's fastdds_profile.xml "
+                f"(`{own_command('doctor')}` says how)"
             )
         return f"no image has come on {source.image_topic} yet"
 

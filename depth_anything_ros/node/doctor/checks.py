@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_anything_ros.installed_commands import own_command, ros2_command
 from depth_anything_ros.node.doctor.findings import Finding, Level, problem
 from depth_anything_ros.node.doctor.graph import DepthNodeView, GraphView, State
 from depth_anything_ros.node.doctor.inputs import (
@@ -71,9 +72,12 @@ def _no_node(graph: GraphView, namespace: str, others: list[DepthNodeView]) -> F
             f"there is {', '.join(view.name for view in others)}",
         )
     seen = graph.names()
+    start = ros2_command(
+        "launch depth_anything_ros depth_anything.launch.py", own_command(program="depth_node")
+    )
     return problem(
         f"no depth node answers in {graph.domain}; nodes seen: {', '.join(seen) or 'none'}",
-        "start one (ros2 launch depth_anything_ros depth_anything.launch.py); if it runs, give "
+        f"start one ({start}); if it runs, give "
         "this terminal its ROS_DOMAIN_ID, RMW_IMPLEMENTATION and ROS_AUTOMATIC_DISCOVERY_RANGE",
     )
 
@@ -93,8 +97,8 @@ def _check_node(graph: GraphView, view: DepthNodeView) -> Iterator[Finding]:
     if view.simulated_time and not graph.has_clock:
         yield problem(
             f"{view.name} has use_sim_time, but nobody publishes /clock: its time stands still",
-            "start the simulator or bag with its clock (ros2 bag play --clock), or set "
-            "use_sim_time to false",
+            "start the simulator, or the bag with its clock (--clock), or set use_sim_time to "
+            "false",
         )
     yield from _model_file(view)
     if view.state != State.ACTIVE.value:
@@ -124,13 +128,16 @@ def _model_file(view: DepthNodeView) -> Iterator[Finding]:
 
 
 def _not_active(view: DepthNodeView) -> Finding:
+    service = f"{view.name}/change_state"
     if view.state == State.UNCONFIGURED.value:
+        configure = ros2_command(f"lifecycle set {view.name} configure", f"call {service}")
         return problem(
             f"{view.name} is unconfigured: no model is loaded",
-            "its log says why ('cannot configure: ...'); mend that, then `ros2 lifecycle set "
-            f"{view.name} configure` and `... activate`",
+            "its log says why ('cannot configure: ...'); mend that, then "
+            f"{configure} and activate it",
         )
+    activate = ros2_command(f"lifecycle set {view.name} activate", f"call {service}")
     return problem(
         f"{view.name} is {view.state}: it takes no images",
-        f"`ros2 lifecycle set {view.name} activate`, or let its lifecycle manager do so",
+        f"{activate}, or let its lifecycle manager do so",
     )

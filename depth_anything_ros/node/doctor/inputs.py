@@ -11,6 +11,7 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from sensor_msgs.msg import CompressedImage, Image
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.installed_commands import ros2_command
 from depth_anything_ros.metric.selection import AUTO, inputs_of
 from depth_anything_ros.metric.source import FrameInput
 from depth_anything_ros.node.doctor.findings import Finding, problem, warning
@@ -77,8 +78,8 @@ def check_image(graph: GraphView, view: DepthNodeView, link: Link) -> Iterator[F
         if not arriving and not any(check_qos(link, view)):
             yield problem(
                 f"{who_is_there(link)} announces {link.topic}, but no image came",
-                "see whether the driver sends (`ros2 topic hz`); large images get lost without "
-                "shared memory or over a weak network",
+                f"see whether the driver sends ({ros2_command('topic hz', 'its log')}); large "
+                "images get lost without shared memory or over a weak network",
             )
     elif isinstance(link.heard.message, Image):
         try:
@@ -130,11 +131,12 @@ def check_info(graph: GraphView, view: DepthNodeView, camera: CameraLinks) -> It
         return
     info = link.heard.message
     if not any(info.k):
+        tool = "run camera_calibration cameracalibrator"
         yield problem(
             f"camera_info on {link.topic} has K = 0: the camera is not calibrated, so points are "
             "not published and nothing can be measured",
-            "calibrate it (ros2 run camera_calibration cameracalibrator) and give the driver the "
-            "file (camera_info_url)",
+            f"calibrate it ({ros2_command(tool, 'with camera_calibration of ROS 2')}) and "
+            "give the driver the file (camera_info_url)",
         )
         return
     try:
@@ -241,8 +243,8 @@ def check_positions(graph: GraphView, view: DepthNodeView, image: Link) -> Itera
         except TransformError as error:
             yield problem(
                 f"{purpose} cannot be used: {error}".rstrip(". "),
-                f"publish where {header.frame_id} stands (robot_state_publisher, or ros2 run "
-                "tf2_ros static_transform_publisher), or set sensor_extrinsics",
+                f"publish where {header.frame_id} stands (robot_state_publisher, or "
+                "static_transform_publisher of tf2_ros), or set sensor_extrinsics",
             )
             continue
         try:
@@ -250,6 +252,6 @@ def check_positions(graph: GraphView, view: DepthNodeView, image: Link) -> Itera
         except TransformError as error:
             yield problem(
                 f"{purpose} cannot be used, the transform is stale: {error}".rstrip(". "),
-                "see that its publisher still runs and uses the same clock (ros2 run tf2_ros "
-                "tf2_monitor)",
+                "see that its publisher still runs and uses the same clock "
+                f"({ros2_command('run tf2_ros tf2_monitor', 'tf2_monitor of tf2_ros shows it')})",
             )

@@ -23,6 +23,7 @@ from depth_anything_ros.inference.backends.openvino.estimator import (
 from depth_anything_ros.inference.backends.openvino.graphs import openvino_graph
 from depth_anything_ros.inference.build_cache import file_hash, find, get_or_build
 from depth_anything_ros.inference.onnx_spec import write_yaml
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.network.checkpoints import ModelFile
 
 LIMIT = 0.02
@@ -51,7 +52,7 @@ def quantised_graph(file: ModelFile, root: Path | None = None) -> Path:
     if entry is None:
         raise SettingError(
             f"precision is 'int8' but {file.name} was not quantised on this machine; run "
-            f"`depth_anything export {file.path} --int8 FOLDER` with a folder of pictures from "
+            f"`{own_command(f'export {file.path} --int8 FOLDER')}` with a folder of pictures from "
             "your camera, or use precision auto"
         )
     return entry / "network.xml"
