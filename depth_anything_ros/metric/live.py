@@ -99,6 +99,10 @@ class LiveScaler:
             if refined is not None:
                 depth_m = self._handed_over(inverse, refined)
                 return ScaledDepth(depth_m, state, sigma_of_error(depth_m, refined.error))
+        if self._tracker.is_unsettled:
+            reason = f"{state.reason}; no points of this moment tell which scale is right"
+            unknown = replace(state, quality=Quality.INVALID, reason=reason)
+            return ScaledDepth(None, replace(unknown, scale=math.nan, shift=math.nan))
         depth_m = to_metres(prediction, state.scale, state.shift)
         sigma_m = sigma_of_state(depth_m, state, self._tracker.deviation)
         return ScaledDepth(depth_m, state, sigma_m)

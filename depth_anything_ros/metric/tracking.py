@@ -14,6 +14,10 @@ from depth_anything_ros.frames import PredictionKind, Quality, ScaleState
 from depth_anything_ros.metric.scale_file import SavedScale
 from depth_anything_ros.metric.source import Measurement
 
+_MUCH = 0.25
+"""A share of depth: a pixel off by more does not count as right in delta1 (Eigen et al. 2014)."""
+_LONGEST = 7.0  # exp of it is a factor of a thousand
+
 
 @dataclass(frozen=True)
 class TrackingSettings:
@@ -93,6 +97,7 @@ class ScaleTracker:
         self._doubted: list[_Line] = []
         self._handover: tuple[_Line, int] | None = None
         self._handed_over = 1.0
+        self._doubted_change = 0.0
         self._shown: _Line | None = None
         self._frozen = False
 
@@ -110,6 +115,14 @@ class ScaleTracker:
     def deviation(self) -> float:
         """Relative standard deviation of the depths that the present scale gives."""
         return math.sqrt(self._variance)
+
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether the last frame's measurement is doubted and would change depth much.
+
+        Then either it or the held scale is far off. A scale held for ever is held then, too.
+        """
+        return self._doubted_change > _MUCH and math.isfinite(self.settings.max_age)
 
     def freeze(self, on: bool = True) -> None:
         """Keep the present scale whatever is measured, or follow measurements again.
@@ -189,6 +202,7 @@ class ScaleTracker:
             if self._frozen:
                 return ScaleState(method, Quality.INVALID, reason)
             self.reset()
+        self._doubted_change = 0.0
         elapsed = (stamp - self._seen) / 1e9 if self._seen else 0.0
         self._variance += self.settings.drift**2 * max(elapsed, 0.0)
         self._seen = stamp
@@ -252,7 +266,9 @@ class ScaleTracker:
         self._doubted.append(line)
         count = len(self._doubted)
         if count < self.settings.patience:
-            return f"the measured scale changes depth by {math.expm1(change):.0%}; waiting for more"
+            self._doubted_change = math.expm1(min(change, _LONGEST))
+            by = f"{self._doubted_change:.0%}"
+            return f"the measured scale changes depth by {by}; waiting for more"
         mean = _Line(
             sum(each.log_scale for each in self._doubted) / count,
             sum(each.shift for each in self._doubted) / count,

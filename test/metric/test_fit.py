@@ -6,7 +6,7 @@ from metric_scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
 from depth_anything_ros.metric.apply import to_metres, with_sky
-from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
+from depth_anything_ros.metric.fit import FitSettings, OpposedError, UnmeasurableError, fit_points
 
 SETTINGS = FitSettings()
 
@@ -72,12 +72,34 @@ def test_degenerate_points_are_named_not_fitted() -> None:
         fit_points(prediction, SparsePoints(points.u, points.v, -points.z), SETTINGS)
     with pytest.raises(UnmeasurableError, match="one network value"):
         fit_points(relative(np.full_like(depth, 4.0), 0.05, 0.08), points, SETTINGS)
-    with pytest.raises(UnmeasurableError, match=r"negative scale|positive scale"):
+    with pytest.raises(OpposedError, match="no positive scale fits"):
         fit_points(relative(depth, -0.05, 0.9), points, SETTINGS)
     rng = np.random.default_rng(0)
     noise = SparsePoints(points.u, points.v, np.exp(rng.uniform(-3, 5, 100)))
     with pytest.raises(UnmeasurableError):
         fit_points(prediction, noise, FitSettings(min_inlier_share=0.9))
+
+
+@pytest.mark.parametrize(
+    ("opposed", "cause"),
+    [
+        (False, "likelier the network misreads"),
+        (True, "likelier the extrinsics or the calibration"),
+    ],
+)
+def test_points_that_oppose_the_network_name_the_likelier_cause(opposed: bool, cause: str) -> None:
+    """A network that sees nothing of the scene, and one that sees it upside down."""
+    depth = wavy_depth()
+    points = sample(depth, 400)
+    rng = np.random.default_rng(3)
+    upside_down = (depth - depth.mean()) / depth.std()
+    values = upside_down if opposed else 0.2 * upside_down + rng.normal(size=depth.shape)
+    prediction = Prediction(
+        values.astype(np.float32), PredictionKind.RELATIVE_DISPARITY, depth.shape
+    )
+    with pytest.raises(OpposedError) as refused:
+        fit_points(prediction, points, SETTINGS)
+    assert cause in str(refused.value)
 
 
 def test_relative_depth_gets_a_scale_and_a_shift_in_depth() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 from itertools import pairwise
@@ -88,8 +89,27 @@ def test_held_frames_with_fresh_points_follow_them() -> None:
     plain = LiveScaler([SparseSource()], refinement="none")
     for i in range(5):
         plain.scale(PREDICTION, at(i, points=POINTS))
-    held = plain.scale(PREDICTION, at(5, points=farther))
+    doubted = plain.scale(PREDICTION, at(5, points=farther))
+    assert doubted.state.quality is Quality.INVALID and doubted.depth_m is None
+    assert "changes depth by 50%; waiting for more; no points of this" in doubted.state.reason
+    forever = LiveScaler([SparseSource()], TrackingSettings(max_age=math.inf), refinement="none")
+    for i in range(5):
+        forever.scale(PREDICTION, at(i, points=POINTS))
+    held = forever.scale(PREDICTION, at(5, points=farther))
     assert held.depth_m is not None and np.abs(held.depth_m / DEPTH - 1).max() < 1e-3
+
+
+def test_points_that_agreed_before_clear_the_extrinsics() -> None:
+    scaler = LiveScaler([SparseSource()])
+    upside_down = Prediction(1 - PREDICTION.values, PREDICTION.kind, PREDICTION.input_size)
+    first = scaler.scale(upside_down, at(0, points=POINTS)).state.reason
+    assert "likelier the extrinsics or the calibration are wrong" in first
+    assert scaler.scale(PREDICTION, at(1, points=POINTS)).state.quality is Quality.GOOD
+    later = scaler.scale(upside_down, at(2, points=POINTS)).state.reason
+    assert "points agreed before, so likelier the network misreads this scene" in later
+    scaler.reset()
+    anew = scaler.scale(upside_down, at(3, points=POINTS)).state.reason
+    assert "likelier the extrinsics" in anew
 
 
 def test_bad_points_end_in_a_reason_never_in_an_exception() -> None:

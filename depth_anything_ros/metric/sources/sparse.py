@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import Frame, Prediction, SparsePoints
-from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points
+from depth_anything_ros.metric.fit import (
+    FitSettings,
+    OpposedError,
+    UnmeasurableError,
+    fit_points,
+)
 from depth_anything_ros.metric.source import (
     SCALE_SOURCES,
     FrameInput,
@@ -32,15 +37,27 @@ class SparseSource:
 
     def __init__(self, fit: FitSettings | None = None) -> None:
         self._fit = fit or FitSettings()
+        self._agreed = False
 
     def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
         """Fit the frame's points; see `ScaleSource.measure`."""
         if frame.points is None:
             raise UnmeasurableError("no measured points for this image")
-        return measure_points(prediction, frame.points, self._fit, self.name)
+        try:
+            measured = measure_points(prediction, frame.points, self._fit, self.name)
+        except OpposedError as error:
+            if self._agreed:
+                raise UnmeasurableError(
+                    f"{error.finding}; points agreed before, so likelier the network misreads this "
+                    "scene than the extrinsics are wrong"
+                ) from error
+            raise
+        self._agreed = True
+        return measured
 
     def reset(self) -> None:
-        """Nothing is remembered."""
+        """Forget that points have agreed with the network."""
+        self._agreed = False
 
 
 def measure_points(

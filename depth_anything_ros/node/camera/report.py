@@ -49,6 +49,7 @@ class CameraReport:
         self._camera = camera
         self._state: ScaleState | None = None
         self._had_metres = False
+        self._complained = False
         self._silent_since = 0.0
 
     @property
@@ -68,7 +69,7 @@ class CameraReport:
             latency: Seconds since the image's stamp.
             sent: How many outputs went out.
         """
-        before, self._state = self._state, answer.scale_state
+        self._state = answer.scale_state
         if sent:
             self.statistics.publish(latency)
         else:
@@ -76,15 +77,18 @@ class CameraReport:
         reason = answer.scale_state.reason
         if answer.scale_state.quality is Quality.INVALID:
             if self._had_metres:
-                self.log.warn(f"depth is unknown: {reason}")
+                said = self.log.warn(f"depth is unknown: {reason}")
             else:
                 relative = answer.prediction.kind.inverse
                 there = "; ~/disparity/image has the relative depth" if relative else ""
-                self.log.warn_once(f"no metres on ~/depth/image and ~/points: {reason}{there}")
+                said = self.log.warn_once(
+                    f"no metres on ~/depth/image and ~/points: {reason}{there}"
+                )
+            self._complained = self._complained or said
             return
-        if self._had_metres and before is not None and before.quality is Quality.INVALID:
-            self.log.info(f"metres again: {reason}")
-        self._had_metres = True
+        if self._complained:
+            self.log.info(f"metres {'again' if self._had_metres else 'now'}: {reason}")
+        self._complained, self._had_metres = False, True
 
     def refused(self, error: Exception) -> None:
         """Count and explain an image that got no answer.

@@ -79,20 +79,24 @@ class ThrottledLog:
             self._noted.add(kind)
             self._logger.info(self._prefix + one_line(text))
 
-    def warn_once(self, text: str) -> None:
-        """Warn, once in the life of the node."""
-        if self._due(text, float("inf")):
-            self._logger.warning(self._prefix + one_line(text))
+    def warn_once(self, text: str) -> bool:
+        """Warn, once in the life of the node; whether it did."""
+        return self._warn(text, float("inf"))
 
-    def warn(self, text: str) -> None:
-        """Warn, at most every ten seconds."""
-        if self._due(text, _REPEAT_AFTER):
-            self._logger.warning(self._prefix + one_line(text))
+    def warn(self, text: str) -> bool:
+        """Warn, at most every ten seconds; whether it did."""
+        return self._warn(text, _REPEAT_AFTER)
 
     def error(self, text: str) -> None:
         """Log an error, at most every ten seconds."""
         if self._due(text, _REPEAT_AFTER):
             self._logger.error(self._prefix + one_line(text))
+
+    def _warn(self, text: str, period: float) -> bool:
+        due = self._due(text, period)
+        if due:
+            self._logger.warning(self._prefix + one_line(text))
+        return due
 
     def _due(self, text: str, period: float) -> bool:
         now = time.monotonic()

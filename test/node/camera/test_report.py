@@ -1,0 +1,73 @@
+"""What a camera's report logs of trouble with metres, and of its end."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from depth_anything_ros.frames import (
+    DepthFrame,
+    Frame,
+    Prediction,
+    PredictionKind,
+    Quality,
+    ScaleState,
+)
+from depth_anything_ros.node.camera.report import CameraReport
+from depth_anything_ros.node.runtime.log import ThrottledLog
+
+VALUES = np.ones((4, 6), np.float32)
+
+
+class Heard:
+    """A logger that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, message: str) -> bool:
+        self.lines.append(f"info {message}")
+        return True
+
+    def warning(self, message: str) -> bool:
+        self.lines.append(f"warning {message}")
+        return True
+
+    def error(self, message: str) -> bool:
+        self.lines.append(f"error {message}")
+        return True
+
+
+def answer(quality: Quality, reason: str) -> DepthFrame:
+    frame = Frame(np.zeros((4, 6, 3), np.uint8))
+    prediction = Prediction(VALUES, PredictionKind.RELATIVE_DISPARITY, (4, 6))
+    depth_m = None if quality is Quality.INVALID else VALUES
+    return DepthFrame(frame, prediction, depth_m, None, ScaleState("sparse", quality, reason))
+
+
+def test_each_trouble_and_its_end_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    heard = Heard()
+    report = CameraReport("/depth_anything", "", ThrottledLog(heard))
+    bad, good = answer(Quality.INVALID, "no points"), answer(Quality.GOOD, "9 of 9 points agree")
+    for _ in range(3):
+        report.answered(bad, 0.1, 1)
+    for _ in range(3):
+        report.answered(good, 0.1, 1)
+    no_metres = "warning no metres on ~/depth/image and ~/points: no points; ~/disparity/image has"
+    assert heard.lines.pop(0).startswith(no_metres)
+    assert heard.lines == ["info metres now: 9 of 9 points agree"]
+    heard.lines.clear()
+    for _ in range(5):  # flickering: the log is not flooded
+        report.answered(bad, 0.1, 1)
+        report.answered(good, 0.1, 1)
+    report.answered(answer(Quality.HELD, "no points"), 0.1, 1)
+    assert heard.lines == [
+        "warning depth is unknown: no points",
+        "info metres again: 9 of 9 points agree",
+    ]
+    now[0] += 11.0
+    report.answered(bad, 0.1, 1)
+    report.answered(good, 0.1, 1)
+    assert heard.lines[2:] == heard.lines[:2]
