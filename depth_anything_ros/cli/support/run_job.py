@@ -15,6 +15,7 @@ import numpy as np
 from depth_anything_ros.api import DepthFrame, Model
 from depth_anything_ros.cli.support.measured import MeasuredOptions
 from depth_anything_ros.cli.support.output_options import OutputOptions
+from depth_anything_ros.cli.support.stop_request import StopRequest
 from depth_anything_ros.cli.support.terminal import warn
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats import results
@@ -154,26 +155,26 @@ class Job:
         timings: list[float] = []
         reasons: Counter[str] = Counter()
         answer: DepthFrame | None = None
-        stopped = False
-        with whole_file(path) as part:
+        complete = True
+        with whole_file(path) as part, StopRequest() as stop:
             with VideoWriter(part, fps) as video:
-                try:
-                    for item, answer, milliseconds in self._answers(items):
-                        if not timings:
-                            results.claim(stem, files, self._request, output.frames)
-                        timings.append(milliseconds)
-                        states.append(results.state_report(answer.scale_state))
-                        if answer.metres and answer.depth_m is None:
-                            reasons[answer.scale_state.reason] += 1
-                        if output.frames:
-                            files += self._write_frame(item.name, answer)
-                        picture = answer.preview(colors=colors)
-                        if not output.pred_only:
-                            picture = side_by_side(answer.frame.rgb, picture, colors.legend())
-                        video.write(picture)
-                        self._progress.advance()
-                except KeyboardInterrupt:
-                    stopped = True
+                for item, answer, milliseconds in self._answers(items):
+                    if not timings:
+                        results.claim(stem, files, self._request, output.frames)
+                    timings.append(milliseconds)
+                    states.append(results.state_report(answer.scale_state))
+                    if answer.metres and answer.depth_m is None:
+                        reasons[answer.scale_state.reason] += 1
+                    if output.frames:
+                        files += self._write_frame(item.name, answer)
+                    picture = answer.preview(colors=colors)
+                    if not output.pred_only:
+                        picture = side_by_side(answer.frame.rgb, picture, colors.legend())
+                    video.write(picture)
+                    self._progress.advance()
+                    if stop.made:
+                        complete = self._source.kind is Kind.WEBCAM  # it has no other end
+                        break
             if answer is None:
                 raise InputError(f"{self._source.path} holds no picture that can be read")
         report = answer.describe(output.png_scale) | {
@@ -181,13 +182,12 @@ class Job:
             "frames": video.count,
             "fps": fps,
             "timing_ms": round(float(np.median(timings)), 3),
-            "scale_states": states[: video.count],  # Ctrl-C may come before a picture is written
+            "scale_states": states,
         }
         del report["scale_state"]
-        ended = self._source.kind is Kind.WEBCAM  # a webcam has no other end
-        if stopped and not ended:
+        if not complete:
             report["stopped"] = True
-        results.write_report(stem, files, report, self._request, ended or not stopped)
+        results.write_report(stem, files, report, self._request, complete)
         self._tally.previews += (path,)
         if reasons:
             reason, _ = reasons.most_common(1)[0]
@@ -195,7 +195,7 @@ class Job:
                 f"{self._source.name}: {reasons.total()} of {len(states)} pictures have no "
                 f"metres: {reason}"
             )
-        if stopped and not ended:
+        if stop.made and self._source.kind is not Kind.WEBCAM:
             raise KeyboardInterrupt
 
     def _items(self) -> tuple[float, Iterator[Item]]:
