@@ -16,6 +16,7 @@ import pytest
 import depth_anything_ros as da
 from depth_anything_ros.formats.depth_files import read_depth
 from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.frames import Prediction, PredictionKind, Quality, ScaleState
 from depth_anything_ros.metric.sources.network import NetworkScaler
 from depth_anything_ros.pipeline import Pipeline
 
@@ -160,6 +161,25 @@ def test_points_and_cameras_that_do_not_fit_are_refused(relative: da.Model, phot
         relative([photo, photo], points=[None])
     with pytest.raises(da.InputError, match="a cloud needs metres"):
         relative(photo).cloud()
+
+
+def test_a_cloud_has_no_sky_and_no_points_in_mid_air(tmp_path: Path) -> None:
+    """As the node's: what is unknown, too near, too far or sky is left out, in PLY files, too."""
+    depth = np.full((60, 80), 3.0, np.float32)
+    depth[:, 38:42] = np.linspace(3.0, 9.0, 6)[1:-1]
+    depth[:, 42:] = 9.0
+    depth[:5], depth[5:8], depth[8:10] = np.inf, np.nan, -np.inf
+    camera = da.Camera(80, 60, 60.0, 60.0, 39.5, 29.5)
+    frame = da.Frame(np.zeros((60, 80, 3), np.uint8), 0, "cam", camera)
+    prediction = Prediction(depth, PredictionKind.METRIC_DEPTH, (60, 80))
+    answer = da.DepthFrame(frame, prediction, depth, None, ScaleState("n", Quality.GOOD, ""))
+    cloud = answer.cloud(edge_angle_deg=8.0)
+    assert set(np.unique(cloud.xyz[:, 2])) == {3.0, 9.0}
+    assert len(cloud.xyz) == 50 * 76
+    assert len(answer.cloud(edge_angle_deg=0.0).xyz) == 50 * 80
+    assert set(np.unique(answer.cloud(edge_angle_deg=8.0, max_range=5.0).xyz[:, 2])) == {3.0}
+    header = cloud.save(tmp_path / "cloud.ply").read_bytes().partition(b"end_header")[0]
+    assert f"element vertex {50 * 76}".encode() in header
 
 
 def test_points_make_metres_of_relative_depth(relative: da.Model, photo: Rgb) -> None:

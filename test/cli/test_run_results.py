@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fake_webcam import FakeWebcam
 
 from depth_anything_ros.cli.support.run_job import Job
 from depth_anything_ros.formats import results
@@ -257,6 +258,34 @@ def test_a_run_that_was_stopped_is_forgotten_once_it_is_through(
     assert "3 of 3 inputs, 1 of them from before" in result.err
     assert "left out" not in result.err
     assert not (tmp_path / "depth_anything_run.json").exists()
+
+
+def test_a_webcam_is_read_until_ctrl_c_or_until_it_is_unplugged(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeWebcam(monkeypatch, pictures=4)
+    common = ("run", "webcam:0", "-o", tmp_path, "-m", relative_model, "--frames", *QUICK)
+    unplugged = run_cli(*common)
+    assert unplugged.code == 0, unplugged.err
+    assert "webcam:0 gives no more pictures; webcam0 ends after 4 pictures" in unplugged.err
+    report = json.loads((tmp_path / "webcam0.json").read_text())
+    assert (report["frames"], report["complete"]) == (4, False)
+    for number in range(4):
+        assert np.load(tmp_path / f"webcam0_{number:06d}_depth.npy").shape == (48, 64)
+
+    write_frame = Job._write_frame
+
+    def stopped_at_2(job: Job, name: str, answer: Any) -> list[str]:
+        if name.endswith("2"):
+            signal.raise_signal(signal.SIGINT)
+        return write_frame(job, name, answer)
+
+    monkeypatch.setattr(Job, "_write_frame", stopped_at_2)
+    stopped = run_cli(*common)
+    assert stopped.code == 0, stopped.err
+    report = json.loads((tmp_path / "webcam0.json").read_text())
+    assert (report["frames"], report["complete"]) == (3, True)
+    assert "stopped" not in report
 
 
 def test_patterns_and_standard_input_are_read(

@@ -31,6 +31,9 @@ from depth_anything_ros.geometry.camera import Camera
 CameraOfSize = Callable[[int, int], Camera | None]
 """From (width, height) of an image to its camera, None where it is not known."""
 
+Answered = tuple[Item, DepthFrame, float]
+"""A picture, its depth and the milliseconds it took."""
+
 _USUAL_FPS = 10.0
 
 
@@ -104,6 +107,7 @@ class Job:
         self._tally = tally
         self._progress = progress
         self._stem = output.folder / source.name
+        self._broken = False  # the input ended in the middle
 
     def run(self) -> None:
         """Do it.
@@ -155,10 +159,10 @@ class Job:
         timings: list[float] = []
         reasons: Counter[str] = Counter()
         answer: DepthFrame | None = None
-        complete = True
+        complete, self._broken = True, False
         with whole_file(path) as part, StopRequest() as stop:
             with VideoWriter(part, fps) as video:
-                for item, answer, milliseconds in self._answers(items):
+                for item, answer, milliseconds in self._until_broken(self._answers(items)):
                     if not timings:
                         results.claim(stem, files, self._request, output.frames)
                     timings.append(milliseconds)
@@ -177,6 +181,7 @@ class Job:
                         break
             if answer is None:
                 raise InputError(f"{self._source.path} holds no picture that can be read")
+        complete = complete and not self._broken
         report = answer.describe(output.png_scale) | {
             "source": self._source.path.name,
             "frames": video.count,
@@ -185,7 +190,7 @@ class Job:
             "scale_states": states,
         }
         del report["scale_state"]
-        if not complete:
+        if stop.made and not complete:
             report["stopped"] = True
         results.write_report(stem, files, report, self._request, complete)
         self._tally.previews += (path,)
@@ -198,6 +203,23 @@ class Job:
         if stop.made and self._source.kind is not Kind.WEBCAM:
             raise KeyboardInterrupt
 
+    def _until_broken(self, answers: Iterator[Answered]) -> Iterator[Answered]:
+        """The answers up to where the input cannot be read any more; what came before is kept."""
+        count = 0
+        while True:
+            try:
+                answer = next(answers, None)
+            except InputError as error:
+                if not count:
+                    raise
+                warn(f"{error}; {self._source.name} ends after {count} pictures")
+                self._broken = True
+                return
+            if answer is None:
+                return
+            count += 1
+            yield answer
+
     def _items(self) -> tuple[float, Iterator[Item]]:
         """Pictures per second, and the pictures."""
         items = read_input(self._source, warn, self._topics)
@@ -207,7 +229,7 @@ class Job:
         gap = first[1].frame.stamp - first[0].frame.stamp if len(first) == 2 else 0
         return (1e9 / gap if gap > 0 else _USUAL_FPS), chain(first, items)
 
-    def _answers(self, items: Iterator[Item]) -> Iterator[tuple[Item, DepthFrame, float]]:
+    def _answers(self, items: Iterator[Item]) -> Iterator[Answered]:
         """Every picture with its depth and the milliseconds it took."""
         read: list[Item] = []
 
