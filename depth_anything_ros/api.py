@@ -48,9 +48,9 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.geometry.cloud import Cloud, build_cloud
 from depth_anything_ros.geometry.cloud_filters import flying_pixels
+from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.inference.selection import make_estimator
-from depth_anything_ros.inference.view_window import ViewWindow
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits, DepthRequest, process_batch
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
@@ -418,7 +418,8 @@ class Model:
         """Estimate the depth of pictures of one camera that follow each other.
 
         The scale of one picture is kept for the next ones and followed over time. A network with
-        a window sees keyframes with each picture, where the pictures are frames with poses.
+        a window sees keyframes with each picture, where the pictures are frames with poses, and one
+        for videos looks back at the pictures before.
 
         Args:
             pictures: A video, a rosbag2 recording, "webcam:0", or any iterable of pictures.
@@ -434,14 +435,13 @@ class Model:
             InputError: A picture or the file cannot be used.
         """
         scaler = self._scaler()
-        size = self.info.window
-        window = ViewWindow(size) if size > 1 else None
+        context = context_of(self.estimator)
         for number, picture in enumerate(_sequence(pictures)):
             frame = as_frame(picture, camera, None, ground)
             if not isinstance(picture, Frame):
                 frame = replace(frame, stamp=round(number * 1e9 / rate))
-            if window is not None:
-                frame = window.complete(frame)
+            if context is not None:
+                frame = context.complete(frame)
             yield self._process([frame], [scaler], confidence)[0]
 
     def _scaler(self) -> MetricScaler:

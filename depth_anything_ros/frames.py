@@ -144,6 +144,14 @@ class Keyframe:
     pose: FloatArray
 
 
+@dataclass(frozen=True, eq=False)
+class ImageSequence:
+    """Images of one camera and size that follow each other without a break.
+
+    It is compared by identity: what a network keeps of its images is kept as long as it is.
+    """
+
+
 @dataclass(frozen=True)
 class Frame:
     """One camera image and everything measured about its scene at that moment.
@@ -160,6 +168,7 @@ class Frame:
         keyframes: Earlier images of this camera that show the same scene; a network for several
             views sees them together with the image. Their fixed frame is that of `pose`.
         fixed_frame: Name of that fixed frame, empty where it is not known.
+        sequence: The images that it follows, for a network that looks back at them, or None.
     """
 
     rgb: RgbImage
@@ -172,6 +181,7 @@ class Frame:
     slam: SlamView | None = None
     keyframes: tuple[Keyframe, ...] = ()
     fixed_frame: str = ""
+    sequence: ImageSequence | None = None
 
 
 class Quality(enum.Enum):

@@ -21,7 +21,8 @@ from depth_anything_ros.confidence.agreement import (
 from depth_anything_ros.confidence.network import network_confidence
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import DepthFrame, FloatImage, Frame, Prediction
-from depth_anything_ros.inference.estimator import DepthEstimator, ViewsEstimator
+from depth_anything_ros.inference.estimator import DepthEstimator
+from depth_anything_ros.inference.frame_context import predict_in_context
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.scaler import MetricScaler
@@ -229,16 +230,11 @@ def _estimate(
         return []
     sources = confidence_sources or ConfidenceSources()
     images = [frame.rgb for frame in frames]
-    if isinstance(estimator, ViewsEstimator) and any(frame.keyframes for frame in frames):
-        # The network judges such a frame itself; views of its picture alone have another unit.
-        predictions = [
-            [estimator.estimate_views(frame)]
-            if frame.keyframes
-            else estimate_views(estimator, [frame.rgb], sources.views)[0]
-            for frame in frames
-        ]
-    else:
-        predictions = estimate_views(estimator, images, sources.views)
+    # Further views of a picture alone are not compared with one that was seen with others.
+    in_context = [predict_in_context(estimator, frame) for frame in frames]
+    alone = [rgb for rgb, seen in zip(images, in_context, strict=True) if seen is None]
+    answers = iter(estimate_views(estimator, alone, sources.views) if alone else ())
+    predictions = [[seen] if seen is not None else next(answers) for seen in in_context]
     for expert in sources.experts:
         for of_image, prediction in zip(predictions, expert.estimate(images), strict=True):
             of_image.append(prediction)

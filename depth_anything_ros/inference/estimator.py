@@ -73,3 +73,28 @@ class ViewsEstimator(DepthEstimator, Protocol):
             InputError: The image cannot be used.
         """
         ...
+
+
+@runtime_checkable
+class SequenceEstimator(DepthEstimator, Protocol):
+    """A network that may look back at the images before.
+
+    Attributes:
+        follows: Whether it does; else `estimate_next` cannot be used.
+    """
+
+    follows: bool
+
+    def estimate_next(self, frame: Frame) -> Prediction:
+        """Predict the depth of the next image of its sequence.
+
+        Args:
+            frame: The image, with `sequence`.
+
+        Returns:
+            The prediction at the image's size.
+
+        Raises:
+            InputError: The image cannot be used.
+        """
+        ...

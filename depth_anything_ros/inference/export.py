@@ -18,6 +18,7 @@ from depth_anything_ros.inference.onnx_spec import METADATA_KEY, OnnxSpec, write
 from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.model_info import UNKNOWN_LICENCE
 from depth_anything_ros.network.outputs import CONFIDENCE, DEPTH, SKY
+from depth_anything_ros.network.sequence import SequenceNetwork
 
 OPSET = 18
 """ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""
@@ -44,12 +45,18 @@ def export_onnx(
         The spec written: image N x 3 x H x W normalised float32 -> depth N x H x W.
 
     Raises:
-        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU.
+        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU or
+            looks back at the images before.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise SettingError(f"'{path}' must end in .onnx")
+    if isinstance(network, SequenceNetwork):
+        raise SettingError(
+            "the network looks back at the images before, which a graph of single images cannot; "
+            "run it with backend torch"
+        )
     weight = next(network.parameters())
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         raise SettingError(

@@ -33,6 +33,7 @@ class CheckpointHints:
         version: Version of the family.
         input_size: Side of the input in pixels at which it is best; 0 for the family's own.
         details: What else only the family understands, by name.
+        published: Catalogue name of the network that it says it is, empty where it says nothing.
     """
 
     source: str
@@ -41,6 +42,7 @@ class CheckpointHints:
     version: str | None = None
     input_size: int = 0
     details: Mapping[str, str] | None = None
+    published: str = ""
 
 
 @dataclass(frozen=True)

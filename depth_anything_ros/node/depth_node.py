@@ -24,6 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from depth_anything_ros.errors import DepthAnythingError, SettingError
 from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import make_scaler
@@ -64,7 +65,6 @@ from depth_anything_ros.node.setup import (
     limits_of,
     model_settings_of,
     scaler_settings_of,
-    window_of,
 )
 from depth_anything_ros.settings import ModelSettings
 
@@ -301,7 +301,7 @@ class DepthNode(GuardedNode):
                     name: replace(
                         own,
                         scaler=self._make_scaler(name, setup.parameters, loaded),
-                        window=window_of(loaded),
+                        context=context_of(loaded.model.estimator),
                     )
                     for name, own in setup.cameras.items()
                 }
@@ -439,12 +439,12 @@ class DepthNode(GuardedNode):
         own = None if before is None else before.cameras[name]
         files = CameraFiles.read(parameters, name, None if own is None else own.files)
         limits = limits_of(parameters, files)
-        window = window_of(networks) if own is None else own.window
+        context = context_of(networks.model.estimator) if own is None else own.context
         if own is not None and before is not None:
             settings = scaler_settings_of(parameters, name)
             if settings == scaler_settings_of(before.parameters, name):
-                return CameraSetup(own.scaler, files, limits, window)
-        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, window)
+                return CameraSetup(own.scaler, files, limits, context)
+        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, context)
 
     def _make_scaler(
         self, camera: str, parameters: NodeParameters, networks: Networks

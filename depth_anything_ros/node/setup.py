@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
-from depth_anything_ros.inference.view_window import ViewWindow
+from depth_anything_ros.inference.frame_context import FrameContext
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
 from depth_anything_ros.node.parameters import NodeParameters
@@ -30,13 +30,13 @@ class CameraSetup:
         scaler: Its scaler; it has state, and is safe to be operated from any thread.
         files: Its calibration and mask.
         limits: Which of its depths are given out.
-        window: Its keyframes; None where the network sees single images.
+        context: What its images are seen with; None where the network sees each alone.
     """
 
     scaler: MetricScaler
     files: CameraFiles
     limits: DepthLimits
-    window: ViewWindow | None = None
+    context: FrameContext | None = None
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,6 @@ class NodeSetup:
             metric = self.networks.model.estimator.kind.metric
             choice = "off" if experts else "zoom" if metric else "flip"
         return ConfidenceSources({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
-
-
-def window_of(networks: Networks) -> ViewWindow | None:
-    """Keyframes for a camera; None where the network sees single images.
-
-    Args:
-        networks: The network and its experts.
-    """
-    size = networks.model.info.window
-    return ViewWindow(size) if size > 1 else None
 
 
 def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:

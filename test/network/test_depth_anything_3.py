@@ -214,6 +214,7 @@ def test_the_folder_s_name_tells_where_config_json_does_not(
     assert isinstance(network, SingleView)
     assert network.config.metric == metric
     assert info.canonical_focal == (300.0 if metric else None)
+    assert info.licence == "Apache-2.0"
 
 
 def test_what_is_refused(small: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from depth_anything_ros.errors import CheckpointError, SettingError, require
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.network.checkpoints.find import ModelFile, resolve
 from depth_anything_ros.network.checkpoints.read import read_checkpoint
 from depth_anything_ros.network.family import FAMILIES, CheckpointHints, NetworkFamily
@@ -78,7 +79,7 @@ def load_network(
         encoder=network.encoder,
         version=network.version,
         kind=network.kind,
-        licence=metadata.get("licence", UNKNOWN_LICENCE),
+        licence=metadata.get("licence") or _published_licence(hints),
         size_mb=file.path.stat().st_size / 1e6,
         input_size=hints.input_size or network.preprocessing.input_size,
     )
@@ -167,6 +168,12 @@ def log_licence(info: ModelInfo) -> None:
         )
     else:
         logger.info("weights of %s: licence %s%s", info.name, info.licence, note)
+
+
+def _published_licence(hints: CheckpointHints) -> str:
+    """The licence of the network that a file says it is."""
+    info = catalogue().get(hints.published)
+    return UNKNOWN_LICENCE if info is None else info.licence
 
 
 def _family_of(names: Collection[str], metadata: Mapping[str, str], path: Path) -> NetworkFamily:

@@ -123,8 +123,8 @@ class CameraChannel:
         rgb, camera = self._prepared(rgb, camera, parameters)
         frame = Frame(rgb, nanoseconds(header.stamp), header.frame_id, camera)
         frame = sensors.complete(frame, self.name, self._report.log)
-        if setup.window is not None:
-            frame = setup.window.complete(frame)
+        if setup.context is not None:
+            frame = setup.context.complete(frame)
         return CameraFrame(frame, header, self._limits_of(rgb, parameters, setup.limits))
 
     def _camera_of(

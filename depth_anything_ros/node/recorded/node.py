@@ -9,6 +9,7 @@ from typing import Any
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.formats.bags import Transform
+from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.node.camera.channel import CameraChannel
 from depth_anything_ros.node.camera.files import CameraFiles
@@ -29,7 +30,6 @@ from depth_anything_ros.node.setup import (
     NodeSetup,
     limits_of,
     scaler_settings_of,
-    window_of,
 )
 
 DEFAULT_OUTPUTS = ("depth/image", "depth/camera_info", "depth/sigma")
@@ -249,7 +249,8 @@ def check_outputs(names: Collection[str]) -> None:
 def _camera_setup(name: str, parameters: NodeParameters, networks: Networks) -> CameraSetup:
     files = CameraFiles.read(parameters, name)
     scaler = make_scaler(scaler_settings_of(parameters, name), networks.model.info)
-    return CameraSetup(scaler, files, limits_of(parameters, files), window_of(networks))
+    context = context_of(networks.model.estimator)
+    return CameraSetup(scaler, files, limits_of(parameters, files), context)
 
 
 def _nothing() -> None:

@@ -18,10 +18,12 @@ from depth_anything_ros.inference.backends.torch.devices import (
     choose_precision,
 )
 from depth_anything_ros.inference.backends.torch.forward_pass import CpuPass, DevicePass
+from depth_anything_ros.inference.backends.torch.sequence_pass import SequencePass
 from depth_anything_ros.inference.backends.torch.views_pass import ViewsPass
 from depth_anything_ros.inference.outputs import to_prediction
 from depth_anything_ros.inference.preprocess import check_image, check_input_size, network_size
 from depth_anything_ros.network.depth_network import DepthNetwork
+from depth_anything_ros.network.sequence import SequenceNetwork
 from depth_anything_ros.network.several_views import SeveralViewsNetwork
 
 _KEPT_SIZES = 8  # every number of cameras in a batch is a size of its own
@@ -44,6 +46,7 @@ class TorchEstimator:
     Attributes:
         network: The network, on its device and in its precision.
         window: As given.
+        follows: Whether the network looks back at the images before.
 
     Raises:
         SettingError: A setting is not possible on this machine.
@@ -65,6 +68,7 @@ class TorchEstimator:
                 "network of Depth Anything 3 (da3_small, da3_base), or window 1"
             )
         self.window = window
+        self.follows = isinstance(network, SequenceNetwork)
         rule = network.preprocessing
         self._rule = rule if input_size is None else replace(rule, input_size=input_size)
         check_input_size(self._rule.input_size)
@@ -84,6 +88,10 @@ class TorchEstimator:
         self._views: ViewsPass | None = None
         if isinstance(self.network, SeveralViewsNetwork) and window > 1:
             self._views = ViewsPass(self.network, self._rule, self._device, self._dtype)
+        self._sequences: SequencePass | None = None
+        if isinstance(self.network, SequenceNetwork):
+            where = (self._rule, self._device, self._dtype)
+            self._sequences = SequencePass(self.network, *where)
 
     def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
         """Predict depth for some images; equal sizes share one forward pass.
@@ -135,6 +143,27 @@ class TorchEstimator:
         named = dict(zip(self.network.outputs, outputs, strict=True))
         prediction = to_prediction(named, PredictionKind.DEPTH_UP_TO_SCALE, size)
         return replace(prediction, poses=poses)
+
+    def estimate_next(self, frame: Frame) -> Prediction:
+        """Predict with the images before; see `SequenceEstimator.estimate_next`.
+
+        Args:
+            frame: The image with its sequence.
+
+        Returns:
+            The prediction at the image's size.
+
+        Raises:
+            SettingError: The network sees every image alone.
+            InputError: The image is not HxWx3 uint8, has a side of zero or is a thin strip.
+        """
+        if self._sequences is None or frame.sequence is None:
+            raise SettingError("the network sees every image alone, or the frame has no sequence")
+        check_image(frame.rgb)
+        size = self._size(frame.rgb.shape[0], frame.rgb.shape[1])
+        outputs = self._sequences.run(frame.rgb, frame.sequence, size)
+        named = dict(zip(self.network.outputs, outputs, strict=True))
+        return to_prediction(named, self.kind, size)
 
     def warm_up(self, height: int, width: int, batch: int = 1) -> None:
         """Run once at an image size so that the first real frame is as fast as the others.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.families.depth_anything_3.models import METRIC, MONO
+from depth_anything_ros.network.families.depth_anything_3.models import METRIC, MODELS, MONO
 from depth_anything_ros.network.family import CheckpointHints, with_weights
 
 if TYPE_CHECKING:
@@ -51,11 +51,13 @@ def hints(name: str, config: Mapping[str, Any] | None) -> CheckpointHints:
     source = "its config.json" if named else "its name"
     word = str(named or name).lower().replace("_", "-")
     network = METRIC if METRIC in word else MONO if MONO in word else ""
+    published = [info.name for info in MODELS if info.name.replace("_", "-") in word]
     return CheckpointHints(
         source,
         PredictionKind.RELATIVE_DEPTH if network else None,
         version="v3",
         details={"network": network} if network else None,
+        published=published[0] if published else "",
     )
 
 
