@@ -40,6 +40,34 @@ def test_help_loads_nothing_heavy(command: str, option: str) -> None:
     assert not loaded & {"torch", "onnxruntime", "openvino", "huggingface_hub", "rosbags"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("depth_anything mod", {"models"}),
+        ("depth_anything run --png", {"--png-scale"}),
+        ("depth_anything run --scaler gro", {"ground_plane"}),
+        ("depth_anything run --ply-frame ", {"optical", "ros", "gl"}),
+        ("depth_anything run -m embe", {"embedded"}),
+    ],
+)
+def test_shells_complete_commands_options_and_names(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, typed: str, expected: set[str]
+) -> None:
+    monkeypatch.setenv("_DEPTH_ANYTHING_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(typed.count(" ")))
+    lines = run_cli().out.splitlines()
+    assert {line.rpartition(",")[2] for line in lines if line} == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_of_shells_is_printed(
+    run_cli: RunCli, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("_DEPTH_ANYTHING_COMPLETE", f"{shell}_source")
+    assert f"_DEPTH_ANYTHING_COMPLETE={shell}_complete" in run_cli().out
+
+
 def test_errors_of_the_installed_command_have_no_traceback() -> None:
     process = subprocess.run(
         [sys.executable, "-m", "depth_anything_ros", "run", "gone.png"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from depth_anything_ros.cli.support.command_line import LateChoice, gathered, option
 from depth_anything_ros.settings import ModelSettings
@@ -26,6 +27,16 @@ def _precisions() -> Sequence[str]:
     return precision_choices()
 
 
+def _models(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names for the completion of shells; files where no name begins so."""
+    from depth_anything_ros.network.catalogue import EMBEDDED, catalogue
+
+    names = [name for name in (EMBEDDED, *catalogue()) if name.startswith(incomplete)]
+    return [CompletionItem(n) for n in names] or [CompletionItem(incomplete, type="file")]
+
+
 def _model_settings(
     model: str, input_size: int | None, device: str, backend: str, precision: str
 ) -> ModelSettings:
@@ -39,6 +50,7 @@ model_options = gathered(
         "--model",
         "-m",
         default="auto",
+        shell_complete=_models,
         help="Catalogue name, or a .pth, .safetensors or .onnx file.",
     ),
     option(
