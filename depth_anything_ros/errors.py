@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from depth_anything_ros.installed_commands import install_command
@@ -26,6 +29,29 @@ class SettingError(DepthAnythingError, ValueError):
 
 class MissingExtraError(DepthAnythingError, ImportError):
     """An optional library is not installed; the message names the pip extra."""
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Make one sentence of whatever a library raises while it reads a file.
+
+    What NumPy, zipfile, sqlite or OpenCV raise for damaged files is not documented, and changes.
+
+    Args:
+        path: The file.
+        what: What it should be, as "depth".
+
+    Raises:
+        InputError: Something was raised that is not ours.
+    """
+    try:
+        yield
+    except DepthAnythingError:
+        raise
+    except Exception as error:
+        strerror = error.strerror if isinstance(error, OSError) else None
+        reason = " ".join((strerror or str(error)).split()) or type(error).__name__
+        raise InputError(f"{path} cannot be read as {what}: {reason}") from error
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.results import write_json
 from depth_anything_ros.frames import FloatArray, Prediction
@@ -72,10 +72,8 @@ def read_pairs(path: Path) -> dict[str, list[OrderedPair]]:
     Raises:
         InputError: The file cannot be read or is not of this format; the message says where.
     """
-    try:
+    with reading(path, "annotations"):
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as annotations: {error}") from error
     if not isinstance(content, dict) or not all(
         isinstance(each, list) for each in content.values()
     ):

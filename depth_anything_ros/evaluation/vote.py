@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.evaluation.pair_sampling import Pair, normalised, sample_pairs
 from depth_anything_ros.evaluation.pairs import (
     OrderedPair,
@@ -91,7 +91,7 @@ class Ballot:
             InputError: There is none, or it cannot be read.
         """
         path = folder / "ballot.json"
-        try:
+        with reading(path, "a ballot"):
             content = json.loads(path.read_text(encoding="utf-8"))
             images = {
                 image: [
@@ -106,8 +106,6 @@ class Ballot:
                 for image, questions in content["images"].items()
             }
             return cls(folder, list(content["experts"]), Path(content["root"]), images)
-        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-            raise InputError(f"{path} cannot be read as a ballot: {error}") from error
 
     def save(self) -> None:
         """Write `ballot.json`, and what is decided as `annotations.json` in DA-2K's format."""

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from depth_anything_ros.errors import InputError, require
 from depth_anything_ros.formats.encodings import decode_image
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.formats.point_cloud2 import read_xyz
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.geometry.camera import Camera
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -413,9 +413,9 @@ def _named_files(folder: Path) -> list[str]:
 def _metadata(folder: Path) -> dict[str, Any]:
     """Content of metadata.yaml; empty where there is none or it cannot be read."""
     try:
-        content = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))
+        content = load_yaml((folder / "metadata.yaml").read_text(encoding="utf-8"))
         return dict(content["rosbag2_bagfile_information"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, KeyError):
         return {}
 
 

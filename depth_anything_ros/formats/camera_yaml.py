@@ -10,6 +10,7 @@ import yaml
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.whole_file import write_whole
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.geometry.camera import Camera
 
 
@@ -30,8 +31,8 @@ def read_camera(path: Path) -> Camera:
             entry.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as a camera_info YAML: {reason}") from error
     if not isinstance(content, dict):

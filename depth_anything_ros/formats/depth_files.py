@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.formats.media import encoded
 
 _LARGEST = 65535
@@ -84,7 +84,7 @@ def read_depth(path: Path, png_scale: float = 1000.0) -> npt.NDArray[np.float32]
     Raises:
         InputError: The file cannot be read or is not a depth image.
     """
-    try:
+    with reading(path, "depth"):
         if path.suffix.lower() == ".npy":
             depth = np.asarray(np.load(path, allow_pickle=False), np.float32)
         else:
@@ -92,8 +92,6 @@ def read_depth(path: Path, png_scale: float = 1000.0) -> npt.NDArray[np.float32]
             if raw is None or raw.dtype != np.uint16:
                 raise InputError(f"{path} is not a 16-bit PNG")
             depth = raw.astype(np.float32) / np.float32(png_scale)
-    except (OSError, ValueError, cv2.error) as error:
-        raise InputError(f"{path} cannot be read as depth: {error}") from error
     if depth.ndim != 2:
         raise InputError(f"{path} has shape {depth.shape}; depth must be HxW")
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(np.nan))

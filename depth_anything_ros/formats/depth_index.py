@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.whole_file import whole_file
+from depth_anything_ros.formats.yaml_text import load_yaml
 
 _CAMERA = ("fx", "fy", "cx", "cy")
 _COLUMNS = ("image", "depth", "png_scale", "sparse", *_CAMERA)
@@ -57,8 +56,8 @@ def read_index(path: Path) -> list[DepthSample]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        entries = _csv_rows(text) if path.suffix.lower() == ".csv" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, csv.Error) as error:
+        entries = _csv_rows(text) if path.suffix.lower() == ".csv" else load_yaml(text)
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as an index: {error}") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(

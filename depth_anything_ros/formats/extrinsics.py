@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.yaml_text import load_yaml
 
 _FORMS = "x y z qx qy qz qw, or the 16 numbers of a 4x4 matrix row by row"
 
@@ -74,8 +74,8 @@ def extrinsics_of(numbers: Any, name: str) -> npt.NDArray[np.float64]:
 
 def _read_file(path: Path) -> npt.NDArray[np.float64]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"extrinsics '{path}' cannot be read: {reason}; write {_FORMS}") from error
     if isinstance(content, dict):

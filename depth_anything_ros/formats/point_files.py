@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 
 POINT_SUFFIXES = (".npz", ".csv")
@@ -46,7 +45,7 @@ def read_points(path: Path) -> PointFile:
     """
     if path.suffix.lower() not in POINT_SUFFIXES:
         raise InputError(f"{path} is no points file; give a .npz or .csv")
-    try:
+    with reading(path, "points"):
         if path.suffix.lower() == ".csv":
             arrays = _csv_arrays(path)
         else:
@@ -56,8 +55,6 @@ def read_points(path: Path) -> PointFile:
             arrays["xyz"] = _columns(arrays, "xyz")
         uvz = _columns(arrays, "uvz") if {"u", "v", "z"} <= set(arrays) else None
         xyz = _finite(arrays["xyz"]) if "xyz" in arrays else None
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as points: {error}") from error
     if (uvz is None) == (xyz is None):
         raise InputError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; it must hold either u, v, z "

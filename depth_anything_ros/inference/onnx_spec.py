@@ -257,11 +257,11 @@ def write_yaml(spec: OnnxSpec, path: str | Path) -> None:
 
 
 def _read_yaml(path: Path) -> OnnxSpec:
-    import yaml
+    from depth_anything_ros.formats.yaml_text import load_yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"'{path}' is not readable YAML: {error}") from error
     return _from_values(values, f"'{path}'")
 

@@ -10,6 +10,7 @@ import yaml
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.whole_file import write_whole
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.frames import PredictionKind
 
 
@@ -93,7 +94,7 @@ def load_scale(path: Path) -> SavedScale:
         InputError: The file is missing, is not such YAML or holds unusable numbers.
     """
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        fields = load_yaml(path.read_text(encoding="utf-8"))
         return SavedScale(
             kind=PredictionKind(fields["kind"]),
             scale=float(fields["scale"]),
@@ -102,10 +103,7 @@ def load_scale(path: Path) -> SavedScale:
         )
     except OSError as error:
         raise InputError(f"cannot read the scale file {path}: {error.strerror}") from error
-    except RecursionError as error:
-        raise InputError(f"{path} is not a scale file: it is nested too deeply") from error
     except (
-        yaml.YAMLError,
         ValueError,
         TypeError,
         KeyError,

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.expand_topic_name import expand_topic_name
@@ -18,6 +17,7 @@ from rclpy.parameter import Parameter
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.formats.yaml_text import load_yaml
 
 LARGEST = 1e9
 """Largest number of parameters that have no limit of their own."""
@@ -261,7 +261,7 @@ def _meant(field: dataclasses.Field[Any], value: Any) -> Any:
         if isinstance(field.default, tuple):
             return tuple(_scalar(field, _element(field), each) for each in _listed(value))
         return _scalar(field, type(field.default), value)
-    except (TypeError, ValueError, OverflowError, yaml.YAMLError, RecursionError):
+    except (TypeError, ValueError, OverflowError):
         wanted = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
         kind = _element(field) if isinstance(field.default, tuple) else type(field.default)
         raise SettingError(f"{field.name} is '{value}'; give {wanted[kind]}") from None
@@ -273,7 +273,7 @@ def _listed(value: Any) -> list[Any]:
         return []
     if isinstance(value, str):
         if value.strip().startswith("["):
-            return list(yaml.safe_load(value))
+            return list(load_yaml(value))
         return [value]
     if isinstance(value, (bool, int, float)):
         return [value]

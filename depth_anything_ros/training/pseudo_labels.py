@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.formats.media import encoded, read_image
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.installed_commands import own_command
@@ -130,12 +130,9 @@ def _write_shard(
 
 
 def _read_index(shard: Path) -> dict[str, Any]:
-    try:
-        with zipfile.ZipFile(shard) as archive:
-            index: dict[str, Any] = json.loads(archive.read("index.json"))
-            return index
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{shard} is not a shard of pseudo-labels: {error}; delete it") from error
+    with reading(shard, "a shard of pseudo-labels (delete it)"), zipfile.ZipFile(shard) as archive:
+        index: dict[str, Any] = json.loads(archive.read("index.json"))
+        return index
 
 
 class PseudoLabels:
@@ -166,10 +163,11 @@ class PseudoLabels:
         """Get one picture with its disparity at the picture's size."""
         shard, item = self._items[number]
         rgb = read_image(self._pictures / item["image"])
-        with zipfile.ZipFile(shard) as archive:
-            raw = np.frombuffer(archive.read(item["label"]), np.uint8)
-        levels = np.asarray(cv2.imdecode(raw, cv2.IMREAD_UNCHANGED), np.float32)
-        disparity = item["low"] + levels / np.float32(65535) * (item["high"] - item["low"])
+        with reading(shard, "a shard of pseudo-labels (delete it)"):
+            with zipfile.ZipFile(shard) as archive:
+                raw = np.frombuffer(archive.read(item["label"]), np.uint8)
+            levels = np.asarray(cv2.imdecode(raw, cv2.IMREAD_UNCHANGED), np.float32)
+            disparity = item["low"] + levels / np.float32(65535) * (item["high"] - item["low"])
         height, width = rgb.shape[:2]
         full = cv2.resize(disparity, (width, height), interpolation=cv2.INTER_LINEAR)
         focal = self._focal * height if self._focal else None

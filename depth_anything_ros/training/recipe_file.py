@@ -8,9 +8,8 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.yaml_text import load_yaml
 
 T = TypeVar("T")
 
@@ -30,10 +29,13 @@ def read_recipe(path: Path, kind: type[T]) -> T:
         SettingError: A setting is unknown, missing or of another type.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as YAML: {error}") from error
-    recipe = _convert(content, kind, path.name)
+    try:
+        recipe = _convert(content, kind, "the recipe")
+    except SettingError as error:
+        raise SettingError(f"{path}: {error}") from error
     assert isinstance(recipe, kind)
     return recipe
 

@@ -184,7 +184,7 @@ def test_stored_pictures_are_made_once_and_nearly_the_fresh_ones(tmp_path: Path)
     assert np.array_equal(again.rgb, sample.rgb)
     assert next(tmp_path.rglob("0000009.npz")).stat().st_mtime_ns == stamp
     next(tmp_path.rglob("0000009.npz")).write_bytes(b"cut short")
-    with pytest.raises(InputError, match="no stored picture"):
+    with pytest.raises(InputError, match="cannot be read as a stored picture"):
         stored.sample(9)
 
 

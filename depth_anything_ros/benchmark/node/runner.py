@@ -122,12 +122,12 @@ def measure_node(
     parameters = [part for each in load.parameters for part in ("-p", each)]
     node_arguments = [*constant, "--ros-args", *parameters]
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(_running("listener", load.outputs))
-        camera = stack.enter_context(_running("camera", camera_arguments))
+        listener = stack.enter_context(running("listener", load.outputs))
+        camera = stack.enter_context(running("camera", camera_arguments))
         for each in (listener, camera):
             each.wait_for_line(_START_TIMEOUT)
         started = time.time()
-        node = stack.enter_context(_running("depth_node", node_arguments))
+        node = stack.enter_context(running("depth_node", node_arguments))
         for _ in load.outputs:
             listener.wait_for_line(_FIRST_ANSWER_TIMEOUT, node)
         time.sleep(WARM_UP_S)
@@ -244,7 +244,7 @@ def listening(outputs: Sequence[str] = OUTPUTS) -> Iterator[None]:
     Raises:
         DepthAnythingError: It cannot start; the message has its last output.
     """
-    with _running("listener", outputs) as listener:
+    with running("listener", outputs) as listener:
         listener.wait_for_line(_START_TIMEOUT)
         yield
 
@@ -254,7 +254,7 @@ class _Process:
 
     def __init__(self, module: str, arguments: Sequence[str], errors: Path) -> None:
         self.module = module
-        self._errors = errors
+        self.errors = errors
         environment = {
             **os.environ,
             "ROS_DOMAIN_ID": str(domain()),
@@ -300,7 +300,7 @@ class _Process:
             raise DepthAnythingError(f"{self.module} stopped early{self.last_words()}")
 
     def last_words(self) -> str:
-        words = self._errors.read_text(errors="replace").strip()[-_WORDS_KEPT:]
+        words = self.errors.read_text(errors="replace").strip()[-_WORDS_KEPT:]
         return f":\n{words}" if words else ""
 
     def stop(self) -> dict[str, Any]:
@@ -331,7 +331,7 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _running(module: str, arguments: Sequence[str]) -> Iterator[_Process]:
+def running(module: str, arguments: Sequence[str]) -> Iterator[_Process]:
     """A process that has ended when the block has."""
     with tempfile.TemporaryDirectory(prefix="depth_anything_bench_") as scratch:
         process = _Process(module, arguments, Path(scratch) / "errors")

@@ -71,7 +71,7 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
                 "anything; save only its state dict, best as .safetensors"
             ) from error
         raise CheckpointError(_damaged(path, str(error))) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever torch's unpickler meets: IndexError, KeyError, ...
         raise CheckpointError(_damaged(path, str(error))) from error
     for wrapper in ("model", "state_dict"):  # training scripts keep the optimizer beside it
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):

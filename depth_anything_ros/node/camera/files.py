@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.camera_yaml import read_camera
 from depth_anything_ros.formats.media import read_mask
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.node.parameters import NodeParameters
 
@@ -96,8 +96,8 @@ def value_for_camera(text: str, name: str, parameter: str) -> str:
     if not text.strip().startswith("{"):
         return text
     try:
-        value = yaml.safe_load(text).get(name) or ""
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError) as error:
+        value = load_yaml(text).get(name) or ""
+    except (ValueError, AttributeError) as error:
         raise SettingError(f"{parameter} is '{text}': {error}; write {{camera: value}}") from error
     return str(value)
 

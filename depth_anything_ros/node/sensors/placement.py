@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 import numpy as np
-import yaml
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.extrinsics import extrinsics_of
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.parameters import NodeParameters
@@ -125,7 +125,7 @@ def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
     if not text.strip():
         return {}
     try:
-        content = yaml.safe_load(text)
+        content = load_yaml(text)
         by_topic = content if isinstance(content, dict) else {"": content}
         nested = all(isinstance(value, dict) for value in by_topic.values())
         by_camera = by_topic if nested else {"": by_topic}
@@ -136,12 +136,10 @@ def read_extrinsics(text: str) -> dict[str, dict[str, Matrix]]:
             for camera, table in by_camera.items()
         }
     except (
-        yaml.YAMLError,
         TypeError,
         ValueError,
         AttributeError,
         OverflowError,
-        RecursionError,
         InputError,
     ) as error:
         raise SettingError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.errors import SettingError, reading
 from depth_anything_ros.formats.media import encoded
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.training.mixture import BLOCK
@@ -97,12 +96,12 @@ class StoredSynthetic:
             first = number - number % BLOCK
             for neighbour in range(first, min(first + BLOCK, self._pictures)):
                 self._keep(self._path(neighbour), self._source.sample(neighbour))
-        try:
-            with np.load(path) as file:
-                bgr = np.asarray(cv2.imdecode(file["jpeg"], cv2.IMREAD_COLOR))
-                depth = file["depth"].astype(np.float32)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is no stored picture: {error}; delete it") from error
+        with (
+            reading(path, "a stored picture (delete it)"),
+            np.load(path, allow_pickle=False) as file,
+        ):
+            bgr = np.asarray(cv2.imdecode(file["jpeg"], cv2.IMREAD_COLOR))
+            depth = file["depth"].astype(np.float32)
         rgb = np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
         return Sample(rgb, depth, focal=self._source.focal(number))
 

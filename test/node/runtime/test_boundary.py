@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
-import contextlib
 import dataclasses
 import inspect
-import math
 import os
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import rclpy
 from lifecycle_msgs.msg import Transition
@@ -22,19 +17,14 @@ from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import DOMAIN, Consumer, NodeProcess
-from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tiny_networks import write_red_network
 
-from depth_anything_ros.errors import DepthAnythingError
-from depth_anything_ros.frames import DepthFrame, PredictionKind
-from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.network.model_info import ModelInfo
-from depth_anything_ros.node.camera.output import OUTPUTS
 from depth_anything_ros.node.depth_node import DepthNode
-from depth_anything_ros.node.messages import info_from_camera, nanoseconds, rgb_to_image
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.model_loader import Networks
 
@@ -195,91 +185,6 @@ def test_a_load_that_ends_after_cleanup_changes_nothing(node: DepthNode) -> None
     node.trigger_cleanup()
     assert "cleaned up" in str(node._swap(setup, loaded))
     assert node._setup is None
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_hostile_messages_lose_no_good_frame(
-    node: DepthNode, monkeypatch: pytest.MonkeyPatch, seed: int
-) -> None:
-    """Random messages on every subscription; each good image in between is answered with 5 m."""
-    rng = random.Random(seed)
-    node._worker.stop(5)  # this test takes its steps itself
-    camera = node._cameras[0]
-    monkeypatch.setattr(camera.outputs, "wanted", lambda: frozenset(OUTPUTS))
-    foreign: list[str] = []
-    monkeypatch.setattr(node, "report", lambda what, error: foreign.append(_foreign(error)))
-    answers: list[DepthFrame] = []
-    answered = camera.report.answered
-
-    def keep(answer: DepthFrame, latency: float, sent: int) -> None:
-        answers.append(answer)
-        answered(answer, latency, sent)
-
-    monkeypatch.setattr(camera.report, "answered", keep)
-    monkeypatch.setattr(camera.report, "refused", lambda error: foreign.append(_foreign(error)))
-    node.set_parameters([Parameter("scaler", value="network")] if seed else [])
-    subscriptions: list[Any] = [s for s in node.subscriptions if s.topic_name != "/clock"]
-    callbacks = {subscription.topic_name: subscription.callback for subscription in subscriptions}
-    for number in range(40):
-        for _ in range(5):
-            subscription = rng.choice(subscriptions)
-            message = _mutated(subscription.msg_type(), rng)
-            if hasattr(message, "header") and rng.random() < 0.7:
-                message.header.stamp = node.get_clock().now().to_msg()
-                message.header.frame_id = "cam"
-            subscription.callback(message)
-            node._loop.step()
-        header = Header(stamp=node.get_clock().now().to_msg(), frame_id="cam")
-        good = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
-        callbacks["/camera_info"](info_from_camera(good, header))
-        callbacks["/image"](rgb_to_image(np.full((48, 64, 3), number, np.uint8), header))
-        node._loop.step()
-        assert answers[-1].frame.stamp == nanoseconds(header.stamp)
-        assert answers[-1].frame.rgb[0, 0, 0] == number
-        depth = answers[-1].depth_m
-        assert depth is not None
-        if seed:
-            np.testing.assert_array_equal(depth, 5.0)
-    assert not [each for each in foreign if each]
-
-
-def _foreign(error: Exception) -> str:
-    """What an exception is that no user should see, else nothing."""
-    return "" if isinstance(error, DepthAnythingError) else f"{type(error).__name__}: {error}"
-
-
-def _mutated(message: Any, rng: random.Random) -> Any:
-    """A message with random fields, as far as its types allow."""
-    numbers = (0.0, 1.0, -1.0, math.nan, math.inf, 1e308, 1e-300)
-    texts = ("", "cam", "rgb8", "16UC1", "bayer_rggb8", "equidistant", "jpeg", "\n[FATAL]" * 100)
-    for name in message.get_fields_and_field_types():
-        value = getattr(message, name)
-        if hasattr(value, "get_fields_and_field_types"):
-            _mutated(value, rng)
-        elif rng.random() < 0.6:
-            with contextlib.suppress(AssertionError, OverflowError, TypeError, ValueError):
-                setattr(message, name, _mutated_value(value, rng, numbers, texts))
-    return message
-
-
-def _mutated_value(
-    value: Any, rng: random.Random, numbers: tuple[float, ...], texts: tuple[str, ...]
-) -> Any:
-    if isinstance(value, bool):
-        return rng.random() < 0.5
-    if isinstance(value, int):
-        return rng.choice((0, 1, 3, 64, 2**16, 2**31 - 1))
-    if isinstance(value, float):
-        return rng.choice(numbers)
-    if isinstance(value, str):
-        return rng.choice(texts)
-    if isinstance(value, array.array):
-        count = rng.choice((0, 1, 5, 12, 9216))
-        made = rng.choice(numbers) if value.typecode in "fd" else rng.randrange(256)
-        return array.array(value.typecode, [made] * count)
-    if isinstance(value, np.ndarray):
-        return np.array([rng.choice(numbers) for _ in value], value.dtype)
-    return value
 
 
 def test_requests_that_the_state_does_not_allow_are_refused(
