@@ -38,7 +38,8 @@ def test_the_node_withstands_every_callback_called_by_itself() -> None:
     assert min(report["by_topic"].values()) > 100
 
 
-def test_the_node_withstands_the_attack_over_dds() -> None:
+def test_the_node_withstands_the_attack_over_dds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 90.0)  # other tests may have the machine
     with remote_node() as target:
         assert target.process != os.getpid()
         report = attack(target, Attack(10.0, messages=1500, seed=4))

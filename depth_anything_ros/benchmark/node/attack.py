@@ -278,7 +278,7 @@ def _held(samples: Sequence[_Sample]) -> dict[str, tuple[float, float]]:
 
 
 @contextlib.contextmanager
-def _context() -> Iterator[Context]:
+def ros_context() -> Iterator[Context]:
     """ROS in this process, apart from the robot's own nodes."""
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"  # read by the middleware
     prefer_shared_memory()
@@ -388,11 +388,11 @@ def remote_node() -> Iterator[Target]:
     ]
     with contextlib.ExitStack() as stack:
         process = stack.enter_context(running("depth_node", arguments))
-        context = stack.enter_context(_context())
+        context = stack.enter_context(ros_context())
         node = Node("attacker", context=context)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
-        thread = threading.Thread(target=_spin, args=(executor,), daemon=True)
+        thread = threading.Thread(target=spin, args=(executor,), daemon=True)
         thread.start()
         stack.callback(node.destroy_node)
         stack.callback(thread.join, 10)
@@ -402,7 +402,8 @@ def remote_node() -> Iterator[Target]:
         yield target
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def spin(executor: SingleThreadedExecutor) -> None:
+    """Serve until the executor or its context is shut down."""
     with contextlib.suppress(ExternalShutdownException):
         executor.spin()
 
@@ -504,7 +505,7 @@ def local_node() -> Iterator[Target]:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="depth_anything_attack_"))
         log = Path(scratch) / "log"
         stack.enter_context(_standard_error_in(log))
-        context = stack.enter_context(_context())
+        context = stack.enter_context(ros_context())
         node = _Local(log, context)
         stack.callback(node.destroy_node)
         stack.callback(node.close)

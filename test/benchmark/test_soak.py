@@ -1,0 +1,53 @@
+"""The soak of the node: a short one finds nothing, and what it looks for is found."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from depth_anything_ros.benchmark.node import soak as module
+from depth_anything_ros.benchmark.node.soak import Soak, soak
+
+
+def test_the_node_is_in_order_after_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 90.0)  # other tests may have the machine
+    report = soak(Soak(12.0, rate=10.0, pause=0.1, seed=2))
+    assert report["findings"] == []
+    assert sum(report["changes"].values()) >= 10
+    assert min(report["answers"].values()) >= 4
+    assert len(report["subscriptions"]) == 1
+    assert report["looks"] >= 2
+
+
+def _record(memory: list[float], **others: list[int]) -> module._Record:
+    held = [module._Held(60.0 * number, each, 16, 23, 8) for number, each in enumerate(memory)]
+    for what, values in others.items():
+        for each, value in zip(held, values, strict=True):
+            setattr(each, what, value)
+    return module._Record(Counter(), held)
+
+
+def test_drift_is_the_slope_after_the_warm_up() -> None:
+    # 200 MB growing by 1 MB a minute is 30 % of 200 MB per hour; the warm-up's 90 MB do not count.
+    memory = [100.0, 190.0, *(200.0 + number for number in range(8))]
+    record = _record(memory)
+    report = module._judged(record, 600.0)
+    assert report["memory_drift_percent_per_hour"] == pytest.approx(100 * 60 / 203.5, abs=0.01)
+    assert record.findings == []
+    assert module._judged(record, 3600.0)
+    assert record.findings == ["memory grew by 29.48 % per hour"]
+
+
+def test_leaks_are_found() -> None:
+    record = _record([200.0] * 10, threads=list(range(16, 26)))
+    module._judged(record, 600.0)
+    assert record.findings == ["threads grew from 18 to 24"]
+    record = _record([200.0] * 10, subscriptions=[8] * 9 + [9])
+    module._judged(record, 600.0)
+    assert record.findings == ["the node in order has [8, 9] subscriptions"]
+    record = _record([200.0] * 5 + [300.0] * 5)
+    module._judged(record, 600.0)
+    assert record.findings == ["memory grew by 100 MB"]
