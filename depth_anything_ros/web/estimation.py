@@ -22,6 +22,7 @@ from depth_anything_ros.formats.media import (
     read_image,
     read_media,
     video_info,
+    write_image,
 )
 from depth_anything_ros.formats.preview import DepthColors, side_by_side
 from depth_anything_ros.formats.results import state_report
@@ -53,7 +54,7 @@ _VIEW_POINTS = 400_000
 _VIDEO_PIXELS = 640 * 480
 _HEADER_BYTES = 1 << 20
 _LARGEST_ARRAYS = 256 << 20
-_JPEG_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
+_JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -210,8 +211,7 @@ def write_picture(folder: Path, answer: DepthFrame, root: Path) -> dict[str, Any
     view_height, view_width = values[::stride, ::stride].shape
     rgb = answer.frame.rgb
     small = cv2.resize(rgb, (view_width, view_height), interpolation=cv2.INTER_AREA)
-    bgr = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(folder / VIEW_IMAGE), bgr, _JPEG_QUALITY)
+    write_image(folder / VIEW_IMAGE, np.asarray(small, np.uint8), _JPEG_QUALITY)
     if has_cloud:
         _write_view_cloud(folder / VIEW_CLOUD, answer.cloud())
     metres = answer.depth_m is not None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 pytest.importorskip("rclpy")
@@ -111,8 +112,8 @@ def test_a_faulty_node_is_found(monkeypatch: pytest.MonkeyPatch, fault: str, fin
 
 def test_a_leak_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**6))
-    monkeypatch.setattr(module.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     files: Callable[[], int] = iter(range(10, 10**6)).__next__
-    monkeypatch.setattr(module.psutil.Process, "num_fds", lambda process: files())
+    monkeypatch.setattr(psutil.Process, "num_fds", lambda process: files())
     report = attack(Faulty(""), Attack(1e9, messages=1000))
     assert [each for each in report["findings"] if each.startswith("files grew from")]

@@ -96,15 +96,17 @@ class Attack:
 
 
 class Target(Protocol):
-    """A node under attack.
+    """A node under attack."""
 
-    Attributes:
-        topics: What it listens to: message types by name.
-        process: Number of its process.
-    """
+    @property
+    def topics(self) -> Mapping[str, type]:
+        """What it listens to: message types by name."""
+        ...
 
-    topics: Mapping[str, type]
-    process: int
+    @property
+    def process(self) -> int:
+        """Number of its process."""
+        ...
 
     def send(self, topic: str, message: Any) -> None:
         """Give it a message."""

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.node.parameters import NodeParameters
 
 _NODE_NAMES = ("depth_anything", "*", "**")
@@ -40,8 +39,8 @@ def read_parameters(
         if not separator or not name:
             raise SettingError(f"'{text}' is no parameter; write NAME:=VALUE")
         try:
-            values[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+            values[name.strip()] = load_yaml(value)
+        except ValueError as error:
             raise SettingError(f"the value of '{text}' is no YAML: {error}") from error
     known = [field.name for field in dataclasses.fields(NodeParameters)]
     for name in values:
@@ -54,8 +53,8 @@ def read_parameters(
 
 def _of_file(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = load_yaml(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"parameter file {file} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{file} is no parameter file; it must begin with the name of a node")
