@@ -437,6 +437,15 @@ def static_transforms(bag: Bag) -> list[Transform]:
     return list(newest.values())
 
 
+def moving_transforms(bag: Bag) -> list[str]:
+    """Names of the topics of a recording that say where moving frames are.
+
+    Args:
+        bag: The recording.
+    """
+    return [topic for topic in bag.topics_of(TRANSFORM_TYPE) if topic.rsplit("/", 1)[-1] == "tf"]
+
+
 def chained(transforms: Sequence[Transform], target: str, source: str) -> npt.NDArray[np.float64]:
     """The transform between two frames of a tree.
 

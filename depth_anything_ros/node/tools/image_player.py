@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats.bags import (
     CAMERA_INFO_TYPE,
     POINT_CLOUD_TYPE,
+    Transform,
     is_recording,
 )
 from depth_anything_ros.formats.camera_yaml import read_camera
@@ -32,6 +34,7 @@ from depth_anything_ros.formats.recording import (
     Topics,
     camera_of_topic,
     chained,
+    moving_transforms,
     point_topics,
 )
 from depth_anything_ros.frames import Frame
@@ -73,13 +76,13 @@ class PlayedItem:
         moment: Seconds since the start of the recording.
         stamp: Its own stamp in nanoseconds, or None when the input has none.
         frame_id: Its own frame, or empty.
-        content: A picture (HxWx3 uint8 RGB), a camera, or points (Nx3 metres).
+        content: A picture (HxWx3 uint8 RGB), a camera, points (Nx3 metres) or transforms.
     """
 
     moment: float
     stamp: int | None
     frame_id: str
-    content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64]
+    content: npt.NDArray[np.uint8] | Camera | npt.NDArray[np.float64] | list[Transform]
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class ImagePlayer(Node):
         self._has_own_times = True
         self._has_own_camera = False
         self._static: Publisher | None = None
+        self._moving: Publisher | None = None
         self._said: set[str] = set()
 
     def play(self) -> None:
@@ -222,8 +226,9 @@ class ImagePlayer(Node):
                 f"{self._path}: plays {images} with {infos if has_camera else 'no camera_info'} "
                 f"and {', '.join(clouds) or 'no points'}"
             )
-            into_camera = self._send_static(recording) if clouds else None
-            topics = {images, *clouds, *([infos] if has_camera and infos else [])}
+            moving = moving_transforms(bag) if _tf2_messages() is not None else []
+            into_camera = self._send_static(recording) if clouds or moving else None
+            topics = {images, *clouds, *([infos] if has_camera and infos else []), *moving}
             first: int | None = None
             for value in bag.values(topics):
                 first = value.recorded if first is None else first
@@ -248,9 +253,8 @@ class ImagePlayer(Node):
         """
         if not recording.transforms:
             return None
-        try:
-            messages = importlib.import_module("tf2_msgs.msg")
-        except ImportError:
+        messages = _tf2_messages()
+        if messages is None:
             self._say("tf2_msgs is not installed: points are sent in the frame of the images")
             return lambda points, frame: _into_frame(points, frame, recording)
         if self._static is None:
@@ -263,10 +267,11 @@ class ImagePlayer(Node):
         return None
 
     def _publish(self, item: PlayedItem) -> None:
-        stamp = self._stamp(item)
+        if isinstance(item.content, list):
+            self._send_moving(item.content)
+            return
         header = Header(
-            stamp=Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000),
-            frame_id=item.frame_id or self._frame_id,
+            stamp=_time(self._stamp(item.stamp)), frame_id=item.frame_id or self._frame_id
         )
         if isinstance(item.content, Camera):
             self._infos.publish(info_from_camera(item.content, header))
@@ -282,14 +287,30 @@ class ImagePlayer(Node):
             points = item.content.astype(np.float32)[None]
             self._points.publish(cloud_to_message(Cloud(points), header))
 
-    def _stamp(self, item: PlayedItem) -> int:
-        if item.stamp is None:
+    def _send_moving(self, transforms: list[Transform]) -> None:
+        """Publish transforms on /tf, at their own times as the pictures are at theirs."""
+        messages = _tf2_messages()
+        if messages is None:
+            return
+        if self._moving is None:
+            self._moving = self.create_publisher(messages.TFMessage, "/tf", _RELIABLE)
+        sent = [
+            transform_to_message(
+                _time(self._stamp(each.stamp)), each.parent, each.child, each.matrix
+            )
+            for each in transforms
+        ]
+        self._moving.publish(messages.TFMessage(transforms=sent))
+
+    def _stamp(self, own: int | None) -> int:
+        """Nanoseconds to publish for a stamp of the recording, or for none."""
+        if own is None:
             return int(self.get_clock().now().nanoseconds)
         if not self._restamp:
-            return item.stamp
+            return own
         if self._first_stamp is None:
-            self._first_stamp = item.stamp
-        return self._start_stamp + round((item.stamp - self._first_stamp) / self._speed)
+            self._first_stamp = own
+        return self._start_stamp + round((own - self._first_stamp) / self._speed)
 
     def _camera(self, width: int, height: int) -> Camera | None:
         """The camera of a picture that brings none: the calibration, fitted, or a field of view."""
@@ -332,6 +353,18 @@ class ImagePlayer(Node):
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text)
+
+
+def _tf2_messages() -> ModuleType | None:
+    """The module tf2_msgs.msg, None where it is not installed."""
+    try:
+        return importlib.import_module("tf2_msgs.msg")
+    except ImportError:
+        return None
+
+
+def _time(stamp: int) -> Time:
+    return Time(sec=stamp // 1_000_000_000, nanosec=stamp % 1_000_000_000)
 
 
 def _into_frame(

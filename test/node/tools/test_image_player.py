@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import rclpy
 from fake_webcam import FakeWebcam, bgr_of
 from ros_harness import DOMAIN
 
+from depth_anything_ros.node.messages import nanoseconds
+from depth_anything_ros.node.tools import image_player
 from depth_anything_ros.node.tools.image_player import ImagePlayer, PlayedItem
 
 MakePlayer = Callable[..., ImagePlayer]
@@ -56,3 +60,56 @@ def test_a_webcam_is_played_in_its_own_time(
     moments = [item.moment for item in played]
     assert moments == sorted(moments)
     assert webcam.opened == []
+
+
+class TransformMessages:
+    """What stands in for tf2_msgs.msg, which no wheel brings."""
+
+    class TFMessage:
+        def __init__(self, transforms: list[Any]) -> None:
+            self.transforms = transforms
+
+
+def test_a_recording_brings_its_transforms_those_that_move_too(
+    monkeypatch: pytest.MonkeyPatch, make_player: MakePlayer, tmp_path: Path
+) -> None:
+    small_bag = pytest.importorskip("small_bag", reason="rosbags is not installed (extra 'demo')")
+    period = small_bag.SECOND // 20
+    moving = []
+    for number in range(3):
+        at = small_bag.static(number * period, "odom", "base", 0.5 * number, 0.0, 0.0)
+        moving.append(at._replace(topic="/tf"))
+    images = [small_bag.image("/image", number * period) for number in range(3)]
+    fixed = small_bag.static(0, "base", "cam", 0.1, 0.2, 0.3)
+    bag = small_bag.write_bag(tmp_path / "drive", [fixed, *moving, *images])
+    monkeypatch.setattr(image_player, "_tf2_messages", lambda: TransformMessages)
+    player = make_player(path=bag)
+    sent: dict[str, list[Any]] = {"/tf": [], "/tf_static": []}
+    create = player.create_publisher
+
+    class Kept:
+        def __init__(self, topic: str) -> None:
+            self.publish = sent[topic].append
+
+    def keep(kind: Any, topic: str, *arguments: Any) -> Any:
+        return Kept(topic) if topic in sent else create(kind, topic, *arguments)
+
+    monkeypatch.setattr(player, "create_publisher", keep)
+    stamps: list[int] = []
+    publish = player._publish
+
+    def note(item: PlayedItem) -> None:
+        publish(item)
+        if isinstance(item.content, np.ndarray):
+            stamps.append(player._stamp(item.stamp))
+
+    monkeypatch.setattr(player, "_publish", note)
+    player.play()
+    (static,) = sent["/tf_static"]
+    assert [(each.header.frame_id, each.child_frame_id) for each in static.transforms] == [
+        ("base", "cam")
+    ]
+    places = [message.transforms[0] for message in sent["/tf"]]
+    assert [place.transform.translation.x for place in places] == [0.0, 0.5, 1.0]
+    assert [nanoseconds(place.header.stamp) for place in places] == stamps  # with the pictures
+    assert stamps[2] - stamps[0] == 2 * period
