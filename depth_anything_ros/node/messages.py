@@ -36,7 +36,7 @@ from depth_anything_ros.formats.image_header import encoded_size
 from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.geometry.cloud import XYZ, Cloud
 from depth_anything_ros.geometry.scan import ScanLayout
 
 _COMPRESSED_DEPTH_MAX = 100.0
@@ -325,6 +325,25 @@ def cloud_to_message(
     message.is_dense = height == 1
     _fill(message, cloud.data)
     return message
+
+
+def cloud_from_message(message: PointCloud2) -> Cloud:
+    """The known points of one of this package's own clouds (float32 fields, no padding).
+
+    Args:
+        message: sensor_msgs/PointCloud2 as `cloud_to_message` makes it.
+
+    Returns:
+        1xN points without NaN, a copy.
+
+    Raises:
+        InputError: The layout is another one.
+    """
+    fields = tuple(field.name for field in message.fields)
+    if message.point_step != 4 * len(fields) or fields[:3] != XYZ:
+        raise InputError(f"the cloud has a point_step of {message.point_step}, not x y z [rgb]")
+    points = np.frombuffer(message.data, np.float32).reshape(-1, len(fields))
+    return Cloud(points[np.isfinite(points[:, 2])][None], fields)
 
 
 def memory_of(message: Image | PointCloud2, shape: tuple[int, ...]) -> FloatImage:

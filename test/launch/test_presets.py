@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,22 @@ def test_rviz_shows_topics_that_exist(path: Path) -> None:
     shown = {display["Topic"]["Value"] for display in displays if "Topic" in display}
     assert len(shown) >= 3
     assert shown <= existing
+
+
+def test_foxglove_shows_topics_that_exist() -> None:
+    text = (CONFIG / "foxglove_layout.json").read_text()
+    content = json.loads(text)
+    existing = {"/image", "/camera_info", "/diagnostics"}
+    existing |= {f"/depth_anything/{out.name}" for out in OUTPUTS}
+    shown = set(re.findall(r'"(/[a-z_/]+)"', text))
+    assert {"/depth_anything/points", "/depth_anything/depth/sigma"} <= shown <= existing
+
+    def panels(part: Any) -> list[str]:
+        if isinstance(part, str):
+            return [part]
+        return panels(part["first"]) + panels(part["second"])
+
+    assert sorted(panels(content["layout"])) == sorted(content["configById"])
 
 
 def test_launch_files_name_files_that_exist() -> None:

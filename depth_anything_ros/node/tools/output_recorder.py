@@ -17,13 +17,16 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
 
-from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.ply import write_ply
 from depth_anything_ros.formats.preview import side_by_side
 from depth_anything_ros.formats.whole_file import write_whole
-from depth_anything_ros.geometry.cloud import XYZ, Cloud
-from depth_anything_ros.node.messages import depth_of, image_to_rgb, nanoseconds
+from depth_anything_ros.node.messages import (
+    cloud_from_message,
+    depth_of,
+    image_to_rgb,
+    nanoseconds,
+)
 from depth_anything_ros.node.runtime.spinning import spin_until_stopped
 
 _IMAGES_KEPT = 30
@@ -89,7 +92,7 @@ class OutputRecorder(Node):
             summary["preview"] = str(path)
         if self._points is not None:
             path = self._folder / "cloud.ply"
-            cloud = _dense(self._points)
+            cloud = cloud_from_message(self._points)
             write_ply(path, cloud.xyz, cloud.rgb)
             summary["cloud"] = str(path)
             summary["cloud_points"] = len(cloud.xyz)
@@ -139,15 +142,6 @@ def _keep(messages: OrderedDict[int, Image], message: Image) -> None:
     messages[nanoseconds(message.header.stamp)] = message
     while len(messages) > _IMAGES_KEPT:
         messages.popitem(last=False)
-
-
-def _dense(message: PointCloud2) -> Cloud:
-    """The known points of one of our own clouds (float32 fields, no padding)."""
-    fields = tuple(field.name for field in message.fields)
-    if message.point_step != 4 * len(fields) or fields[:3] != XYZ:
-        raise InputError(f"the cloud has a point_step of {message.point_step}, not x y z [rgb]")
-    points = np.frombuffer(message.data, np.float32).reshape(-1, len(fields))
-    return Cloud(points[np.isfinite(points[:, 2])][None], fields)
 
 
 def main(arguments: list[str] | None = None) -> int:
