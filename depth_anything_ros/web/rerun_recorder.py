@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ UPRIGHT = "upright"
 
 _APPLICATION = "depth_anything_ros"
 _TIMELINE = "stamp"
+_PATIENCE_S = 5.0
 # REP-103: the optical frame's z is the body's x, its x the body's -y, its y the body's -z.
 _OPTICAL_IN_BODY = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 _FRUSTUM_M = 0.3
@@ -58,8 +60,9 @@ class RerunRecorder:
         self._stream.send_blueprint(self._layout(blueprint))
 
     def close(self) -> None:
-        """Write what is left."""
-        self._stream.flush()
+        """Write what is left; a viewer that is gone is not waited for."""
+        with contextlib.suppress(ValueError, RuntimeError):  # the viewer was closed
+            self._stream.flush(timeout_sec=_PATIENCE_S)
         self._stream.disconnect()
 
     def picture(self, camera: str, rgb: RgbImage, stamp: int) -> None:

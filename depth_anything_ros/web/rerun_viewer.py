@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -11,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
 
 from depth_anything_ros.errors import DepthAnythingError, SettingError, require
@@ -54,11 +52,12 @@ class RerunViewer:
             self.url = ""
             command.append("--hide-welcome-screen")
         self._settings = tempfile.TemporaryDirectory(prefix="depth_anything_view_")
-        _write_settings(Path(self._settings.name))
-        environment = {"RUST_LOG": "error", **os.environ, "XDG_CONFIG_HOME": self._settings.name}
         # A session of its own: Ctrl-C ends this process first, which then ends the viewer.
         self._process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=_without_statistics(self._settings.name),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
         )
         try:
             for each in (port, web_port) if web else (port,):
@@ -107,12 +106,21 @@ class RerunViewer:
         )
 
 
-def _write_settings(folder: Path) -> None:
-    """Rerun's settings with its usage statistics off, as `rerun analytics disable` writes them."""
-    settings = folder / "rerun" / "analytics.json"
-    settings.parent.mkdir()
-    content = {"analytics_enabled": False, "analytics_id": "none", "metadata": {}}
-    settings.write_text(json.dumps(content))
+def _without_statistics(folder: str) -> dict[str, str]:
+    """An environment for rerun in which its usage statistics are off.
+
+    Args:
+        folder: An empty folder for its settings.
+
+    Raises:
+        DepthAnythingError: Rerun does not take the setting.
+    """
+    environment = {"RUST_LOG": "error", **os.environ, "XDG_CONFIG_HOME": folder}
+    command = [sys.executable, "-m", "rerun_cli", "analytics", "disable"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise DepthAnythingError(f"rerun cannot be set up: {done.stderr.strip()}")
+    return environment
 
 
 def _free_port(port: int) -> int:

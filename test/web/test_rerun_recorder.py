@@ -45,8 +45,8 @@ class Stream:
         if static:
             self.static.add(entity)
 
-    def flush(self) -> None:
-        pass
+    def flush(self, timeout_sec: float) -> None:
+        assert timeout_sec < 60
 
     def disconnect(self) -> None:
         self.closed = True
