@@ -56,6 +56,8 @@ _CELLS_PER_POINT = 4
 _MAX_CELLS = 40_000
 _SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
 _ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
+_MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
+_STEP_SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # to choose from
 _OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
@@ -63,7 +65,7 @@ _GATE = 4.0  # standard deviations where a point is doubted
 _GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
 _LARGEST_GATE = 0.7  # of log depth: a factor of two is always doubted
 _FEW_GROSS = 0.03  # share of doubted points up to which none is dropped: edges look gross too
-_MANY_GROSS = 0.15  # share from which on they are dropped before anything else
+_MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of the depth's error
 _NEIGHBOURS = 12
 _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
 _GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
@@ -79,8 +81,8 @@ class Refined:
 
     Attributes:
         inverse_m: HxW float32 1/m, NaN where unknown.
-        error: Rows x columns float32 over the whole image: root mean square of the relative
-            error of left-out points around there.
+        error: Rows x columns float32 over the whole image: standard deviation of the relative
+            error there, as left-out points show it.
     """
 
     inverse_m: FloatImage
@@ -120,11 +122,12 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     few = samples.chosen(np.arange(len(samples)) < _MAX_SAMPLES)
     tiles = tiling(few.places)
     trusted = _trusted(few, tiles)
-    if not trusted.all():
+    doubted = few.chosen(~trusted)
+    if len(doubted):
         few = few.chosen(trusted)
         tiles = tiling(few.places)
     lattice = _Lattice.over(inverse_m, len(few), float(low), span)
-    fused, error = _fuse(few, tiles, lattice)
+    fused, error = _fuse(few, doubted, tiles, lattice)
     level, slope = (_resized(part, inverse_m.shape) for part in fused)
     slope *= inverse_m
     level += slope
@@ -140,13 +143,16 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     np.maximum(slope, np.float32(most), out=slope)
     np.minimum(level, slope, out=level)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
-    apart = _resized(lattice.distance(few), inverse_m.shape)
-    apart *= np.float32(1 / tiles.reach(few.places))
+    distance = lattice.distance(few) / np.float32(tiles.reach(few.places))
+    apart = _resized(distance, inverse_m.shape)
     level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
     share = np.clip((np.float32(_ALONE) - apart) / np.float32(_ALONE - 1), 0, 1)
     level -= inverse_m
     level *= share
     level += inverse_m
+    away = np.clip((distance - 1) / np.float32(_ALONE - 1), 0, 1)
+    of_fit = np.sort(np.abs(few.fitted / few.inverse - 1))[int(0.683 * len(few))]
+    error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
     return Refined(level, error)
 
 
@@ -240,9 +246,9 @@ def _resized(image: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatImage:
 
 
 def _fuse(
-    samples: _Samples, tiles: Tiling, lattice: _Lattice
+    samples: _Samples, doubted: _Samples, tiles: Tiling, lattice: _Lattice
 ) -> tuple[tuple[FloatImage, FloatImage], FloatImage]:
-    """Level and slope over the global fit at every node, and the relative error around there."""
+    """Level and slope over the global fit at every node, and the relative deviation there."""
     fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
     kriging = _kriging(samples, tiles)
     variograms = VARIOGRAMS if len(samples) <= _FEW else VARIOGRAMS_OF_MANY
@@ -263,7 +269,8 @@ def _fuse(
             left_out += weight * kriged.left_out
     known = tiles.members[tiles.own]
     off = np.minimum(relative_error(left_out[tiles.own], samples.inverse[known]), _LARGEST_ERROR)
-    square = _local_mean(np.square(off), lattice.cell_of(samples.places[known]), lattice.shape)
+    cell = lattice.cell_of(samples.places[known])
+    square, _ = _local_mean(np.square(off), cell, lattice.shape)
     # The depth whose expected relative error is least lies nearer than the mean: with inverse
     # depth normal around m with deviation s, 1/m * (1 + (s/m)^2); half of it, because the error
     # of left-out points is larger than that of pixels, and not normal.
@@ -271,7 +278,16 @@ def _fuse(
     value = value.reshape(2, *lattice.shape)
     slope = (value[1] - value[0]) / (fit[:, :, 1] - fit[:, :, 0])
     level = value[0] - slope * fit[:, :, 0]
-    return (level, slope), np.sqrt(square).astype(np.float32)
+    steps = _steps((value[0] + value[1]) / 2, len(samples))
+    # Relative to the depth given out, not to the true one.
+    off = np.minimum(np.abs(left_out[tiles.own] / samples.inverse[known] - 1), _MOST_OFF)
+    if len(doubted) <= _MANY_GROSS * (len(samples) + len(doubted)):
+        # So few may be right as well: what is thin or far behind an edge.
+        beside = lattice.cell_of(doubted.places)
+        guess = level.ravel()[beside] + slope.ravel()[beside] * doubted.fitted
+        off = np.r_[off, np.minimum(np.abs(guess / doubted.inverse - 1), _MOST_OFF)]
+        cell = np.r_[cell, beside]
+    return (level, slope), _calibrated(off, cell, steps)
 
 
 def _kriging(samples: _Samples, tiles: Tiling) -> Kriging:
@@ -302,21 +318,71 @@ def _shares(
     return np.asarray(share / share.sum())
 
 
-def _local_mean(values: Floats, cell: Indices, shape: tuple[int, int]) -> FloatImage:
-    """Mean of the values around every node, drawn towards the mean of all."""
+def _local_mean(values: Floats, cell: Indices, shape: tuple[int, int]) -> tuple[FloatImage, Floats]:
+    """Mean of the values around every node, drawn towards the mean of all; and around each value.
+
+    The latter is without the value itself.
+    """
     size = shape[0] * shape[1]
     count = np.bincount(cell, minlength=size).reshape(shape).astype(np.float32)
     total = np.bincount(cell, values, size).reshape(shape).astype(np.float32)
-    mean = np.float32(values.mean())
+    mean = float(values.mean())
     # About eight points within one deviation.
     reach = max(1.0, (8 * size / (6.3 * len(values))) ** 0.5)
     few = np.float32(1e-3)
     total, count = (
         cv2.GaussianBlur(part, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
-        for part in (total + few * mean, count + few)
+        for part in (total + few * np.float32(mean), count + few)
     )
-    local = np.float32(_LOCAL) * total / count + np.float32(1 - _LOCAL) * mean
-    return local.astype(np.float32)
+    local = np.float32(_LOCAL) * total / count + np.float32((1 - _LOCAL) * mean)
+    own = 1 / (2 * np.pi * reach**2)
+    others = (total.ravel()[cell] - own * values) / np.maximum(count.ravel()[cell] - own, few)
+    mean_of_others = (mean * len(values) - values) / max(len(values) - 1, 1)
+    around = _LOCAL * np.maximum(others, 0) + (1 - _LOCAL) * mean_of_others
+    return local.astype(np.float32), around
+
+
+def _calibrated(off: Floats, cell: Indices, step: FloatImage) -> FloatImage:
+    """Standard deviation of the relative error around every node from that of left-out points.
+
+    Split conformal prediction (Lei et al. 2018, section 5.2): errors are compared with the mean
+    error of the neighbours plus a share of the step of depth around there, the share that leaves
+    the shortest tails; the factor on it is the one by which 68 % and 95 % of the left-out points
+    lie within one and two deviations. Errors of depth have longer tails than a normal distribution,
+    so no factor does both: a mean of the two is taken, with more weight on one deviation.
+
+    Args:
+        off: Relative errors of left-out points.
+        cell: Flat index of the node of each.
+        step: Rows x columns relative step of depth around every node.
+    """
+    local, around = _local_mean(off, cell, step.shape)
+    steps = step.ravel()[cell]
+    best_tail, best = np.inf, (0.0, 1.0)
+    for share in _STEP_SHARES:
+        ratio = np.sort(off / np.maximum(around + share * steps, 1e-6))
+        one, two = (
+            float(ratio[min(int(part * len(ratio)), len(ratio) - 1)]) for part in (0.683, 0.954)
+        )
+        tail = two / max(one, 1e-6)
+        if tail < best_tail:
+            best_tail, best = tail, (share, one ** (2 / 3) * (two / 2) ** (1 / 3))
+    share, factor = best
+    return np.asarray((local + np.float32(share) * step) * np.float32(factor))
+
+
+def _steps(inverse: FloatImage, points: int) -> FloatImage:
+    """Relative step of depth within a point's distance around every node; planes have none."""
+    rows, columns = inverse.shape
+    apart = max(1, round(0.5 * (rows * columns / points) ** 0.5))
+    kernel = np.zeros(2 * apart + 1, np.float32)
+    kernel[[0, apart, -1]] = 0.5, -1.0, 0.5  # half the second difference: planes are linear
+    still = np.array([1.0], np.float32)
+    across = cv2.sepFilter2D(inverse, -1, kernel, still, borderType=cv2.BORDER_REPLICATE)
+    along = cv2.sepFilter2D(inverse, -1, still, kernel, borderType=cv2.BORDER_REPLICATE)
+    bent = np.maximum(np.abs(across), np.abs(along))
+    bent = cv2.dilate(bent, np.ones((2 * apart + 1, 2 * apart + 1), np.uint8))
+    return np.asarray(np.clip(bent / np.maximum(inverse, 1e-3), 0, 1), np.float32)
 
 
 def _rest(
@@ -418,12 +484,9 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
             break
     dropped = 1 - agreeing.sum() / kept.sum()
     if dropped > _FEW_GROSS and agreeing.sum() > MIN_POINTS:
-        sure = dropped > _MANY_GROSS
-        if not sure:
-            before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
-            after, _ = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
-            sure = (1 - dropped) * after + dropped * _LARGEST_ERROR < before
-        if sure:
+        before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
+        after, _ = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
+        if (1 - dropped) * after + dropped * _LARGEST_ERROR < before:
             kept = agreeing
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
             for _ in range(_ROUNDS):
