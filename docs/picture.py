@@ -4,6 +4,7 @@
   scikit-image and are in the public domain (astronaut, NASA) or CC0 (coffee). A relative network
   has no metres of its own, so the clouds take a fixed scale.
 - lidar.jpg: simulated camera image with LiDAR points | depth | true depth, one colour scale.
+- export3d.jpg: image | depth of the network with LiDAR | cloud fused from a drive, from above.
 - stereo.jpg: simulated left image | depth by stereo | depth of the network scaled by it.
 """
 
@@ -17,7 +18,9 @@ import skimage
 
 from depth_anything_ros.cli.support.stereo_job import stereo_points
 from depth_anything_ros.formats.media import read_image
+from depth_anything_ros.formats.posed_views import PosedView
 from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
+from depth_anything_ros.formats.scene_export import FusedScene, SceneOptions
 from depth_anything_ros.frames import FloatArray, Frame, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.geometry.cloud import Cloud, build_cloud
@@ -37,6 +40,9 @@ HEIGHT = 360
 """Rows of the picture in pixels."""
 
 _SPLAT = 3  # side of a drawn point in pixels
+_FUSED, _FUSED_STEP_M = 12, 0.25
+_CEILING_M = 2.2  # what is higher would hide the room
+
 _DRIVEN_M = 7.0  # where the simulated robot is on its route
 
 
@@ -171,6 +177,51 @@ def stereo_row(estimator: DepthEstimator) -> RgbImage:
     return beside(rgb, coloured[:, : camera.width], coloured[:, camera.width :])
 
 
+def fused_row(estimator: DepthEstimator) -> RgbImage:
+    """Image, depth, and the cloud of several views of a drive, seen from above.
+
+    Args:
+        estimator: A relative network.
+
+    Returns:
+        `HEIGHT` rows, RGB.
+    """
+    camera = Camera.from_hfov(HEIGHT * 4 // 3, HEIGHT, 80.0)
+    robot = Robot("room", 3, {"camera": camera})
+    lidar = np.linalg.inv(robot.base_camera["camera"]) @ robot.base_lidar
+    scaler = LiveScaler([SparseSource()])
+    scene = FusedScene(SceneOptions(voxel=0.03, max_range=5.0))
+    for number in range(_FUSED):
+        distance = _DRIVEN_M + number * _FUSED_STEP_M
+        rgb, _ = robot.photograph("camera", distance)
+        points = robot.measure(distance) @ lidar[:3, :3].T + lidar[:3, 3]
+        u, v, z = project(camera, points)
+        stamp = round(number * 0.3e9)
+        frame = Frame(rgb, stamp, camera=camera, points=SparsePoints(u, v, z))
+        (prediction,) = estimator.estimate([rgb])
+        depth = scaler.scale(prediction, frame).depth_m
+        assert depth is not None
+        pose = robot.pose(distance) @ robot.base_camera["camera"]
+        scene.add(PosedView(str(number), rgb, depth, camera, pose))
+        if not number:
+            first, coloured = rgb, colorize_depth(depth)
+    xyz, colours = scene.points()
+    low = xyz[:, 2] < _CEILING_M
+    xyz, colours = xyz[low], colours[low]
+    picture = np.full((HEIGHT, HEIGHT * 4 // 3, 3), 255, np.uint8)
+    centre = (xyz[:, :2].min(0) + xyz[:, :2].max(0)) / 2
+    scale = 0.95 * min(picture.shape[:2] / (xyz[:, :2].max(0) - xyz[:, :2].min(0)))
+    order = np.argsort(xyz[:, 2])  # high points over low ones
+    columns = np.rint((xyz[order, 1] - centre[1]) * -scale + picture.shape[1] / 2).astype(int)
+    rows = np.rint((xyz[order, 0] - centre[0]) * -scale + picture.shape[0] / 2).astype(int)
+    for dv in range(_SPLAT):
+        for du in range(_SPLAT):
+            inside = (columns + du >= 0) & (columns + du < picture.shape[1])
+            inside &= (rows + dv >= 0) & (rows + dv < picture.shape[0])
+            picture[rows[inside] + dv, columns[inside] + du] = colours[order][inside]
+    return beside(first, coloured, picture)
+
+
 def write(name: str, rows: list[RgbImage]) -> None:
     """Write rows below each other, at the width of the narrowest."""
     width = min(row.shape[1] for row in rows)
@@ -189,6 +240,7 @@ def main() -> None:
     coffee = photograph_row(estimator, "coffee.png", 20.0, 0.5, 0.8)
     write("overview.jpg", [astronaut, coffee])
     write("lidar.jpg", [lidar_row(estimator)])
+    write("export3d.jpg", [fused_row(estimator)])
     write("stereo.jpg", [stereo_row(estimator)])
 
 

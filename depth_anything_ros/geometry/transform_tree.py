@@ -98,6 +98,10 @@ class TransformTree:
         down = self._to_ancestor(target, shared, stamp)
         return np.asarray(np.linalg.inv(down) @ up, np.float64)
 
+    def root(self, frame: str) -> str:
+        """The topmost frame above another one; the frame itself where nothing is above it."""
+        return self._ancestors(frame.lstrip("/"))[-1]
+
     def _ancestors(self, frame: str) -> list[str]:
         """A frame, its parent, and so on up to the root."""
         chain = [frame]

@@ -45,37 +45,106 @@ def label_pictures(
         CheckpointError: The teacher or another expert cannot be loaded.
         SettingError: The recipe names no teacher, or a metric one.
     """
+    peers = processes or Processes(recipe.device)
+    label = make_labeller(recipe, peers.device)
+    report = _write(recipe, label, peers.rank, peers.world, progress)
+    write_skipped(recipe, report.skipped, peers.rank)
+    peers.wait()
+    return report
+
+
+def make_labeller(recipe: LabelRecipe, device: torch.device) -> Labeller:
+    """Load the teacher and the other experts.
+
+    Args:
+        recipe: The run.
+        device: Where the teacher runs.
+
+    Returns:
+        What labels pictures.
+
+    Raises:
+        CheckpointError: The teacher or another expert cannot be loaded.
+        SettingError: The recipe names no teacher, or a metric one.
+    """
     if not recipe.network.checkpoint or recipe.network.max_depth:
         raise SettingError("pseudo-labels need a relative teacher: set network.checkpoint alone")
-    peers = processes or Processes(recipe.device)
     teacher = Path(recipe.network.checkpoint).expanduser()
     is_graph = teacher.suffix == ".onnx"
-    experts = [_expert(teacher, recipe.device) if is_graph else _teacher(recipe, peers.device)]
+    experts = [_expert(teacher, recipe.device) if is_graph else _teacher(recipe, device)]
     experts += [_expert(Path(path).expanduser(), recipe.device) for path in recipe.experts]
 
     def label(images: list[npt.NDArray[np.uint8]]) -> list[npt.NDArray[np.float32]]:
         disparities = [expert(images) for expert in experts]
         return [_agreed(of_image) for of_image in zip(*disparities, strict=True)]
 
-    pictures, output = Path(recipe.images), Path(recipe.output)
-    report = write_labels(
+    return label
+
+
+def shard_count(recipe: LabelRecipe) -> int:
+    """Number of shards that a recipe's pictures make.
+
+    Raises:
+        InputError: There are no pictures.
+    """
+    pictures = len(ImageFolder(Path(recipe.images)).paths)
+    return -(-pictures // recipe.shard_size)
+
+
+def label_shard(recipe: LabelRecipe, label: Labeller, shards: int, number: int) -> LabelReport:
+    """Label the pictures of one shard, where it is not there already.
+
+    Args:
+        recipe: The run.
+        label: As `make_labeller` gives it.
+        shards: As `shard_count` gives it.
+        number: The shard, from 0.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: The output holds labels of other pictures.
+    """
+    return _write(recipe, label, number, shards, lambda done, total: None)
+
+
+def write_skipped(recipe: LabelRecipe, skipped: Sequence[tuple[str, str]], rank: int = 0) -> Path:
+    """List the pictures that could not be read beside the shards.
+
+    Args:
+        recipe: The run.
+        skipped: Names and reasons.
+        rank: Number of this process.
+
+    Returns:
+        The file.
+    """
+    path = Path(recipe.output) / f"skipped-{rank}.csv"
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([("image", "reason"), *skipped])
+    return path
+
+
+def _write(
+    recipe: LabelRecipe,
+    label: Labeller,
+    rank: int,
+    world: int,
+    progress: Callable[[int, int], None],
+) -> LabelReport:
+    pictures = Path(recipe.images)
+    return write_labels(
         pictures,
         ImageFolder(pictures).paths,
-        output,
+        Path(recipe.output),
         label,
         recipe.shard_size,
         recipe.batch,
-        peers.rank,
-        peers.world,
+        rank,
+        world,
         progress,
     )
-    with (
-        whole_file(output / f"skipped-{peers.rank}.csv") as part,
-        part.open("w", newline="", encoding="utf-8") as stream,
-    ):
-        csv.writer(stream).writerows([("image", "reason"), *report.skipped])
-    peers.wait()
-    return report
 
 
 def _teacher(recipe: LabelRecipe, device: torch.device) -> Labeller:

@@ -11,6 +11,9 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ import torch
 from lite_weights import published_like
 from training_helpers import NETWORK, write_drive, write_index, write_recipe
 
+from depth_anything_ros.cli.support.engine import ENGINES
+from depth_anything_ros.cli.support.label_job import set_up
 from depth_anything_ros.errors import (
     CheckpointError,
     InputError,
@@ -28,6 +33,7 @@ from depth_anything_ros.errors import (
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
 from depth_anything_ros.network.families.lite.encoder import imagenet_weights
+from depth_anything_ros.training.labelling import shard_count
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
 from depth_anything_ros.training.recipe_file import read_recipe
@@ -210,7 +216,9 @@ def test_teacher_labels_student(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "24 pictures labelled" in done.stdout
-    assert read_recipe(label_config, LabelRecipe).shard_size == 10
+    label_recipe = read_recipe(label_config, LabelRecipe)
+    assert label_recipe.shard_size == 10
+    assert shards_of_workers(label_recipe, tmp_path / "spread") == contents(labels)
 
     student = tmp_path / "student"
     config = write_recipe(
@@ -226,6 +234,24 @@ def test_teacher_labels_student(tmp_path: Path) -> None:
     scores = Trainer(recipe).run()
     print(f"student: {scores}")
     assert scores["abs_rel"] < scores["ramp_abs_rel"]
+
+
+def shards_of_workers(recipe: LabelRecipe, output: Path) -> dict[str, list[bytes]]:
+    """What an engine's workers make of a recipe, shard by shard."""
+    spread = replace(recipe, output=str(output))
+    shards = shard_count(spread)
+    outcomes = ENGINES.get("local").run(partial(set_up, spread, shards), range(shards), 1)
+    assert [outcome.error for outcome in outcomes] == [""] * shards
+    return contents(output)
+
+
+def contents(labels: Path) -> dict[str, list[bytes]]:
+    """The members of every shard."""
+    found = {}
+    for path in sorted(labels.glob("shard-*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            found[path.name] = [archive.read(name) for name in archive.namelist()]
+    return found
 
 
 def test_rates_frozen_encoder_and_average(index: Path, tmp_path: Path) -> None:

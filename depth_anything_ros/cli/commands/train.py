@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,12 @@ from depth_anything_ros.cli.support.command_line import (
     command,
     option,
 )
+from depth_anything_ros.cli.support.engine_options import engine_options
+
+if TYPE_CHECKING:
+    from depth_anything_ros.cli.support.engine_options import EngineOptions
+    from depth_anything_ros.training.pseudo_labels import LabelReport
+    from depth_anything_ros.training.recipe import LabelRecipe
 
 
 @click.group("train", no_args_is_help=True, context_settings=SETTINGS)
@@ -93,22 +100,38 @@ def blends(output: Path, pictures: tuple[Path, ...], count: int, seed: int) -> N
 
 @train.command("pseudo-label", cls=HeadedCommand, context_settings=SETTINGS)
 @click.argument("config", type=PATH)
-def pseudo_label(config: Path) -> None:
+@engine_options
+def pseudo_label(config: Path, engine_options: EngineOptions) -> None:
     """Let a teacher label a folder of pictures; goes on where it was stopped.
 
-    CONFIG is a recipe as YAML.
+    CONFIG is a recipe as YAML. With an engine other than local, or several workers, the work is
+    split by shard; torchrun splits it, too.
     """
-    from rich.progress import Progress
-
-    from depth_anything_ros.cli.support.terminal import STDERR, say, warn
+    from depth_anything_ros.cli.support.terminal import say, warn
     from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
-    from depth_anything_ros.training.labelling import label_pictures
-    from depth_anything_ros.training.processes import Processes
     from depth_anything_ros.training.recipe import LabelRecipe
     from depth_anything_ros.training.recipe_file import read_recipe
 
     recipe = read_recipe(config, LabelRecipe)
     keep_freed_memory()
+    alone = engine_options.engine == "local" and engine_options.workers <= 1
+    report, skipped = _label_here(recipe) if alone else _label_spread(recipe, engine_options)
+    if report.skipped:
+        warn(f"{len(report.skipped)} pictures could not be read; they are listed in {skipped}")
+    say(
+        f"{report.labelled} pictures labelled, {report.present} shards were there already: "
+        f"{recipe.output}"
+    )
+
+
+def _label_here(recipe: LabelRecipe) -> tuple[LabelReport, Path]:
+    """Label in this process, one of torchrun's or the only one."""
+    from rich.progress import Progress
+
+    from depth_anything_ros.cli.support.terminal import STDERR
+    from depth_anything_ros.training.labelling import label_pictures
+    from depth_anything_ros.training.processes import Processes
+
     processes = Processes(recipe.device)
     try:
         with Progress(console=STDERR, disable=not processes.first) as bar:
@@ -118,22 +141,40 @@ def pseudo_label(config: Path) -> None:
                 bar.start_task(row)
                 bar.update(row, completed=done, total=total)
 
-            report = label_pictures(
-                recipe,
-                processes,
-                show,
-            )
+            report = label_pictures(recipe, processes, show)
     finally:
         processes.close()
-    if report.skipped:
-        warn(
-            f"{len(report.skipped)} pictures could not be read; they are listed in "
-            f"{Path(recipe.output) / f'skipped-{processes.rank}.csv'}"
-        )
-    say(
-        f"{report.labelled} pictures labelled, {report.present} shards were there already: "
-        f"{recipe.output}"
+    return report, Path(recipe.output) / f"skipped-{processes.rank}.csv"
+
+
+def _label_spread(recipe: LabelRecipe, engine: EngineOptions) -> tuple[LabelReport, Path]:
+    """Label with the workers of an engine, shard by shard."""
+    from functools import partial
+
+    from rich.progress import track
+
+    from depth_anything_ros.cli.support.engine import ENGINES
+    from depth_anything_ros.cli.support.label_job import set_up
+    from depth_anything_ros.cli.support.terminal import STDERR
+    from depth_anything_ros.errors import DepthAnythingError
+    from depth_anything_ros.training.labelling import shard_count, write_skipped
+    from depth_anything_ros.training.pseudo_labels import LabelReport
+
+    shards = shard_count(recipe)
+    outcomes = ENGINES.get(engine.engine).run(
+        partial(set_up, recipe, shards), range(shards), engine.workers
     )
+    labelled = present = 0
+    skipped: list[tuple[str, str]] = []
+    shown = track(outcomes, "shards", total=shards, console=STDERR, disable=not STDERR.is_terminal)
+    for outcome in shown:
+        if outcome.error:
+            raise DepthAnythingError(f"shard {outcome.item}: {outcome.error}")
+        labelled += outcome.result.labelled
+        present += outcome.result.present
+        skipped += outcome.result.skipped
+    file = write_skipped(recipe, sorted(skipped))
+    return LabelReport(labelled, present, tuple(skipped)), file
 
 
 def _train(config: Path, task: str) -> None:

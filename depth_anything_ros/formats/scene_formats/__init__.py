@@ -1,0 +1,1 @@
+"""Formats that posed views are exported to; one module each."""
