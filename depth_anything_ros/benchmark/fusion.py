@@ -5,7 +5,8 @@ Some points of a true depth are given, all others (or many of them) are scored b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -138,6 +139,92 @@ def ours(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> Flo
     return values_at(scaled.depth_m, asked)
 
 
+WAYS: dict[str, Way] = {**CLASSICAL, OURS: ours}
+"""Every way, ours last."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Rows of one number of points.
+
+    Attributes:
+        absrel: Geometric mean of AbsRel by way.
+        ratio: Mean of ours, relative to the best classical way of each row.
+        worst: The largest of these ratios.
+    """
+
+    absrel: dict[str, float]
+    ratio: float
+    worst: float
+
+
+def means(rows: Sequence[Row]) -> dict[int, Mean]:
+    """Sum up rows.
+
+    Args:
+        rows: At least one.
+
+    Returns:
+        By number of points, in order.
+    """
+    found = {}
+    for count in sorted({row.count for row in rows}):
+        of_count = [row for row in rows if row.count == count]
+        absrel = {
+            way: float(np.exp(np.mean([np.log(max(row.absrel[way], 1e-9)) for row in of_count])))
+            for way in WAYS
+        }
+        ratios = [row.ratio for row in of_count]
+        found[count] = Mean(absrel, float(np.mean(ratios)), max(ratios))
+    return found
+
+
+def costs(scene: Scene, count: int, rounds: int = 3) -> dict[str, float]:
+    """CPU time of every way for all pixels of a scene.
+
+    Args:
+        scene: Network and truth.
+        count: Points given.
+        rounds: The best of so many counts.
+
+    Returns:
+        Milliseconds by way.
+
+    Raises:
+        ValueError: The scene has too few points.
+    """
+    parts = scene.split(count, 0)
+    if parts is None:
+        raise ValueError(f"{scene.name} has {len(scene.truth)} points, {count} are too many")
+    rows, columns = (each.ravel().astype(np.float64) for each in np.indices(scene.disparity.shape))
+    everywhere = SparsePoints(columns, rows, np.ones_like(rows))
+    found = {}
+    for name, way in WAYS.items():
+        taken = []
+        for _ in range(rounds):
+            start = time.process_time()
+            way(scene.disparity, parts[0], everywhere)
+            taken.append(time.process_time() - start)
+        found[name] = 1000 * min(taken)
+    return found
+
+
+def scene_of(name: str, prediction: Prediction, depth_m: FloatImage) -> Scene:
+    """A scene of a real network and a true depth image.
+
+    Args:
+        name: What a table calls it.
+        prediction: The network's answer; depth is taken as disparity, up to scale and shift.
+        depth_m: HxW metres of the picture's size; NaN, 0 or infinite where unknown.
+    """
+    values = prediction.values
+    disparity = values if prediction.kind.inverse else 1 / np.maximum(values, np.float32(1e-3))
+    rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
+    z = depth_m[rows, columns].astype(np.float64)
+    truth = SparsePoints(columns.astype(np.float64), rows.astype(np.float64), z)
+    return Scene(name, disparity.astype(np.float32, copy=False), truth)
+
+
 def compare(scene: Scene, count: int, seed: int) -> Row | None:
     """Score every way in one scene.
 
@@ -166,7 +253,7 @@ def score(scene: Scene, given: SparsePoints, asked: SparsePoints, seed: int = 0)
         The scores, ours last. A pixel without depth counts as an error of 100 %.
     """
     scores = {}
-    for name, way in {**CLASSICAL, OURS: ours}.items():
+    for name, way in WAYS.items():
         error = np.abs(way(scene.disparity, given, asked) / asked.z - 1)
         scores[name] = float(np.where(np.isfinite(error), error, 1.0).mean())
     return Row(scene.name, len(given), seed, scores)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
+from bench_command import bench
 
 from depth_anything_ros.benchmark.fusion import (
     CLASSICAL,
     OURS,
+    WAYS,
     Row,
     Scene,
     compare,
+    means,
     synthetic_scenes,
 )
+from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.frames import SparsePoints
 
 
@@ -55,3 +63,38 @@ def test_classical_ways_know_what_they_should() -> None:
 def test_a_scene_with_too_few_points_is_left_out(scenes: list[Scene]) -> None:
     few = Scene("few", scenes[0].disparity, SparsePoints(*np.ones((3, 20))))
     assert compare(few, 20, 0) is None
+
+
+def test_bench_fusion_prints_every_way_and_draws(tmp_path: Path) -> None:
+    """Of a picture on disk with the embedded network, and its curves."""
+    rng = np.random.default_rng(0)
+    write_image(tmp_path / "a.png", rng.integers(0, 255, (60, 80, 3), np.uint8))
+    v, u = np.mgrid[0:60, 0:80]
+    np.save(tmp_path / "a.npy", (1 / (0.1 + 0.004 * u + 0.002 * v)).astype(np.float32))
+    (tmp_path / "index.csv").write_text("image,depth\na.png,a.npy\n")
+    picture, report = tmp_path / "plot.svg", tmp_path / "fusion.json"
+    out = bench(
+        *("fusion", tmp_path / "index.csv", "--points", 20, "--points", 200, "--seeds", 2),
+        *("--plot", picture, "--json", report),
+    )
+    assert "ours / best" in out and "200 points: ours / best of four" in out
+    drawn = ElementTree.parse(picture).getroot()
+    lines = drawn.findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 2 * len(WAYS)
+    assert all(len(line.attrib["points"].split()) == 2 for line in lines)
+    rows = json.loads(report.read_text())["rows"]
+    assert [(row["count"], row["seed"]) for row in rows] == [(20, 0), (20, 1), (200, 0), (200, 1)]
+    # A plane is linear in inverse depth: the network says nothing of it, interpolation all.
+    assert all(row["absrel"]["ours"] < 0.02 for row in rows if row["count"] == 200)
+
+
+def test_means_are_over_the_rows_of_a_number_of_points() -> None:
+    rows = [
+        Row("a", 20, 0, dict.fromkeys(CLASSICAL, 0.2) | {OURS: 0.1}),
+        Row("b", 20, 0, dict.fromkeys(CLASSICAL, 0.1) | {OURS: 0.1}),
+        Row("a", 100, 0, dict.fromkeys(CLASSICAL, 0.1) | {OURS: 0.2}),
+    ]
+    found = means(rows)
+    assert found[20].ratio == pytest.approx(0.75) and found[20].worst == pytest.approx(1.0)
+    assert found[20].absrel["glob"] == pytest.approx(0.02**0.5)
+    assert found[100].ratio == pytest.approx(2.0)
