@@ -50,7 +50,9 @@ class ScalerSettings:
         baseline: For "baseline": virtual baseline in metres; 0 means not given.
         fit_shift: Fit a shift beside the scale; None means for relative networks only.
         min_points: Fewest measured points that are trusted.
-        refinement: "local" lets measured points correct the depth around them, "none" does not.
+        refinement: "local" lets measured points correct the depth around them, "prior" has a
+            network finish that, "none" does not.
+        prior_model: For "prior": catalogue name or path of Prior Depth Anything's second stage.
         max_age: Seconds for which a scale is held without measurement; may be infinite.
         seed: Of all random choices.
     """
@@ -63,5 +65,6 @@ class ScalerSettings:
     fit_shift: bool | None = None
     min_points: int = 6
     refinement: str = "local"
+    prior_model: str = "prior_depth_anything_vits_1_1"
     max_age: float = 2.0
     seed: int = 0

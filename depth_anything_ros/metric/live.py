@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from depth_anything_ros.frames import (
     Prediction,
     PredictionKind,
     Quality,
+    RgbImage,
     ScaledDepth,
+    SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import metres_of_inverse, to_inverse, to_metres
@@ -30,6 +33,16 @@ from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
 from depth_anything_ros.metric.uncertainty import sigma_of_error, sigma_of_state
 
 _SAMPLE = 16
+
+
+class Completion(Protocol):
+    """Finishes depth that follows measured points, as `inference.completion` does."""
+
+    def complete(
+        self, rgb: RgbImage, fitted: FloatImage, coarse: FloatImage, points: SparsePoints
+    ) -> FloatImage:
+        """Inverse metres of an image from two such maps and the points, HxW each."""
+        ...
 
 
 class LiveScaler:
@@ -46,6 +59,7 @@ class LiveScaler:
         sources: Where scale comes from, best first.
         tracking: How it is followed over time.
         refinement: "local" lets measured points correct the depth around them, "none" does not.
+        completion: Finishes what the local refinement gives; None for nothing.
         switch_after: Seconds of silence after which a worse source takes over.
         seed: Of random choices.
 
@@ -60,6 +74,7 @@ class LiveScaler:
         refinement: str = "local",
         switch_after: float = 0.5,
         seed: int = 0,
+        completion: Completion | None = None,
     ) -> None:
         if not sources:
             raise SettingError("a live scaler needs at least one source")
@@ -70,6 +85,7 @@ class LiveScaler:
         self._tracker = ScaleTracker(tracking)
         self._scene = SceneCut()
         self._refine = refinement == "local"
+        self._completion = completion
         self._switch_after = round(switch_after * 1e9)
         self._seed = seed
         self._operating = threading.Lock()  # about the tracker; never held while measuring
@@ -97,6 +113,9 @@ class LiveScaler:
             inverse = to_inverse(prediction, state.scale, state.shift)
             refined = refine(inverse, points, self._seed)
             if refined is not None:
+                if self._completion is not None:
+                    finished = (frame.rgb, inverse, refined.inverse_m, points)
+                    refined = replace(refined, inverse_m=self._completion.complete(*finished))
                 depth_m = self._handed_over(inverse, refined)
                 return ScaledDepth(depth_m, state, sigma_of_error(depth_m, refined.error))
         if self._tracker.is_unsettled:

@@ -14,6 +14,9 @@ from depth_anything_ros.settings import ScalerSettings
 AUTO = "auto"
 """The scaler that takes the first source that can measure."""
 
+PRIOR = "prior"
+"""The refinement that a network finishes."""
+
 NONE = "none"
 """The scaler that leaves the network's values as they are."""
 
@@ -80,6 +83,7 @@ def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
     Raises:
         SettingError: The settings do not fit together or not to the network.
         InputError: The scale file cannot be used.
+        CheckpointError: The network of the refinement cannot be used.
     """
     if settings.scaler == NONE:
         return NetworkScaler()
@@ -94,4 +98,10 @@ def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
     if settings.scaler != AUTO and isinstance(sources[0], MetricScaler):
         return sources[0]  # its scale never changes, so there is nothing to follow
     tracking = TrackingSettings(max_age=settings.max_age)
-    return LiveScaler(sources, tracking, settings.refinement, seed=settings.seed)
+    if settings.refinement != PRIOR:
+        return LiveScaler(sources, tracking, settings.refinement, seed=settings.seed)
+    # Late: it loads torch, which not everybody has.
+    from depth_anything_ros.inference.completion import load_completion
+
+    completion = load_completion(settings.prior_model)
+    return LiveScaler(sources, tracking, seed=settings.seed, completion=completion)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import PredictionKind
@@ -17,9 +17,11 @@ from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from depth_anything_ros.network.depth_network import DepthNetwork
+
+ModuleT = TypeVar("ModuleT", bound="nn.Module")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ FAMILIES: Registry[NetworkFamily] = Registry(
 
 
 def with_weights(
-    make: Callable[[], DepthNetwork], state: dict[str, Tensor], path: Path, name: str
-) -> DepthNetwork:
+    make: Callable[[], ModuleT], state: dict[str, Tensor], path: Path, name: str
+) -> ModuleT:
     """A network that holds these very tensors, in float32 and evaluation mode on the CPU.
 
     Args:

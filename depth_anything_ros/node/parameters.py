@@ -126,9 +126,13 @@ class NodeParameters(ParameterSet):
     )
     refinement: str = parameter(
         "local",
-        "local lets measured points correct the depth around them, none applies scale and shift "
-        "only.",
-        choices=("local", "none"),
+        "local lets measured points correct the depth around them, prior has a network finish that "
+        "(prior_model), none applies scale and shift only.",
+        choices=("local", "prior", "none"),
+    )
+    prior_model: str = parameter(
+        "prior_depth_anything_vits_1_1",
+        "With refinement prior: catalogue name or path of Prior Depth Anything's second stage.",
     )
     scale_max_age: float = parameter(
         2.0,

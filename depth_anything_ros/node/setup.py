@@ -117,5 +117,6 @@ def scaler_settings_of(parameters: NodeParameters, camera: str) -> ScalerSetting
         fit_shift={"auto": None, "always": True, "never": False}[parameters.fit_shift],
         min_points=parameters.min_points,
         refinement=parameters.refinement,
+        prior_model=parameters.prior_model,
         max_age=math.inf if parameters.on_invalid == "hold" else parameters.scale_max_age,
     )

@@ -54,7 +54,7 @@ def test_several_views_give_metres_and_a_pose(start: Start, consumer: Consumer) 
         states.append(consumer.scale_state(number))
     assert [state["scale_quality"] for state in states] == ["INVALID"] * 2 + ["GOOD"] * 4
     assert "has not moved enough" in states[1]["message"]
-    assert "camera positions over 0.80 m agree" in states[-1]["message"]
+    assert "camera positions over 0.80 m agree to 0.0%" in states[-1]["message"]
     message = consumer.answers("depth/image", 6)[-1]
     depth = np.frombuffer(message.data, np.float32)
     np.testing.assert_allclose(depth, WALL_M, rtol=1e-4)

@@ -139,6 +139,7 @@ def _scale_options(
     fit_shift: str,
     min_points: int,
     refinement: str,
+    prior_model: str,
     camera_height: float | None,
     camera_pitch: float,
     camera_roll: float,
@@ -169,6 +170,7 @@ def _scale_options(
         fit_shift=_FIT_SHIFT[fit_shift],
         min_points=min_points,
         refinement=refinement,
+        prior_model=prior_model,
         max_age=max_age,
     )
     return ScaleOptions(
@@ -201,10 +203,17 @@ scale_options = gathered(
     fit_options,
     option(
         "--refinement",
-        type=click.Choice(["local", "none"]),
+        type=click.Choice(["local", "prior", "none"]),
         default="local",
         heading=METRES,
-        help="Whether points correct the depth around them, too.",
+        help="Whether points correct the depth around them, too; prior: and a network finishes it.",
+    ),
+    option(
+        "--prior-model",
+        default="prior_depth_anything_vits_1_1",
+        metavar="NAME|FILE",
+        heading=METRES,
+        help="Second stage of Prior Depth Anything, for --refinement prior.",
     ),
     option(
         "--camera-height",

@@ -107,11 +107,11 @@ class ViewsSource:
             )
         return Measurement(
             method=self.name,
-            reason=f"{inliers} of {len(known)} camera positions over {spread:.2f} m agree",
+            reason=f"{inliers} of {len(known)} camera positions over {spread:.2f} m agree to "
+            f"{float(np.median(off[agree])):.1%}",
             scale=1 / similarity.scale,
             inliers=inliers,
             inlier_share=share,
-            residual=float(np.median(off[agree])),
         )
 
     def reset(self) -> None:

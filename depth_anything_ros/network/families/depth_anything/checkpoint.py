@@ -34,7 +34,8 @@ _HUGGING_FACE = (
 
 def recognises(names: Collection[str]) -> bool:
     """Whether tensors of these names are a Depth Anything network; see `NetworkFamily`."""
-    if any("sky_output" in name for name in names):  # Depth Anything 3 has the rest in common
+    # Depth Anything 3 and Prior Depth Anything have the rest in common.
+    if any("sky_output" in name or "alpha_proj" in name for name in names):
         return False
     return any(all(name in names for name in layout) for layout in (_OFFICIAL, _HUGGING_FACE))
 
