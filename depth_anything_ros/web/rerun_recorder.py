@@ -67,7 +67,7 @@ class RerunRecorder:
 
     def picture(self, camera: str, rgb: RgbImage, stamp: int) -> None:
         """Log the camera's image."""
-        self._log(f"{_entity(camera)}/picture", stamp, self._rerun.Image(rgb, "RGB"))
+        self._log(f"pictures/{_named(camera)}", stamp, self._rerun.Image(rgb, "RGB"))
 
     def camera(self, camera: str, model: Camera, frame: str, stamp: int) -> None:
         """Log the camera's frustum."""
@@ -78,27 +78,27 @@ class RerunRecorder:
             camera_xyz=self._rerun.ViewCoordinates.RDF,
             image_plane_distance=_FRUSTUM_M,
             parent_frame=frame,
-            child_frame=_image_frame(camera),
+            child_frame=f"{_named(camera)}/pixels",
         )
-        self._log(_entity(camera), stamp, pinhole)
+        self._log(f"cameras/{_named(camera)}", stamp, pinhole)
 
     def depth(self, camera: str, depth_m: FloatImage, stamp: int) -> None:
         """Log depth; unknown and out of range are 0, which rerun takes for no value."""
         image = self._rerun.DepthImage(_known(depth_m), meter=1.0)
-        frame = self._rerun.CoordinateFrame(_image_frame(camera))
         # Beside the camera's entity: in it rerun would make a second cloud of the depth.
-        self._log(f"{_images(camera)}/depth", stamp, image, frame)
+        self._log(f"depth/{_named(camera)}", stamp, image)
 
     def sigma(self, camera: str, sigma_m: FloatImage, stamp: int) -> None:
         """Log the standard deviation of depth."""
         image = self._rerun.DepthImage(_known(sigma_m), meter=1.0, colormap="viridis")
-        self._log(f"{_images(camera)}/sigma", stamp, image)
+        self._log(f"sigma/{_named(camera)}", stamp, image)
 
     def cloud(self, camera: str, cloud: Cloud, frame: str, stamp: int) -> None:
         """Log points."""
         self._place(frame)
         points = self._rerun.Points3D(cloud.xyz, colors=cloud.rgb, radii=_POINT_RADIUS_UI)
-        self._log(f"points/{camera or 'camera'}", stamp, points, self._rerun.CoordinateFrame(frame))
+        placed = self._rerun.CoordinateFrame(frame)
+        self._log(f"points/{_named(camera)}", stamp, points, placed)
 
     def transform(
         self, parent: str, child: str, matrix: npt.NDArray[np.float64], stamp: int | None
@@ -113,8 +113,9 @@ class RerunRecorder:
         self._log(f"transforms/{child}", stamp, moved)
 
     def number(self, name: str, value: float, stamp: int) -> None:
-        """Log a figure."""
-        self._log(f"figures/{name}", stamp, self._rerun.Scalars(value))
+        """Log a figure, below what it counts, so that a view shows those of all cameras."""
+        whose, _, figure = name.rpartition("/")
+        self._log(f"figures/{figure}/{whose}", stamp, self._rerun.Scalars(value))
 
     def words(self, name: str, level: str, text: str, stamp: int) -> None:
         """Log a state in words."""
@@ -145,19 +146,18 @@ class RerunRecorder:
             ),
         )
         pictures = blueprint.Vertical(
-            blueprint.Spatial2DView(name="Picture", origin="/", contents="/cameras/*/picture"),
-            blueprint.Spatial2DView(name="Depth", origin="/", contents="/images/*/depth"),
-            blueprint.Spatial2DView(name="Sigma", origin="/", contents="/images/*/sigma"),
+            blueprint.Spatial2DView(name="Picture", origin="/pictures"),
+            blueprint.Spatial2DView(name="Depth", origin="/depth"),
+            blueprint.Spatial2DView(name="Sigma", origin="/sigma"),
         )
         below = blueprint.Horizontal(
             blueprint.TextLogView(name="State", origin="/words"),
             blueprint.TimeSeriesView(
-                name="Rate and latency",
-                contents=["+ /figures/**/rate_hz", "+ /figures/**/latency_s"],
+                name="Rate (Hz) and latency (s)",
+                contents=["+ /figures/rate_hz/**", "+ /figures/latency_s/**"],
             ),
             blueprint.TimeSeriesView(
-                name="Scale",
-                contents=["+ /figures/**/scale", "+ /figures/**/residual", "+ /figures/**/age_s"],
+                name="Scale", contents=["+ /figures/scale/**", "+ /figures/residual/**"]
             ),
         )
         return blueprint.Blueprint(
@@ -174,17 +174,8 @@ _LEVELS = {"OK": "INFO", "WARN": "WARN", "ERROR": "ERROR", "STALE": "WARN"}
 """Levels of diagnostics as rerun names them."""
 
 
-def _entity(camera: str) -> str:
-    return f"cameras/{camera or 'camera'}"
-
-
-def _images(camera: str) -> str:
-    return f"images/{camera or 'camera'}"
-
-
-def _image_frame(camera: str) -> str:
-    """The frame of a camera's pixels."""
-    return f"{camera or 'camera'}/pixels"
+def _named(camera: str) -> str:
+    return camera or "camera"
 
 
 def _known(values: FloatImage) -> FloatImage:

@@ -99,18 +99,18 @@ def test_everything_has_its_entity_its_time_and_its_frame(
     assert stream.times == [np.datetime64(stamp, "ns")] * 7
     assert set(stream.logged) == {
         "cameras/camera",
-        "cameras/camera/picture",
-        "images/camera/depth",
-        "images/camera/sigma",
+        "pictures/camera",
+        "depth/camera",
+        "sigma/camera",
         "points/camera",
-        "figures/scale_state/rate_hz",
+        "figures/rate_hz/scale_state",
         "words/scale_state",
         f"transforms/{OPTICAL}",
     }
     (pinhole,) = stream.logged["cameras/camera"]
     np.testing.assert_allclose(pinhole.image_from_camera, CAMERA.k)
     assert (pinhole.resolution, pinhole.parent_frame) == ([8, 6], OPTICAL)
-    image = stream.logged["images/camera/depth"][0].values[0]
+    image = stream.logged["depth/camera"][0].values[0]
     assert image[0, :3].tolist() == [0, 0, 2] and np.isfinite(image).all()
     points, frame = stream.logged["points/camera"]
     assert points.values[0].shape == (48, 3) and points.colors.shape == (48, 3)

@@ -60,10 +60,10 @@ def view(
     diagnostics in words, from any machine of the robot's network. NODE is the depth node's full
     name where there are several. Like every subscriber it makes the node compute what it shows.
     """
-    for module, extra in (("rclpy", "ros"), ("rerun", "view")):
-        require(module, extra)
     if viewer == "none" and record is None:
         raise click.UsageError("--viewer none needs --record, else nothing is kept")
+    for module, extra in (("rclpy", "ros"), ("rerun", "view")):
+        require(module, extra)
     from depth_anything_ros.cli.support.terminal import say
     from depth_anything_ros.node.tools.live_view import ViewSettings, watch
     from depth_anything_ros.web.rerun_recorder import RerunRecorder
