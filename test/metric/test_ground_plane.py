@@ -73,6 +73,30 @@ def test_without_ground_nothing_is_measured() -> None:
         source.measure(relative(wall, 0.04, 0.03), frame(wall, ground=Plane(GROUND.normal, -0.2)))
 
 
+@pytest.mark.parametrize("claimed", [75, 80, 85])
+def test_a_street_with_its_horizon_is_not_seen_from_above(claimed: float) -> None:
+    """Nearly one depth for everything would explain any picture within the tolerance."""
+    street = np.nan_to_num(plane_depth(GROUND), nan=60.0, posinf=60.0)
+    street = np.clip(street, 0.5, 60.0)
+    street[:, :60] = np.minimum(street[:, :60], 4.0)  # houses, not where the ground is
+    noise = np.exp(0.03 * np.random.default_rng(0).standard_normal(street.shape))
+    prediction = relative(street * noise, 0.04, 0.03)
+    seen = frame(street, ground=ground_plane(pitch_deg=claimed))
+    with pytest.raises(UnmeasurableError, match=r"at nearly one depth, 1\.[0-9]+ m"):
+        GroundPlaneSource().measure(prediction, seen)
+
+
+@pytest.mark.parametrize("pitch", [45, 60, 70])
+def test_a_camera_that_truly_looks_down_is_measured(pitch: float) -> None:
+    down = ground_plane(pitch_deg=pitch)
+    depth = plane_depth(down)
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(depth.shape))
+    found = GroundPlaneSource().measure(
+        relative(depth * noise, 0.04, 0.03), frame(depth, ground=down)
+    )
+    assert found.scale == pytest.approx(0.04, rel=0.1)
+
+
 def test_the_share_that_must_be_ground_is_a_setting() -> None:
     depth = plane_depth(GROUND)
     prediction = spoil(relative(depth, 0.04, 0.03), depth, 0.4, 0.02)
