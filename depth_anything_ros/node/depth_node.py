@@ -22,7 +22,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
-from depth_anything_ros.errors import DepthAnythingError, SettingError
+from depth_anything_ros.errors import DepthAnythingError, MissingExtraError, SettingError
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.installed_commands import own_command
@@ -66,6 +66,7 @@ from depth_anything_ros.node.setup import (
     model_settings_of,
     scaler_settings_of,
 )
+from depth_anything_ros.node.start import signals_as_before
 from depth_anything_ros.settings import ModelSettings
 
 _MATCH_PERIOD = 0.25
@@ -105,6 +106,7 @@ class DepthNode(GuardedNode):
         self._setup: NodeSetup | None = None
         self._changing = threading.Lock()  # held while a setup is made, never while it is used
         self._failure: str | None = None
+        self._hopeless = False
         self._loader = ModelLoader(load)
         self._preloaded: _Preloaded | None = None
         self._matcher = QosMatcher(self)
@@ -129,6 +131,11 @@ class DepthNode(GuardedNode):
         self.create_timer(_MATCH_PERIOD, self._matcher.match, clock=steady)
         if self._settings.autostart:
             self._autostart = self.create_timer(_START_PERIOD, self._start, clock=steady)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has given up its own start for a reason that no parameter mends."""
+        return self._hopeless
 
     # Lifecycle -------------------------------------------------------------------------------
 
@@ -193,6 +200,8 @@ class DepthNode(GuardedNode):
         self.destroy_timer(self._autostart)
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
+        if self._hopeless:
+            self.context.try_shutdown()
 
     def _configure(self) -> None:
         parameters = self._settings
@@ -249,6 +258,8 @@ class DepthNode(GuardedNode):
     def _failed(self, transition: str, error: Exception) -> TransitionCallbackReturn:
         """Log once why a transition failed; diagnostics repeat it."""
         self._failure = f"cannot {transition}: {sentence_of(error)}"
+        mendable = isinstance(error, (DepthAnythingError, ParameterException))
+        self._hopeless = not mendable or isinstance(error, MissingExtraError)
         if self.context.ok():
             self.get_logger().error(self._failure)
         return TransitionCallbackReturn.FAILURE
@@ -505,11 +516,13 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         load: Makes the networks ready.
 
     Returns:
-        0 after a normal stop and for --help, 1 when a start parameter is impossible.
+        0 after a normal stop and for --help, 1 when a start parameter is impossible or `autostart`
+        fails for a reason that no parameter mends (a library is missing, something foreign broke).
     """
     if asks_for_help(arguments):
         print(usage("depth_node", _PURPOSE.format(doctor=own_command("doctor")), NodeParameters))
         return 0
+    signals_as_before()
     transport_warning = prefer_shared_memory()
     node: DepthNode | None = None
     initialised, ended = False, True
@@ -535,9 +548,10 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
             ended = node.close()
             node.destroy_node()
         rclpy.try_shutdown()
+    status = int(node is not None and node.hopeless)
     if not ended:
-        exit_at_once(0)
-    return 0
+        exit_at_once(status)
+    return status
 
 
 if __name__ == "__main__":

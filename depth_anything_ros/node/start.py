@@ -9,6 +9,10 @@ import importlib
 import os
 import signal
 from types import FrameType
+from typing import Any
+
+_before: dict[int, Any] = {}
+"""Handlers that were there before `end_on_signals`, by signal."""
 
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended, as shells have it."""
@@ -29,11 +33,23 @@ def simulated_robot() -> int:
     return _run("depth_anything_ros.node.tools.simulated_robot")
 
 
-def _run(module: str) -> int:
-    before = {number: signal.signal(number, _end) for number in (signal.SIGINT, signal.SIGTERM)}
-    main = importlib.import_module(module).main
-    for number, handler in before.items():
+def end_on_signals() -> None:
+    """Let SIGINT and SIGTERM end the process without a word; for while Python imports."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        _before.setdefault(number, signal.signal(number, _end))
+
+
+def signals_as_before() -> None:
+    """Undo `end_on_signals`; what runs from now on ends in order."""
+    while _before:
+        number, handler = _before.popitem()
         signal.signal(number, handler)
+
+
+def _run(module: str) -> int:
+    end_on_signals()
+    main = importlib.import_module(module).main
+    signals_as_before()
     status: int = main()
     return status
 

@@ -16,6 +16,7 @@ from depth_anything_ros.node.parameter import ParameterSet, usage
 from depth_anything_ros.node.runtime.boundary import sentence_of
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 from depth_anything_ros.node.runtime.spinning import asks_for_help, ignore_further_signals
+from depth_anything_ros.node.start import signals_as_before
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -44,6 +45,7 @@ def run_program(
     if asks_for_help(arguments):
         print(usage(name, purpose, parameters))
         return 0
+    signals_as_before()
     transport_warning = prefer_shared_memory()
     if transport_warning:
         print(f"{name}: {transport_warning}", file=sys.stderr)

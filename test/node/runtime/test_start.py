@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from ros_harness import DOMAIN
@@ -39,6 +40,40 @@ def test_a_start_that_is_broken_off_is_no_error(number: signal.Signals, delay: f
     out = process.communicate(timeout=30)[0]
     assert "Traceback" not in out
     assert process.returncode in (0, 130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_module_that_python_still_imports_ends_quietly(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "depth_anything_ros.node.depth_node"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    maps = Path(f"/proc/{process.pid}/maps")
+    until = time.monotonic() + 60
+    while "_multiarray_umath" not in maps.read_text() and time.monotonic() < until:
+        time.sleep(0.005)  # NumPy comes with the first imports
+    process.send_signal(number)
+    out = process.communicate(timeout=30)[0]
+    assert "Traceback" not in out
+    assert process.returncode in (0, 130)
+
+
+def test_an_autostart_that_no_parameter_mends_ends_with_its_reason() -> None:
+    code = (
+        "import sys; from depth_anything_ros.errors import MissingExtraError\n"
+        "from depth_anything_ros.node.depth_node import main\n"
+        "def load(settings, experts): raise MissingExtraError(\"'torch' is not installed\")\n"
+        "sys.exit(main(load=load))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "cannot configure: 'torch' is not installed" in ended.stderr + ended.stdout
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.parametrize("name", ["depth_node", "simulated_robot"])
