@@ -16,12 +16,13 @@ DEMO_MODEL ?=
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test oldest lint format docs picture examples web-bundle clean embedded
+.PHONY: help setup demo test audit oldest lint format docs picture examples web-bundle clean embedded
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types, tests, and the documentation's site"
 	@echo "make oldest  tests of the command line on the oldest libraries (make test does it, too)"
+	@echo "make audit   ask about known weaknesses of the pinned libraries"
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
 	@echo "make picture  make the picture of the README again"
@@ -120,6 +121,12 @@ pictures/indoor_crops: | $(READY)
 pictures/outdoor_crops: | $(READY)
 	$(KIT) crops photographs/outdoor $@.part --per-picture 8 --seed 9
 	mv $@.part $@
+
+# Known weaknesses of what is installed; its own environment, so that it changes nothing in ours.
+audit: $(READY)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install -q -c constraints.txt pip-audit
+	build/audit/bin/pip-audit -r constraints.txt --no-deps --disable-pip --progress-spinner off
 
 # The command line on the oldest libraries that it may meet.
 oldest: $(READY)

@@ -70,7 +70,7 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         share("launch", "*.launch.py"),
-        share("config", "*.yaml", "*.rviz", "*.json"),
+        share("config", "*.yaml", "*.rviz", "*.json", "*.xml"),
         share("config/training", "*.yaml"),
         share("config/training/embedded", "*.yaml"),
     ],

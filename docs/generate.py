@@ -24,6 +24,7 @@ from depth_anything_ros.inference.backend import BACKENDS
 from depth_anything_ros.metric.source import SCALE_SOURCES
 from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.node.reference import reference
+from depth_anything_ros.node.sros2_policy import policy
 from depth_anything_ros.training.augmentation import Strength
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe
@@ -38,6 +39,9 @@ RECIPES = {
     "Pseudo-labelling": LabelRecipe,
 }
 """Settings of training in the order of their tables."""
+
+POLICY = DOCS.parent / "config" / "sros2_policy.xml"
+"""What the node may say and hear."""
 
 _LAUNCH, _CONFIG = DOCS.parent / "launch", DOCS.parent / "config"
 _PACKAGE = Path(depth_anything_ros.__file__).parent
@@ -253,12 +257,11 @@ def generated(text: str) -> str:
 
 
 def main() -> None:
-    """Write all pages; with --check only compare, and exit with 1 if one is out of date."""
+    """Write all pages and the access policy; with --check exit with 1 if one is out of date."""
     stale = []
-    for page in sorted(DOCS.glob("*.md")):
-        before = page.read_text(encoding="utf-8")
-        after = generated(before)
-        if after != before:
+    pages = {page: generated(page.read_text(encoding="utf-8")) for page in DOCS.glob("*.md")}
+    for page, after in sorted({**pages, POLICY: policy()}.items()):
+        if not page.exists() or page.read_text(encoding="utf-8") != after:
             stale.append(page.name)
             if "--check" not in sys.argv:
                 page.write_text(after, encoding="utf-8")

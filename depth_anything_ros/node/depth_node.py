@@ -539,7 +539,8 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         if initialised and not rclpy.ok():
             pass  # told to stop in the middle of starting
         elif node is None:
-            print(f"depth_node: {sentence_of(error)}", file=sys.stderr)
+            hint = "; set ROS_LOG_DIR to one that can" if "log directory" in str(error) else ""
+            print(f"depth_node: {sentence_of(error)}{hint}", file=sys.stderr)
             return 1
         else:
             raise

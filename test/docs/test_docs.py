@@ -22,6 +22,7 @@ from depth_anything_ros.cli.main import app
 from depth_anything_ros.cli.support.command_line import Subcommand
 from depth_anything_ros.metric.source import SCALE_SOURCES, SourceRecord
 from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.node.sros2_policy import policy
 from depth_anything_ros.training.recipe import Recipe
 from depth_anything_ros.training.sources import SOURCES, SourceKind
 from depth_anything_ros.training.sources.synthetic import SyntheticSource
@@ -32,6 +33,10 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "QUALITY_DECLARATION.md", *PAGES]
 
 by_page = pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+
+
+def test_the_access_policy_is_up_to_date() -> None:
+    assert generate.POLICY.read_text() == policy(), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

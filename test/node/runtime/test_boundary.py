@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rclpy
 from lifecycle_msgs.msg import Transition
@@ -17,14 +19,19 @@ from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from ros_harness import DOMAIN, Consumer, NodeProcess
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tiny_networks import write_red_network
 
-from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.frames import DepthFrame, Frame, PredictionKind, Quality, ScaleState
+from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.network.model_info import ModelInfo
+from depth_anything_ros.node.camera import snapshot
+from depth_anything_ros.node.camera.output import OUTPUTS
 from depth_anything_ros.node.depth_node import DepthNode
+from depth_anything_ros.node.messages import info_from_camera, rgb_to_image
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.model_loader import Networks
 
@@ -185,6 +192,62 @@ def test_a_load_that_ends_after_cleanup_changes_nothing(node: DepthNode) -> None
     node.trigger_cleanup()
     assert "cleaned up" in str(node._swap(setup, loaded))
     assert node._setup is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError()])
+def test_a_network_without_memory_loses_one_image(
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    node._worker.stop(5)  # this test takes its steps itself
+    camera = node._cameras[0]
+    monkeypatch.setattr(camera.outputs, "wanted", lambda: frozenset(OUTPUTS))
+    setup = node._setup
+    assert setup is not None
+    estimator = setup.networks.model.estimator
+    callbacks: dict[str, Any] = {each.topic_name: each.callback for each in node.subscriptions}
+
+    def send() -> dict[str, str]:
+        header = Header(stamp=node.get_clock().now().to_msg(), frame_id="cam")
+        lens = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
+        callbacks["/camera_info"](info_from_camera(lens, header))
+        callbacks["/image"](rgb_to_image(np.zeros((48, 64, 3), np.uint8), header))
+        node._loop.step()
+        return node._health("").values
+
+    with monkeypatch.context() as patch:
+
+        def fail(images: object) -> None:
+            raise error
+
+        patch.setattr(estimator, "estimate", fail)
+        values = send()
+        assert (values["frames_out"], values["dropped (error)"]) == ("0", "1")
+        assert node._health("").message.startswith(f"image not answered: {type(error).__name__}")
+    assert send()["frames_out"] == "1"
+
+
+def test_a_snapshot_on_a_full_disk_leaves_nothing(
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), stamp=7)
+    setup = node._setup
+    assert setup is not None
+    (prediction,) = setup.networks.model.estimator.estimate([frame.rgb])
+    state = ScaleState("test", Quality.GOOD, "")
+    answer = DepthFrame(frame, prediction, prediction.values, None, state)
+
+    def full(path: Path, values: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "write_metric_png", full)
+        with pytest.raises(OSError, match="No space left"):
+            snapshot.write_snapshot(tmp_path, "", answer)
+        assert list(tmp_path.iterdir()) == []
+    names = [snapshot.write_snapshot(tmp_path, "", answer).name for _ in range(2)]
+    assert names == ["7", "7_2"]
+    assert (tmp_path / "7" / "depth.npy").exists()
 
 
 def test_requests_that_the_state_does_not_allow_are_refused(

@@ -93,3 +93,17 @@ def test_more_signals_do_not_break_the_end_off(name: str) -> None:
     out = process.communicate(timeout=30)[0]
     assert "Traceback" not in out
     assert process.returncode in (0, 130)
+
+
+def test_a_home_that_cannot_be_written_is_said_in_a_sentence() -> None:
+    code = "import sys; from depth_anything_ros.node.depth_node import main; sys.exit(main())"
+    environment = {**ENVIRONMENT, "HOME": "/proc/nowhere"}
+    environment.pop("ROS_LOG_DIR", None)
+    environment.pop("ROS_HOME", None)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert "log directory '/proc/nowhere" in ended.stderr
+    assert ended.stderr.strip().endswith("set ROS_LOG_DIR to one that can")
+    assert "Traceback" not in ended.stderr
