@@ -248,8 +248,8 @@ class NodeParameters(ParameterSet):
     )
     camera_info_url: str = parameter(
         "",
-        "Calibration file (camera_info YAML) in place of the topic; for several cameras "
-        "{name: file, ...}.",
+        "Calibration file (camera_info YAML; a path, file:// or package://) in place of the topic; "
+        "for several cameras {name: file, ...}.",
     )
     rectify: str = parameter(
         "auto",

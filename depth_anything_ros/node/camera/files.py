@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ class CameraFiles:
         mask = value_for_camera(parameters.mask_file, camera, "mask_file")
         calibration = None
         if url:
-            calibration = _calibration(path_of(url.removeprefix("file://"), "camera_info_url"))
+            calibration = _calibration(file_of_url(url, "camera_info_url"))
         hidden = None
         if mask:
             hidden = read_mask(path_of(mask, "mask_file"))
@@ -100,6 +101,38 @@ def value_for_camera(text: str, name: str, parameter: str) -> str:
     except (ValueError, AttributeError) as error:
         raise SettingError(f"{parameter} is '{text}': {error}; write {{camera: value}}") from error
     return str(value)
+
+
+def file_of_url(url: str, parameter: str) -> Path:
+    """The file that a URL names as camera_info_manager has it: file://, package://, or a path.
+
+    Args:
+        url: As "file:///home/robot/front.yaml", "package://my_robot/config/front.yaml" or a path;
+            ${ROS_HOME} stands for ROS's folder (~/.ros).
+        parameter: Name of the parameter, for the message.
+
+    Returns:
+        The path; a file:// or plain path may not exist.
+
+    Raises:
+        InputError: The package is not installed, or the URL is of another kind.
+    """
+    home = os.environ.get("ROS_HOME", "~/.ros")
+    text = url.replace("${ROS_HOME}", home).removeprefix("file://")
+    if not text.startswith("package://"):
+        if "://" in text:
+            raise InputError(f"{parameter} is '{url}'; use file://, package:// or a path")
+        return path_of(text, parameter)
+    package, _, below = text.removeprefix("package://").partition("/")
+    prefixes = [each for each in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if each]
+    for prefix in prefixes:
+        share = Path(prefix) / "share" / package
+        if package and share.is_dir():
+            return share / below
+    raise InputError(
+        f"{parameter} is '{url}', but package '{package}' is not installed in "
+        f"{', '.join(prefixes) or 'AMENT_PREFIX_PATH, which is empty'}; source its workspace"
+    )
 
 
 def path_of(text: str, parameter: str) -> Path:

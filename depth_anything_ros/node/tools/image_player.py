@@ -40,6 +40,7 @@ from depth_anything_ros.formats.recording import (
 from depth_anything_ros.frames import Frame
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.node.camera.files import file_of_url
 from depth_anything_ros.node.messages import (
     cloud_to_message,
     info_from_camera,
@@ -117,7 +118,9 @@ class PlayerParameters(ParameterSet):
         "camera_optical_frame", "frame_id where the input has none.", read_only=True
     )
     camera_info_url: str = parameter(
-        "", "Calibration (camera_info YAML); a bag brings its own.", read_only=True
+        "",
+        "Calibration (camera_info YAML; a path, file:// or package://); a bag brings its own.",
+        read_only=True,
     )
     hfov: float = parameter(
         0.0,
@@ -151,8 +154,8 @@ class ImagePlayer(Node):
         self._frame_id = known.frame_id
         self._hfov = known.hfov
         self._image_topic = known.image_topic
-        calibration = known.camera_info_url.removeprefix("file://")
-        self._calibration = read_camera(Path(calibration)) if calibration else None
+        url = known.camera_info_url
+        self._calibration = read_camera(file_of_url(url, "camera_info_url")) if url else None
         if not known.path or not (WEBCAM.fullmatch(known.path) or self._path.exists()):
             raise SettingError(
                 f"path is '{known.path}'; give an image, folder, video or recording that exists, "
