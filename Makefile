@@ -12,11 +12,14 @@ DEMO_SECONDS ?= 30
 DEMO_OUTPUT ?= demo_output
 DEMO_MODEL ?=
 
+# make gpu-report
+GPU_REPORT ?= gpu_report.md
+
 # The PyPI ROS wheels find their own libraries; a sourced ROS installation would be mixed in.
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test audit oldest lint format docs picture examples web-bundle clean embedded
+.PHONY: help setup demo test audit oldest lint format docs picture examples web-bundle clean embedded gpu-report
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
@@ -25,6 +28,7 @@ help:
 	@echo "make audit   ask about known weaknesses of the pinned libraries"
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
+	@echo "make gpu-report  tests and benchmarks of a machine with an NVIDIA GPU, tables in GPU_REPORT=gpu_report.md"
 	@echo "make picture  make the picture of the README again"
 	@echo "make examples  make the examples of the demo page again"
 	@echo "make web-bundle  bundle the pages' JavaScript libraries again (needs npm)"
@@ -59,6 +63,11 @@ docs: $(DOCS_READY)
 $(DOCS_READY): $(READY)
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[docs]"
 	touch $@
+
+# Needs an NVIDIA GPU, PyTorch with CUDA and, for TensorRT, onnxruntime-gpu and tensorrt.
+gpu-report: $(READY)
+	$(CLEAN_ENV) $(BIN)/python -m pytest -m gpu -rs test/inference
+	$(CLEAN_ENV) $(BIN)/depth_anything bench report --gpu "$(GPU_REPORT)"
 
 picture: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/picture.py

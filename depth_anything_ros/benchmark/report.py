@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from depth_anything_ros.benchmark.random_network import write_random_network
+
 _COLUMNS = "140"  # no table is cut
 _CHARTS = "growth"
 
@@ -24,11 +26,14 @@ class Section:
         name: Its name in `--only`.
         title: Its heading.
         arguments: What comes after `depth_anything bench`.
+        random: Network whose random weights are its `--model`, as `write_random_network` takes it;
+            empty for none.
     """
 
     name: str
     title: str
     arguments: tuple[str, ...]
+    random: str = ""
 
 
 SECTIONS = (
@@ -44,6 +49,32 @@ SECTIONS = (
     Section(_CHARTS, "How the cost grows", (_CHARTS,)),
 )
 """Every benchmark, in the order of the report."""
+
+_CAMERA = ("--size", "480x640")
+_GPU_NETWORK = ("network", "--device", "cuda", *_CAMERA, "--batch", "1", "--batch", "8")
+
+GPU_SECTIONS = (
+    *(
+        Section(f"gpu_{name}", f"On the GPU: {title}", (*_GPU_NETWORK, "--encoder", name))
+        for name, title in {
+            "vits": "V2 vits",
+            "vitb": "V2 vitb",
+            "vitl": "V2 vitl",
+            "da3_base": "Depth Anything 3, any views, Base",
+            "da3mono_large": "Depth Anything 3, single images, Large",
+        }.items()
+    ),
+    *(
+        Section(
+            f"gpu_node_{name}",
+            f"The node at 30 Hz on the GPU: {name}",
+            ("node", *_CAMERA, "--rate", "30", "-p", "device:=cuda"),
+            name,
+        )
+        for name in ("vits", "vitb")
+    ),
+)
+"""What `bench report --gpu` runs."""
 
 
 def report(sections: Sequence[Section], against: Sequence[str] = ()) -> Iterator[str]:
@@ -71,6 +102,10 @@ def _section(section: Section, against: Sequence[str]) -> str:
         charts = Path(scratch) / "charts.md"
         if section.name == _CHARTS:
             arguments += ["--markdown", str(charts)]
+        if section.random:
+            model = Path(scratch) / f"random_{section.random}.safetensors"
+            write_random_network(section.random, model)
+            arguments += ["--model", str(model)]
         done = subprocess.run(
             [sys.executable, "-m", "depth_anything_ros", "bench", *arguments],
             env={**os.environ, "COLUMNS": _COLUMNS},

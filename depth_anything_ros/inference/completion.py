@@ -1,14 +1,16 @@
-"""A network that finishes depth which measured points have brought to metres.
+"""Networks that finish depth which measured points have brought to metres.
 
 Prior Depth Anything (Wang et al. 2025) has two stages: a coarse one that fits a network's depth to
 the points, and a network that is shown the image, the points and the coarse depth. Here the
-coarse stage is this package's own fusion.
+coarse stage is this package's own fusion. Prompt Depth Anything (Lin et al. 2024) is shown the
+image and depth of few pixels, here the coarse depth made small.
 """
 
 from __future__ import annotations
 
 import functools
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,7 +23,14 @@ from depth_anything_ros.network.checkpoints.identify import log_licence
 from depth_anything_ros.network.checkpoints.read import read_checkpoint
 from depth_anything_ros.network.families.prior_depth_anything.checkpoint import build
 from depth_anything_ros.network.families.prior_depth_anything.network import PriorDepthAnything
+from depth_anything_ros.network.families.prompt_depth_anything import (
+    checkpoint as prompt_checkpoint,
+)
+from depth_anything_ros.network.families.prompt_depth_anything.network import PromptDepthAnything
 from depth_anything_ros.network.model_info import INPUT_SIZE
+
+_PROMPT_SIDE = 256
+"""Longer side of the prompt, that of the depth Prompt Depth Anything was made for (ARKit)."""
 
 
 class PriorCompletion:
@@ -89,9 +98,59 @@ class PriorCompletion:
         return resized[0, 0].cpu().numpy()
 
 
+class PromptCompletion:
+    """Runs Prompt Depth Anything.
+
+    Args:
+        network: It; moved to the device in place.
+        device: As in `choose_device`.
+        input_size: Shorter side of the network's input in pixels.
+    """
+
+    def __init__(
+        self, network: PromptDepthAnything, device: str = "auto", input_size: int = INPUT_SIZE
+    ) -> None:
+        self._device = choose_device(device)
+        self._network = network.eval().requires_grad_(False).to(self._device)
+        self._input_size = input_size
+        self._normaliser = Normaliser((0, 0))
+
+    @torch.inference_mode()
+    def complete(
+        self, rgb: RgbImage, fitted: FloatImage, coarse: FloatImage, points: SparsePoints
+    ) -> FloatImage:
+        """Add detail to coarse depth.
+
+        Args:
+            rgb: HxWx3 uint8.
+            fitted: Not used.
+            coarse: HxW float32 1/m that follows the points.
+            points: Their farthest bounds the prompt, where coarse depth is unknown or beyond.
+
+        Returns:
+            HxW float32 1/m.
+        """
+        height, width = rgb.shape[:2]
+        size = network_size(height, width, self._input_size)
+        if self._normaliser.size != size:
+            self._normaliser = Normaliser(size)
+        pixels = np.empty((*size, 3), np.float32)
+        self._normaliser.into(rgb, pixels)
+        farthest = np.float32(1.5 * points.z.max())
+        metres = _reciprocal(np.nan_to_num(coarse, nan=0.0))
+        metres = np.where((metres > 0) & (metres < farthest), metres, farthest)
+        share = min(_PROMPT_SIDE / max(height, width), 1.0)
+        small = (max(round(share * width), 1), max(round(share * height), 1))
+        prompt = np.asarray(cv2.resize(metres, small, interpolation=cv2.INTER_AREA), np.float32)
+        image = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self._device)
+        out = self._network(image, torch.from_numpy(prompt)[None, None].to(self._device))[:, None]
+        resized = F.interpolate(out, (height, width), mode="bilinear", align_corners=False)
+        return _reciprocal(resized[0, 0].cpu().numpy())
+
+
 @functools.lru_cache(maxsize=2)
-def load_completion(model: str, device: str = "auto") -> PriorCompletion:
-    """The second stage of Prior Depth Anything, loaded once and shared by all cameras.
+def load_completion(model: str, device: str = "auto") -> PriorCompletion | PromptCompletion:
+    """A network for the refinement `prior`, loaded once and shared by all cameras.
 
     Args:
         model: Catalogue name or path of a file.
@@ -105,10 +164,11 @@ def load_completion(model: str, device: str = "auto") -> PriorCompletion:
     """
     file = resolve(model)
     state, _ = read_checkpoint(file.path)
-    network = build(state, file.path)
     if file.info is not None:
         log_licence(file.info)
-    return PriorCompletion(network, device)
+    if prompt_checkpoint.recognises(state):
+        return PromptCompletion(prompt_checkpoint.build(state, file.path), device)
+    return PriorCompletion(build(state, file.path), device)
 
 
 def _normalised(inverse_m: FloatImage, nearest: float, span: float) -> FloatImage:

@@ -28,7 +28,9 @@ threads_option = option(
     "--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 takes all cores."
 )
 encoder_option = option(
-    "--encoder", default="vits", help="Size of the network: vits, vitb, vitl or vitg."
+    "--encoder",
+    default="vits",
+    help="The network: vits, vitb, vitl or vitg of V2, da3_small, da3_base or da3mono_large.",
 )
 sizes_option = option(
     "--size",

@@ -20,7 +20,8 @@ from depth_anything_ros.formats.whole_file import write_whole
     metavar="official=PATH | transformers[:PRECISION]",
     help="As for `bench network`.",
 )
-def report(file: Path, only: tuple[str, ...], against: tuple[str, ...]) -> None:
+@option("--gpu", is_flag=True, help="What an NVIDIA GPU does, in place of the others.")
+def report(file: Path, only: tuple[str, ...], against: tuple[str, ...], gpu: bool) -> None:
     """Run every benchmark as it is by default and write one page: about ten minutes.
 
     FILE.md is the Markdown file to write. Sections: network, compute, scaling, stages, node,
@@ -28,17 +29,18 @@ def report(file: Path, only: tuple[str, ...], against: tuple[str, ...]) -> None:
     """
     from rich.progress import Progress
 
-    from depth_anything_ros.benchmark.report import SECTIONS
+    from depth_anything_ros.benchmark.report import GPU_SECTIONS, SECTIONS
     from depth_anything_ros.benchmark.report import report as run_report
     from depth_anything_ros.cli.support.terminal import STDERR, say
 
-    known = {section.name: section for section in SECTIONS}
+    sections = GPU_SECTIONS if gpu else SECTIONS
+    known = {section.name: section for section in sections}
     for name in only:
         if name not in known:
             raise click.BadParameter(
                 f"'{name}' is not one of {', '.join(known)}", param_hint="--only"
             )
-    chosen = [section for section in SECTIONS if not only or section.name in only]
+    chosen = [section for section in sections if not only or section.name in only]
     parts: list[str] = []
     with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
         task = progress.add_task("benchmarks", total=len(chosen) + 1)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("depth_anything_ros")
 
+_OF_OTHERS = ("sky_output", "alpha_proj", "prompt_depth_layer")
+"""Parts of names in Depth Anything 3, Prior and Prompt Depth Anything, which share the rest."""
+
 _OFFICIAL = ("pretrained.pos_embed", "depth_head.projects.3.weight")
 _HUGGING_FACE = (
     "backbone.embeddings.cls_token",
@@ -34,8 +37,7 @@ _HUGGING_FACE = (
 
 def recognises(names: Collection[str]) -> bool:
     """Whether tensors of these names are a Depth Anything network; see `NetworkFamily`."""
-    # Depth Anything 3 and Prior Depth Anything have the rest in common.
-    if any("sky_output" in name or "alpha_proj" in name for name in names):
+    if any(part in name for name in names for part in _OF_OTHERS):
         return False
     return any(all(name in names for name in layout) for layout in (_OFFICIAL, _HUGGING_FACE))
 
