@@ -19,12 +19,13 @@ GPU_REPORT ?= gpu_report.md
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test audit oldest lint format docs picture examples web-bundle clean embedded gpu-report
+.PHONY: help setup demo test coverage audit oldest lint format docs picture examples web-bundle clean embedded gpu-report
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
 	@echo "make test    lint, types, tests, and the documentation's site"
 	@echo "make oldest  tests of the command line on the oldest libraries (make test does it, too)"
+	@echo "make coverage  tests with the lines they run (COVERED=test/metric for a part)"
 	@echo "make audit   ask about known weaknesses of the pinned libraries"
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
@@ -130,6 +131,12 @@ pictures/indoor_crops: | $(READY)
 pictures/outdoor_crops: | $(READY)
 	$(KIT) crops photographs/outdoor $@.part --per-picture 8 --seed 9
 	mv $@.part $@
+
+# Which lines the tests run, those of nodes and commands in processes of their own included.
+COVERED ?= test
+coverage: $(READY)
+	rm -rf build/coverage && mkdir -p build/coverage
+	-$(CLEAN_ENV) $(BIN)/python -m pytest --cov --cov-config=setup.cfg --cov-report=term:skip-covered $(COVERED)
 
 # Known weaknesses of what is installed; its own environment, so that it changes nothing in ours.
 audit: $(READY)

@@ -36,6 +36,7 @@ TEST = [
     "pytest<9",
     "pytest-timeout",
     "pytest-xdist",
+    "pytest-cov",
     "pytest-rerunfailures",
     "hypothesis",
     "httpx2",

@@ -101,3 +101,9 @@ def test_what_a_killed_program_left_goes_after_a_day(tmp_path: Path) -> None:
     assert not old.exists()
     assert fresh.exists()
     assert other.exists()
+
+
+def test_no_result_of_imwrite_is_passed_over() -> None:
+    """cv2.imwrite says by a boolean alone that it could not write; `write_image` raises."""
+    package = Path(module.__file__).parents[1]
+    assert not [path for path in package.rglob("*.py") if "cv2.imwrite(" in path.read_text()]
