@@ -23,7 +23,7 @@ _MARK = "written_by"
 _PROGRAM = "depth_anything_ros"
 _HEAD_BYTES = 100
 _RUN = "depth_anything_run"
-_OF_FRAME = r"_\d{6,}(_depth\.npy|_depth\.png|_cloud\.ply)"
+_OF_FRAME = r"_\d{6,}(_depth\.npy|_depth\.png|_sigma\.npy|_cloud\.ply)"
 """What the name of a file of one frame has after the name of its sequence."""
 
 

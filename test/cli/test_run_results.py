@@ -229,7 +229,11 @@ def test_a_killed_program_s_files_are_still_its_own(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"clip_000000_depth\.npy in .* was not written by this"):
         results.check_replaceable(stem, ["_000000_depth.npy"])
     results.claim(stem, ["clip_preview.mp4"], every_frame=True)
-    results.check_replaceable(stem, ["_preview.mp4", "_000000_depth.npy", ".json"])
+    endings = ("_depth.npy", "_depth.png", "_sigma.npy", "_cloud.ply")
+    for ending in endings:
+        (tmp_path / f"clip_000001{ending}").touch()
+    frames = [f"_000001{ending}" for ending in endings]
+    results.check_replaceable(stem, ["_preview.mp4", "_000000_depth.npy", ".json", *frames])
     (tmp_path / "clip_a_depth.npy").touch()
     with pytest.raises(Exception, match=r"clip_a_depth\.npy in .* was not written by this"):
         results.check_replaceable(stem, ["_a_depth.npy"])
@@ -361,6 +365,25 @@ def test_a_recording_gives_metres_by_its_lidar(
         fields = [(name, "<f4") for name in "xyz"] + [(name, "u1") for name in "rgb"]
         points = np.frombuffer(body, np.dtype(fields))
         assert points["x"].min() > 0  # ahead of the camera
+
+
+def test_a_recording_with_lidar_gives_clouds_of_a_relative_network(
+    run_cli: RunCli, relative_model: Path, tmp_path: Path
+) -> None:
+    small_bag = pytest.importorskip("small_bag", reason="rosbags is not installed (extra 'demo')")
+    points = np.random.default_rng(0).uniform([-1, -1, 2], [1, 1, 6], (200, 3))
+    recorded = [
+        small_bag.image("/image", 0),
+        small_bag.info("/camera_info", 0),
+        small_bag.cloud("/points", 0, points, frame="cam"),
+    ]
+    bag = small_bag.write_bag(tmp_path / "drive", recorded)
+    out = tmp_path / "out"
+    result = run_cli("run", bag, "-o", out, "-m", relative_model, *QUICK, "--cloud", "--frames")
+    assert result.code == 0, result.err
+    report = json.loads((out / "drive.json").read_text())
+    measured = report["scale_states"][0]["quality"] != "INVALID"
+    assert (out / "drive_000000_cloud.ply").exists() == measured
 
 
 def test_png_scale_and_cloud_without_metres_are_refused(

@@ -19,7 +19,7 @@ from depth_anything_ros.cli.support.terminal import DONE_OF_ALL, STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_files import farthest_of_png
-from depth_anything_ros.formats.inputs import Input, find_inputs
+from depth_anything_ros.formats.inputs import Input, Kind, find_inputs
 from depth_anything_ros.formats.point_files import read_points
 from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import has_h264
@@ -89,7 +89,8 @@ def process(
     with _saying_where_stopped(inputs, requests, output.folder):
         with STDERR.status("loading the network"):
             network = load(model, scaler=scale.settings, limits=limits)
-        if output.cloud and not (network.is_metric or scale.wants_metres):
+        measured_by_itself = any(each.kind is Kind.RECORDING for each in inputs)
+        if output.cloud and not (network.is_metric or scale.wants_metres or measured_by_itself):
             raise SettingError(
                 f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
                 f"metric model (`{own_command('models')}` lists them) or a source like --points"
