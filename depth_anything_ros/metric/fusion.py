@@ -135,7 +135,14 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
         samples = few
     level *= _resized(_rest(samples, level, inverse_m, lattice), inverse_m.shape)
     least, most = few.inverse.min() / _BEYOND, few.inverse.max() * _BEYOND
-    np.multiply(inverse_m, np.float32(1 / _BEYOND), out=slope)
+    # With an error s of inverse depth, the guess of least relative error for a place at infinity is
+    # about 1 / s: where the fit is that far it is not known how far.
+    doubt = 1.4826 * float(np.median(np.abs(few.fitted - few.inverse)))
+    np.maximum(inverse_m, np.float32(0), out=slope)
+    np.square(slope, out=slope)
+    slope += np.float32(doubt**2)
+    np.sqrt(slope, out=slope)
+    slope *= np.float32(1 / _BEYOND)
     np.minimum(slope, np.float32(least), out=slope)
     np.maximum(slope, np.float32(1 / FARTHEST_M), out=slope)
     np.maximum(level, slope, out=level)
