@@ -391,7 +391,8 @@ def test_png_scale_and_cloud_without_metres_are_refused(
 ) -> None:
     photo = write_photo(tmp_path / "a.png")
     assert run_cli("run", photo, "--png-scale", "0").code == 2
-    refused = run_cli("run", photo, "-m", relative_model, "--cloud", "--hfov", "60", *QUICK)
+    common = ("-o", tmp_path / "out", "-m", relative_model, *QUICK)
+    refused = run_cli("run", photo, *common, "--cloud", "--hfov", "60")
     assert refused.code == 1
     assert "gives relative disparity" in refused.err
 
