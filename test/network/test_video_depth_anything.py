@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 import torch
 import torch.nn.functional as F
 
+from depth_anything_ros.api import load
 from depth_anything_ros.errors import CheckpointError, SettingError
 from depth_anything_ros.frames import (
     FloatImage,
@@ -31,6 +32,7 @@ from depth_anything_ros.network.checkpoints import load_network, save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnythingConfig
 from depth_anything_ros.network.families.video_depth_anything.network import VideoDepthAnything
 from depth_anything_ros.network.outputs import DEPTH
+from depth_anything_ros.settings import ModelSettings
 
 TINY = DepthAnythingConfig(64, 4, 1, 32, (32, 32, 64, 32), (0, 1, 2, 3), grid=5)
 SIZE = (28, 42)
@@ -229,3 +231,15 @@ def test_licences_of_the_catalogue() -> None:
     assert entries["video_depth_anything_vits"].licence == "Apache-2.0"
     assert entries["video_depth_anything_vitl"].non_commercial
     assert entries["metric_video_depth_anything_vits"].kind is PredictionKind.METRIC_DEPTH
+
+
+def test_a_stream_looks_back_and_single_pictures_do_not(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    save_network(make_tiny(), tmp_path / "tiny.safetensors")
+    model = load(ModelSettings(str(tmp_path / "tiny.safetensors"), "cpu", input_size=28))
+    assert model.estimator.backend == "torch"  # exports cannot look back, and auto goes on
+    shown = pictures(6)[:3]
+    streamed = [each.prediction.values for each in model.stream(shown)]
+    alone = [each.prediction.values for each in model(shown)]
+    np.testing.assert_allclose(streamed[0], alone[0], rtol=1e-4)
+    assert not np.allclose(streamed[2], alone[2], rtol=1e-3)
