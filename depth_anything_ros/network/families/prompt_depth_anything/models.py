@@ -14,7 +14,7 @@ MODELS = (
     ModelInfo(
         name="prompt_depth_anything_vits",
         encoder="vits",
-        version="v1",
+        version="prompt",
         kind=PredictionKind.METRIC_DEPTH,
         licence=APACHE,
         licence_note=_NOTE,
