@@ -37,6 +37,8 @@ from depth_anything_ros.web.models import ModelShelf
 from depth_anything_ros.web.static_files import STATIC
 
 _LARGEST_JSON = 100_000
+_MOST_UPLOADS = 4
+"""Files that are received at a time: they are not counted in the stored bytes before."""
 _VIEW_FILES = {
     VIEW_IMAGE: (VIEW_IMAGE, "image/jpeg"),
     VIEW_CLOUD: (VIEW_CLOUD, "application/octet-stream"),
@@ -68,6 +70,7 @@ class DemoPage:
         self._folder = PrivateFolder(self.limits.stored_bytes)
         self._estimation = Estimation(self._shelf, self._folder, self.limits)
         self.queue = JobQueue(self.limits.waiting, self.limits.seconds)
+        self._receiving = 0  # uploads on their way; only the server's one thread counts
         self.app = Starlette(routes=self._routes())
 
     @property
@@ -127,9 +130,15 @@ class DemoPage:
         return JSONResponse({"id": entry.id, "name": entry.name}, HTTPStatus.CREATED)
 
     async def _receive(self, request: Request, path: Path) -> None:
-        with path.open("wb") as file:
-            async for chunk in read_chunks(request, self.limits.upload_bytes):
-                file.write(chunk)
+        if self._receiving >= _MOST_UPLOADS:
+            raise QueueFullError(f"{self._receiving} files are being sent; try again in a minute")
+        self._receiving += 1
+        try:
+            with path.open("wb") as file:
+                async for chunk in read_chunks(request, self.limits.upload_bytes):
+                    file.write(chunk)
+        finally:
+            self._receiving -= 1
         if not path.stat().st_size:
             raise InputError("the file is empty")
 

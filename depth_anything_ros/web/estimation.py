@@ -116,10 +116,13 @@ class Estimation:
                 made = self._run_video(request, model, source, results, job)
             else:
                 made = self._run_picture(request, model, source, points, results, job)
-        except DepthAnythingError as error:
+        except BaseException as error:
             self._folder.add(results)
             self._folder.remove(results.id)
-            raise InputError(_as_the_user_names(str(error), source, points)) from error
+            if isinstance(error, DepthAnythingError):
+                sentence = _as_the_user_names(str(error), source, points)
+                raise InputError(sentence) from error
+            raise
         self._folder.add(results)
         return {"id": results.id, "name": source.name, "model": model.description, **made}
 

@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--window-size=1280,1000",
+    "--window-size=900,800",
 )
 
 
@@ -127,7 +127,7 @@ class Tab:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait_for(self, code: str, seconds: float = 60.0) -> Any:
+    def wait_for(self, code: str, seconds: float = 120.0) -> Any:
         """Wait until an expression is true; its value."""
         ends = time.monotonic() + seconds
         while not (value := self.run(code)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from web_visitor import SETTINGS, png
 import depth_anything_ros as da
 from depth_anything_ros.evaluation.vote import POINT1, POINT2, UNCLEAR, Ballot, Question
 from depth_anything_ros.formats.media import decode_compressed
+from depth_anything_ros.formats.video import VideoWriter
 from depth_anything_ros.web.demo_page import DemoPage
 from depth_anything_ros.web.serving import PageServer
 from depth_anything_ros.web.settle_page import SettlePage
@@ -68,7 +70,7 @@ def shown_value(tab: Tab, u: int, v: int, width: int, height: int) -> float:
 def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) -> None:
     tab = opened(chromium, url)
     picture = tmp_path / "my room.png"
-    picture.write_bytes(png(320, 240))
+    picture.write_bytes(png(160, 120))
     tab.give_file("#file", picture)
     tab.wait_for(IS_SHOWN)
     assert tab.text("chosen") == "my room.png"
@@ -76,7 +78,7 @@ def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) ->
     assert "the 3D view needs metres" in tab.text("cloud_words")
     rgb = decode_compressed(np.frombuffer(picture.read_bytes(), np.uint8), "picture")
     disparity = da.load(SETTINGS)(rgb).prediction.values
-    assert shown_value(tab, 200, 100, 320, 240) == pytest.approx(disparity[100, 200], rel=6e-3)
+    assert shown_value(tab, 100, 50, 160, 120) == pytest.approx(disparity[50, 100], rel=6e-3)
     assert "relative disparity" in tab.text("readout")
 
     # Keys move the border, and so does the mouse.
@@ -89,11 +91,11 @@ def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) ->
 
     # Two points are marked with their distances, and the depth is in metres.
     order = np.argsort(disparity, axis=None)
-    marks = {2.0: int(order[-3000]), 6.0: int(order[3000])}
+    marks = {2.0: int(order[-800]), 6.0: int(order[800])}
     for metres, index in marks.items():
-        v, u = divmod(index, 320)
+        v, u = divmod(index, 160)
         tab.click("#mark")
-        tab.click_at(*tab.point("#canvas", (u + 0.5) / 320, (v + 0.5) / 240))
+        tab.click_at(*tab.point("#canvas", (u + 0.5) / 160, (v + 0.5) / 120))
         tab.wait_for("!document.getElementById('mark_distance').hidden", 10)
         tab.run(f"document.getElementById('mark_metres').value = '{metres}'")
         tab.click("#mark_add")
@@ -104,8 +106,8 @@ def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) ->
     tab.wait_for("document.getElementById('cloud_words').innerText.includes('points; drag')")
     tab.wait_for(IS_SHOWN)
     for metres, index in marks.items():
-        v, u = divmod(index, 320)
-        assert shown_value(tab, u, v, 320, 240) == pytest.approx(metres, rel=0.02)
+        v, u = divmod(index, 160)
+        assert shown_value(tab, u, v, 160, 120) == pytest.approx(metres, rel=0.02)
     assert " m \u00b1 " in tab.text("readout") and "confidence" in tab.text("readout")
     assert tab.text("ticks").endswith(" m")
     assert tab.run("document.querySelector('#cloud canvas').width") > 100
@@ -113,7 +115,7 @@ def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) ->
     # The colours follow the range.
     corner = (
         "Array.from(document.getElementById('canvas').getContext('2d')"
-        f".getImageData({marks[2.0] % 320}, {marks[2.0] // 320}, 1, 1).data)"
+        f".getImageData({marks[2.0] % 160}, {marks[2.0] // 160}, 1, 1).data)"
     )
     bright = tab.run(corner)
     tab.run("document.getElementById('near').value = '0.5'")
@@ -144,9 +146,59 @@ def test_a_bad_file_is_said_in_words_and_the_next_one_works(
     tab.give_file("#file", bad)
     tab.wait_for(HAS_ERROR)
     assert tab.text("error").startswith("bad.jpg is no JPEG, PNG, TIFF, BMP or WebP picture")
-    tab.give_file("#file", good)
+    # A file that is dropped onto the page.
+    content = base64.b64encode(good.read_bytes()).decode()
+    tab.run(
+        "(() => {const all = new DataTransfer();"
+        f"const bytes = Uint8Array.from(atob('{content}'), (each) => each.charCodeAt(0));"
+        "all.items.add(new File([bytes], 'good.png'));"
+        "document.dispatchEvent(new DragEvent('drop', {dataTransfer: all}));})()"
+    )
     tab.wait_for(IS_SHOWN)
+    assert tab.text("chosen") == "good.png"
     assert not tab.run(HAS_ERROR)
+
+
+def test_a_video_is_gone_through(chromium: Chromium, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "drive.mp4"
+    with VideoWriter(path, 10.0) as video:
+        for seed in range(3):
+            content = np.frombuffer(png(64, 48, seed), np.uint8)
+            video.write(decode_compressed(content, "picture"))
+    tab = opened(chromium, url)
+    tab.give_file("#file", path)
+    tab.wait_for(IS_SHOWN)
+    assert tab.text("picture_words") == "1 of 3"
+    first = shown_value(tab, 32, 24, 64, 48)
+    tab.run("document.getElementById('picture_number').value = '2'")
+    tab.run("document.getElementById('picture_number').dispatchEvent(new Event('input'))")
+    tab.wait_for("document.getElementById('picture_words').innerText === '3 of 3'")
+    tab.mouse("mouseMoved", *tab.point("#canvas", 0.1, 0.1))
+    tab.wait_for("document.getElementById('readout').innerText.startsWith('column 6')")
+    assert shown_value(tab, 32, 24, 64, 48) != first
+    links = "Array.from(document.querySelectorAll('#downloads a')).map((a) => a.innerText)"
+    assert tab.run(links)[-1] == "video"
+
+
+def test_what_an_example_brought_does_not_stay_for_the_next_picture(
+    chromium: Chromium, url: str, tmp_path: Path
+) -> None:
+    tab = opened(chromium, url)
+    tab.run(
+        "HTMLCanvasElement.prototype.getContext = new Proxy("
+        "HTMLCanvasElement.prototype.getContext, {apply: (get, canvas, kind) =>"
+        " kind[0] === '2d' ? get.apply(canvas, kind) : null}), 0"
+    )
+    tab.click("#examples button:nth-child(1)")
+    tab.wait_for("document.getElementById('scale').innerText.startsWith('Metres by sparse')")
+    tab.wait_for(IS_SHOWN)
+    assert tab.text("cloud_words") == "This browser has no WebGL; the PLY can be downloaded."
+    path = tmp_path / "own.png"
+    path.write_bytes(png(64, 48))
+    tab.give_file("#file", path)
+    tab.wait_for("document.getElementById('scale').innerText.startsWith('disparity, no metres')")
+    assert tab.run("document.getElementById('hfov').value") == ""
+    assert tab.text("points_chosen") == ""
 
 
 def test_two_users_at_once_get_their_own_pictures(

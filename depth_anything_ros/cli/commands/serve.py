@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from depth_anything_ros.cli.commands import COMMANDS
@@ -69,6 +71,7 @@ def serve(
     """
     for module in ("starlette", "uvicorn"):
         require(module, "serve")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is loaded, below
     from depth_anything_ros.cli.support.terminal import STDERR, say
     from depth_anything_ros.web.demo_page import DemoPage
     from depth_anything_ros.web.estimation import Limits

@@ -53,8 +53,12 @@ function sayModel() {
 
 const sayScaler = () => { at("scaler_meaning").textContent = offer.scalers[at("scaler").value]; };
 
+const isExample = (id) => offer.examples.some((example) => example.name === id);
+
 function choose(source) {
   if (state.source?.uploaded) forget("files", state.source.id);
+  if (isExample(state.source?.id)) at("hfov").value = "";  // it was the example's camera
+  if (isExample(state.points)) usePoints(null);
   state.source = source;
   state.marks = [];
   showMarks();
@@ -77,7 +81,6 @@ async function takeFile(file) {
   }
   progress("sending the file");
   const stored = await upload(file, file.name);
-  if (state.points && offer.examples.some((example) => example.name === state.points)) usePoints(null);
   choose({ id: stored.id, name: file.name, uploaded: true });
   await estimate();
 }
