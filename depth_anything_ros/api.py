@@ -206,6 +206,8 @@ class DepthFrame(frames.DepthFrame):
         overwrite: bool = False,
         request: str = "",
         details: Mapping[str, Any] | None = None,
+        preview_range: tuple[float, float] | None = None,
+        controlnet: bool = False,
     ) -> list[Path]:
         """Write STEM_depth.npy, STEM_depth.png, STEM_preview.png and STEM.json.
 
@@ -223,6 +225,9 @@ class DepthFrame(frames.DepthFrame):
             overwrite: Replace files that this package did not write.
             request: What was asked for, to know a result that is there already.
             details: Further content of STEM.json.
+            preview_range: Metres of the brightest and the darkest colour of the preview; None
+                takes the picture's own.
+            controlnet: Write STEM_controlnet.png, too (8 bit, near is white).
 
         Returns:
             The files.
@@ -231,15 +236,22 @@ class DepthFrame(frames.DepthFrame):
             InputError: A file that this package did not write is in the way, or a cloud is asked
                 for without metres or camera.
         """
-        writers = self.writers(cloud=cloud, png_scale=png_scale, ply_frame=ply_frame)
+        writers = self.writers(
+            cloud=cloud, png_scale=png_scale, ply_frame=ply_frame, controlnet=controlnet
+        )
         writers["_preview.png"] = lambda path: write_image(
-            path, self._picture(grayscale, image_beside)
+            path, self._picture(grayscale, image_beside, preview_range)
         )
         report = self.describe(png_scale) | dict(details or {})
         return results.write_results(Path(folder) / stem, writers, report, request, overwrite)
 
     def writers(
-        self, *, cloud: bool = False, png_scale: float = 1000.0, ply_frame: str = "optical"
+        self,
+        *,
+        cloud: bool = False,
+        png_scale: float = 1000.0,
+        ply_frame: str = "optical",
+        controlnet: bool = False,
     ) -> dict[str, Callable[[Path], object]]:
         """What writes the depth and the cloud to a path, by the ending of the file.
 
@@ -247,9 +259,11 @@ class DepthFrame(frames.DepthFrame):
             cloud: Whether to write the cloud, where there are metres.
             png_scale: As for `save`.
             ply_frame: As for `save`.
+            controlnet: As for `save`.
 
         Returns:
-            Functions for `_depth.npy`, `_depth.png`, `_sigma.npy` (metres) and `_cloud.ply`.
+            Functions for `_depth.npy`, `_depth.png`, `_sigma.npy` (metres), `_cloud.ply` and
+            `_controlnet.png`.
         """
         writers: dict[str, Callable[[Path], object]] = {
             "_depth.npy": partial(write_npy, values=self.values)
@@ -262,6 +276,10 @@ class DepthFrame(frames.DepthFrame):
             writers["_depth.png"] = partial(write_relative_png, disparity=self._nearness)
         if self.metres and self.sigma_m is not None:
             writers["_sigma.npy"] = partial(write_npy, values=self.sigma_m)
+        if controlnet:
+            writers["_controlnet.png"] = partial(
+                write_image, rgb=preview.conditioning_image(self._nearness)
+            )
         if cloud and self.depth_m is not None:
             writers["_cloud.ply"] = partial(self.cloud().save, frame=ply_frame)
         return writers
@@ -284,8 +302,10 @@ class DepthFrame(frames.DepthFrame):
             nearness[prediction.sky] = np.nan
         return nearness
 
-    def _picture(self, grayscale: bool, image_beside: bool) -> RgbImage:
-        painter = preview.DepthColors(grayscale)
+    def _picture(
+        self, grayscale: bool, image_beside: bool, limits: tuple[float, float] | None
+    ) -> RgbImage:
+        painter = preview.DepthColors(grayscale, limits=limits)
         picture = self.preview(colors=painter)
         if not image_beside:
             return picture

@@ -5,6 +5,7 @@
   has no metres of its own, so the clouds take a fixed scale.
 - lidar.jpg: simulated camera image with LiDAR points | depth | true depth, one colour scale.
 - export3d.jpg: image | depth of the network with LiDAR | cloud fused from a drive, from above.
+- video.jpg: one picture of the video that `run` writes.
 - stereo.jpg: simulated left image | depth by stereo | depth of the network scaled by it.
 """
 
@@ -19,7 +20,12 @@ import skimage
 from depth_anything_ros.cli.support.stereo_job import stereo_points
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.posed_views import PosedView
-from depth_anything_ros.formats.preview import colorize_depth, colorize_disparity
+from depth_anything_ros.formats.preview import (
+    DepthColors,
+    colorize_depth,
+    colorize_disparity,
+    side_by_side,
+)
 from depth_anything_ros.formats.scene_export import FusedScene, SceneOptions
 from depth_anything_ros.frames import FloatArray, Frame, RgbImage, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project
@@ -177,6 +183,28 @@ def stereo_row(estimator: DepthEstimator) -> RgbImage:
     return beside(rgb, coloured[:, : camera.width], coloured[:, camera.width :])
 
 
+def video_row(estimator: DepthEstimator) -> RgbImage:
+    """A picture of the preview that `run` writes of a video: image, depth, legend in metres.
+
+    Args:
+        estimator: A relative network.
+
+    Returns:
+        `HEIGHT` rows, RGB.
+    """
+    camera = Camera.from_hfov(HEIGHT * 4 // 3, HEIGHT, 80.0)
+    robot = Robot("street", 2, {"camera": camera})
+    lidar = np.linalg.inv(robot.base_camera["camera"]) @ robot.base_lidar
+    rgb, _ = robot.photograph("camera", _DRIVEN_M)
+    points = robot.measure(_DRIVEN_M) @ lidar[:3, :3].T + lidar[:3, 3]
+    frame = Frame(rgb, camera=camera, points=SparsePoints(*project(camera, points)))
+    (prediction,) = estimator.estimate([rgb])
+    depth = LiveScaler([SparseSource()]).scale(prediction, frame).depth_m
+    assert depth is not None
+    colors = DepthColors(limits=(2.0, 40.0))
+    return side_by_side(rgb, colors.depth(depth), colors.legend())
+
+
 def fused_row(estimator: DepthEstimator) -> RgbImage:
     """Image, depth, and the cloud of several views of a drive, seen from above.
 
@@ -240,6 +268,7 @@ def main() -> None:
     coffee = photograph_row(estimator, "coffee.png", 20.0, 0.5, 0.8)
     write("overview.jpg", [astronaut, coffee])
     write("lidar.jpg", [lidar_row(estimator)])
+    write("video.jpg", [video_row(estimator)])
     write("export3d.jpg", [fused_row(estimator)])
     write("stereo.jpg", [stereo_row(estimator)])
 

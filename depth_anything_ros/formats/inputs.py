@@ -7,15 +7,18 @@ import glob
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.bags import is_recording
+from depth_anything_ros.formats.bags import BAG_SUFFIXES, is_recording
 from depth_anything_ros.formats.media import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
     MediaFile,
     decode_compressed,
     find_media,
@@ -24,12 +27,19 @@ from depth_anything_ros.formats.media import (
     video_info,
 )
 from depth_anything_ros.formats.recording import Recording, Topics
+from depth_anything_ros.formats.remote import (
+    files_at,
+    is_stored,
+    is_url,
+    local_copy,
+    name_of,
+)
 from depth_anything_ros.frames import Frame
 
 STANDARD_INPUT = "-"
 WEBCAM = re.compile(r"webcam:(\d+)")
 """The name of a webcam."""
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_READ_FROM_STORES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *BAG_SUFFIXES)
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -50,11 +60,27 @@ class Input:
         kind: What it is.
         path: Where it lies; for a webcam its number, for standard input "-".
         name: What its outputs are called; no two inputs of one search share it.
+        url: Where it is stored on another machine (`path` is then its name alone); empty for files
+            of this one.
     """
 
     kind: Kind
     path: Path
     name: str
+    url: str = ""
+
+    @contextmanager
+    def fetched(self) -> Iterator[Input]:
+        """The input on this machine, for as long as the context lasts.
+
+        Raises:
+            InputError: It cannot be fetched.
+        """
+        if not self.url:
+            yield self
+            return
+        with local_copy(self.url) as copy:
+            yield replace(self, path=copy, url="")
 
     @property
     def is_sequence(self) -> bool:
@@ -68,7 +94,7 @@ class Input:
             try:
                 return video_info(self.path).frames
             except InputError:
-                return 0  # reported when it is read
+                return 0  # reported when it is read, or not here yet
         return 0 if self.is_sequence else 1
 
 
@@ -95,7 +121,7 @@ def find_inputs(
 
     Args:
         arguments: Files, folders, patterns such as "*.jpg", recordings, "webcam:0", "-" (an image
-            or lines of paths on standard input).
+            or lines of paths on standard input), URLs of files or folders in stores (s3://, ...).
         recursive: Include subfolders.
         skip: Gives the files of a folder that are left out without a word.
         report: Called with what is left out, and why.
@@ -109,10 +135,10 @@ def find_inputs(
     found: list[Input] = []
     taken: set[str] = set()
 
-    def add(kind: Kind, path: Path, name: str, suffix: str = "") -> None:
+    def add(kind: Kind, path: Path, name: str, suffix: str = "", url: str = "") -> None:
         unique = unique_name(name, suffix, taken)
         taken.add(unique)
-        found.append(Input(kind, path, unique))
+        found.append(Input(kind, path, unique, url))
 
     for argument in _expanded(arguments):
         webcam = WEBCAM.fullmatch(argument)
@@ -121,7 +147,11 @@ def find_inputs(
             add(Kind.WEBCAM, Path(webcam[1]), f"webcam{webcam[1]}")
         elif argument == STANDARD_INPUT:
             add(Kind.IMAGE, Path(STANDARD_INPUT), "stdin")
-        elif _URL.match(argument):
+        elif is_stored(argument):
+            for url in files_at(argument, _READ_FROM_STORES, recursive):
+                stored = Path(name_of(url))
+                add(_kind_of(stored), stored, stored.name.partition(".")[0], stored.suffix, url)
+        elif is_url(argument):
             raise InputError(f"{argument} is a URL, which is not read; download the file first")
         elif path.exists() and is_recording(path):
             add(Kind.RECORDING, path, path.name if path.is_dir() else path.name.partition(".")[0])
@@ -165,11 +195,18 @@ def read_input(
             yield Item(picture.name, Frame(picture.rgb, picture.stamp))
 
 
+def _kind_of(path: Path) -> Kind:
+    name = path.name.lower()
+    if name.endswith(BAG_SUFFIXES):
+        return Kind.RECORDING
+    return Kind.VIDEO if path.suffix.lower() in VIDEO_SUFFIXES else Kind.IMAGE
+
+
 def _expanded(arguments: Sequence[str]) -> list[str]:
     """The arguments with patterns in place of which stand the files they match."""
     found = []
     for argument in arguments:
-        if Path(argument).exists() or not _WILDCARD.search(argument):
+        if is_url(argument) or Path(argument).exists() or not _WILDCARD.search(argument):
             found.append(argument)
             continue
         pattern = str(Path(argument).expanduser())

@@ -34,9 +34,17 @@ class DepthColors:
     Args:
         grayscale: Grey in place of colours.
         drift: Share of the way towards a picture's own range that the range goes each time.
+        limits: Metres of the brightest and the darkest colour, the same in every picture of
+            metres; None takes the pictures' own.
     """
 
-    def __init__(self, grayscale: bool = False, drift: float = 0.1) -> None:
+    def __init__(
+        self,
+        grayscale: bool = False,
+        drift: float = 0.1,
+        limits: tuple[float, float] | None = None,
+    ) -> None:
+        self._limits = limits
         self._grayscale = grayscale
         self._drift = drift
         self._range: tuple[float, float] | None = None
@@ -52,7 +60,13 @@ class DepthColors:
             HxWx3 uint8 RGB, near bright, black where unknown.
         """
         with np.errstate(divide="ignore"):
-            picture = self.disparity(np.float32(1) / depth_m)
+            inverse = np.float32(1) / depth_m
+        if self._limits is not None:
+            near, far = self._limits
+            self._range = 1 / far, 1 / near
+            picture = _paint(inverse, *self._range, self._grayscale)
+        else:
+            picture = self.disparity(inverse)
         self._metres = True
         return picture
 
@@ -176,6 +190,26 @@ def color_table() -> RgbImage:
     """The colours from far to near: 256x3 uint8 RGB."""
     ramp = np.arange(256, dtype=np.uint8)[:, None]
     return np.asarray(cv2.applyColorMap(ramp, _COLORS)[:, 0, ::-1], np.uint8)
+
+
+def conditioning_image(nearness: npt.NDArray[np.float32]) -> RgbImage:
+    """The picture that depth ControlNets are conditioned with: 8 bit grey, near is white.
+
+    As ControlNet's MiDaS annotator makes it (lllyasviel/ControlNet, annotator/midas): inverse
+    depth, stretched from the smallest to the largest of the picture, in three equal channels.
+
+    Args:
+        nearness: HxW float32, larger is nearer; NaN or infinite where unknown, which is black.
+
+    Returns:
+        HxWx3 uint8.
+    """
+    known = np.isfinite(nearness)
+    grey = np.zeros(nearness.shape, np.uint8)
+    if known.any():
+        low, high = float(nearness[known].min()), float(nearness[known].max())
+        grey[known] = np.rint((nearness[known] - low) / ((high - low) or 1.0) * 255)
+    return np.repeat(grey[..., None], 3, axis=2)
 
 
 def side_by_side(rgb: RgbImage, preview: RgbImage, legend: Legend | None = None) -> RgbImage:

@@ -148,6 +148,20 @@ def test_workers_give_the_same_recordings(run_cli: RunCli, model: Path, tmp_path
             np.testing.assert_array_equal(one, other)
 
 
+def test_recordings_of_a_store_are_converted(run_cli: RunCli, model: Path, tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    bag = write_scaled_bag(tmp_path / "bag")
+    (file,) = bag.glob("*.mcap")
+    fsspec.filesystem("memory").put(str(file), "/drives/monday/bag.mcap")
+    here = run_cli("convert", file, "-o", tmp_path / "here", "-m", model)
+    there = run_cli("convert", "memory://drives", "-o", tmp_path / "there", "-m", model)
+    assert here.code == there.code == 0, there.err
+    for one, other in zip(
+        depths(tmp_path / "here" / "bag"), depths(tmp_path / "there" / "bag"), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_real_recording_through_a_real_network(
     run_cli: RunCli, fastdepth: Path, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ _NEW = "New recording"
 
 
 @command("convert")
-@click.argument("bags", metavar="BAG...", nargs=-1, required=True, type=PATH)
+@click.argument("bags", metavar="BAG...", nargs=-1, required=True)
 @option("--output", "-o", "folder", type=PATH, required=True, help="Folder of the new recordings.")
 @option("--overwrite", is_flag=True, help="Convert again what is there already.")
 @option("--model", "-m", default=None, help="As the parameter `model` of the node.")
@@ -88,7 +88,7 @@ _NEW = "New recording"
 @topic_options
 @engine_options
 def convert(
-    bags: tuple[Path, ...],
+    bags: tuple[str, ...],
     folder: Path,
     overwrite: bool,
     model: str | None,
@@ -108,11 +108,12 @@ def convert(
 ) -> int:
     """Add depth to recordings: everything they hold, and what the depth node publishes for it.
 
-    BAG is a rosbag2 recording (sqlite3 or mcap, also zstd), a ROS 1 .bag, or a folder with
-    recordings. OUT/NAME is the new rosbag2 recording, OUT/NAME.json says what is in it. The node's
-    own code does the work with the recording's camera_info, range sensors and transforms, so the
-    numbers are those of `ros2 bag play` into the node, but every image is answered. What is done
-    already is not done again. The exit code is 1 where a recording could not be converted.
+    BAG is a rosbag2 recording (sqlite3 or mcap, also zstd), a ROS 1 .bag, a folder with recordings,
+    or the URL of a file or folder of files in a store (s3://, gs://, ...). OUT/NAME is the new
+    rosbag2 recording, OUT/NAME.json says what is in it. The node's own code does the work with the
+    recording's camera_info, range sensors and transforms, so the numbers are those of `ros2 bag
+    play` into the node, but every image is answered. What is done already is not done again. The
+    exit code is 1 where a recording could not be converted.
     """
     require("rosbags", "demo")
     require("rclpy", "ros")
@@ -177,19 +178,28 @@ def _remapping(text: str) -> tuple[str, str]:
     return name, topic
 
 
-def _conversions(paths: Sequence[Path]) -> list[Conversion]:
+def _conversions(arguments: Sequence[str]) -> list[Conversion]:
     from depth_anything_ros.cli.support.convert_job import Conversion
-    from depth_anything_ros.formats.bags import recordings_in
+    from depth_anything_ros.formats.bags import BAG_SUFFIXES, recordings_in
     from depth_anything_ros.formats.media import unique_name
+    from depth_anything_ros.formats.remote import files_at, is_url, name_of
 
     found: list[Conversion] = []
     taken: set[str] = set()
-    for path in paths:
-        for source in recordings_in(path):
-            own = source.name if source.is_dir() else source.name.partition(".")[0]
-            name = unique_name(own, source.suffix if source.is_file() else "", taken)
-            taken.add(name)
-            found.append(Conversion(source, name))
+
+    def add(source: Path, url: str = "") -> None:
+        own = source.name if source.is_dir() else source.name.partition(".")[0]
+        name = unique_name(own, "" if source.is_dir() else source.suffix, taken)
+        taken.add(name)
+        found.append(Conversion(source, name, url))
+
+    for argument in arguments:
+        if is_url(argument):
+            for url in files_at(argument, BAG_SUFFIXES, recursive=True):
+                add(Path(name_of(url)), url)
+        else:
+            for source in recordings_in(Path(argument)):
+                add(source)
     return found
 
 

@@ -9,6 +9,7 @@ import click
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.camera_options import camera_options
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
+from depth_anything_ros.cli.support.engine_options import engine_options
 from depth_anything_ros.cli.support.limit_options import limit_options
 from depth_anything_ros.cli.support.model_options import model_options
 from depth_anything_ros.cli.support.output_options import output_options
@@ -17,6 +18,7 @@ from depth_anything_ros.cli.support.scale_options import scale_options
 
 if TYPE_CHECKING:
     from depth_anything_ros.cli.support.camera_options import CameraOptions
+    from depth_anything_ros.cli.support.engine_options import EngineOptions
     from depth_anything_ros.cli.support.limit_options import LimitOptions
     from depth_anything_ros.cli.support.output_options import OutputOptions
     from depth_anything_ros.cli.support.scale_options import ScaleOptions
@@ -25,14 +27,21 @@ if TYPE_CHECKING:
 
 
 @command("run")
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.argument("inputs", metavar="INPUT...", nargs=-1)
 @model_options
+@option(
+    "--webcam",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Take this webcam until Ctrl-C, as webcam:NUMBER.",
+)
 @option("--recursive", "-r", is_flag=True, help="Include subfolders.")
 @output_options
 @camera_options
 @scale_options
 @limit_options
 @topic_options
+@engine_options
 def run(
     inputs: tuple[str, ...],
     model_settings: ModelSettings,
@@ -42,6 +51,8 @@ def run(
     scale_options: ScaleOptions,
     limit_options: LimitOptions,
     topics: Topics,
+    webcam: int | None,
+    engine_options: EngineOptions,
 ) -> None:
     """Write the depth of images, videos and recordings, in metres where possible.
 
@@ -55,6 +66,10 @@ def run(
     NAME_000000_depth.npy. Where metres are asked for but cannot be had, depth is NaN (PNG: 0) and
     NAME.json says why. What is done already is not done again.
     """
+    if webcam is not None:
+        inputs = (*inputs, f"webcam:{webcam}")
+    if not inputs:
+        raise click.UsageError("Missing argument 'INPUT...', or --webcam")
     if output_options.cloud and not camera_options.given and not _has_recording(inputs):
         raise click.BadParameter(
             "a cloud needs the camera: give --intrinsics, --hfov or --camera", param_hint="--cloud"
@@ -73,7 +88,7 @@ def run(
         recursive,
         model_settings,
         scale_options,
-        camera_options.camera_of_size(),
+        camera_options,
         MeasuredOptions(
             points,
             read_extrinsics(extrinsics) if extrinsics is not None else None,
@@ -85,6 +100,7 @@ def run(
         request_of(
             model_settings, scale_options, camera_options, limit_options, output_options, topics
         ),
+        engine_options,
     )
 
 

@@ -7,7 +7,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from depth_anything_ros.formats import results
 from depth_anything_ros.formats.bag_copy import BagCopy
 from depth_anything_ros.formats.bags import Bag, bag_files
 from depth_anything_ros.formats.recording import Recording, Topics
+from depth_anything_ros.formats.remote import local_copy
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.recorded.node import Answered, RecordedNode
 from depth_anything_ros.node.runtime.model_loader import Networks, load_and_warm
@@ -76,21 +78,38 @@ class Conversion:
     Attributes:
         source: The recording.
         name: What the new one is called.
+        url: Where it is stored on another machine (`source` is then its name alone), or empty.
     """
 
     source: Path
     name: str
+    url: str = ""
+
+    @contextmanager
+    def fetched(self) -> Iterator[Path]:
+        """The recording on this machine, for as long as the context lasts.
+
+        Raises:
+            InputError: It cannot be fetched.
+        """
+        if not self.url:
+            yield self.source
+            return
+        with local_copy(self.url) as copy:
+            yield copy
 
 
-def request_of(options: ConvertOptions, source: Path) -> str:
+def request_of(options: ConvertOptions, conversion: Conversion) -> str:
     """A short name of what is asked of a recording.
 
     Args:
         options: How it is converted.
-        source: The recording.
+        conversion: The recording.
     """
     about = asdict(replace(options, folder=Path(), overwrite=False))
-    files = [fingerprint(file) for file in bag_files(source)]
+    files: list[object] = [conversion.url]
+    if not conversion.url:
+        files = [fingerprint(file) for file in bag_files(conversion.source)]
     model = fingerprint(Path(options.parameters.model))
     text = json.dumps([about, files, model], default=str, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -99,7 +118,7 @@ def request_of(options: ConvertOptions, source: Path) -> str:
 def is_done(options: ConvertOptions, conversion: Conversion) -> bool:
     """Whether the new recording is there, whole and of the same request."""
     stem = options.folder / conversion.name
-    return not options.overwrite and results.is_done(stem, request_of(options, conversion.source))
+    return not options.overwrite and results.is_done(stem, request_of(options, conversion))
 
 
 def set_up(options: ConvertOptions, advance: Advance = _silent) -> Work:
@@ -143,7 +162,7 @@ def convert(
         InputError: It cannot be converted, or another file is in the way.
     """
     stem = options.folder / conversion.name
-    request = request_of(options, conversion.source)
+    request = request_of(options, conversion)
     if not options.overwrite:
         results.check_replaceable(stem, (".json",))
         if stem.exists() and not results.own_names(stem):
@@ -156,7 +175,8 @@ def convert(
     part.mkdir()
     started = time.perf_counter()
     try:
-        report = _write(networks, options, conversion.source, part / stem.name, advance)
+        with conversion.fetched() as source:
+            report = _write(networks, options, source, part / stem.name, advance)
         shutil.rmtree(stem, ignore_errors=True)
         (part / stem.name).replace(stem)
     finally:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
-from depth_anything_ros.api import Model, load
+from depth_anything_ros.cli.support.camera_options import CameraOptions
+from depth_anything_ros.cli.support.engine import ENGINES
+from depth_anything_ros.cli.support.engine_options import EngineOptions
 from depth_anything_ros.cli.support.measured import MeasuredOptions
 from depth_anything_ros.cli.support.output_options import OutputOptions
-from depth_anything_ros.cli.support.run_job import CameraOfSize, Job, Tally
+from depth_anything_ros.cli.support.run_job import Job, Tally
 from depth_anything_ros.cli.support.run_request import digest
+from depth_anything_ros.cli.support.run_worker import Ran, RunPlan, set_up
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
 from depth_anything_ros.cli.support.terminal import DONE_OF_ALL, STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_files import farthest_of_png
-from depth_anything_ros.formats.inputs import Input, Kind, find_inputs
+from depth_anything_ros.formats.depth_layouts import write_lists
+from depth_anything_ros.formats.inputs import Input, find_inputs
 from depth_anything_ros.formats.point_files import read_points
 from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.video import has_h264
-from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.pipeline import DepthLimits
 from depth_anything_ros.settings import ModelSettings
 
@@ -33,12 +37,13 @@ def process(
     recursive: bool,
     model: ModelSettings,
     scale: ScaleOptions,
-    camera: CameraOfSize,
+    camera: CameraOptions,
     measured: MeasuredOptions,
     limits: DepthLimits,
     output: OutputOptions,
     topics: Topics,
     request: Mapping[str, object],
+    engine: EngineOptions,
 ) -> None:
     """Estimate the depth of what some arguments name and write the results.
 
@@ -56,6 +61,7 @@ def process(
         output: What is written, and where.
         topics: The topics of a recording that the user names.
         request: Everything that decides the results besides the input.
+        engine: Who does the work.
 
     Raises:
         DepthAnythingError: The model cannot be used, a setting does not fit it, or no input gave
@@ -87,24 +93,23 @@ def process(
         )
         return
     with _saying_where_stopped(inputs, requests, output.folder):
-        with STDERR.status("loading the network"):
-            network = load(model, scaler=scale.settings, limits=limits)
-        measured_by_itself = any(each.kind is Kind.RECORDING for each in inputs)
-        if output.cloud and not (network.is_metric or scale.wants_metres or measured_by_itself):
-            raise SettingError(
-                f"--cloud needs metres, but {network.info.name} gives {network.kind.words}; use a "
-                f"metric model (`{own_command('models')}` lists them) or a source like --points"
-            )
         start = time.perf_counter()
-        with _progress(waiting) as progress:
-            for each in waiting:
-                job = Job(
-                    network, each, camera, measured, output, topics, requests[each], tally, progress
-                )
-                try:
-                    job.run()
-                except InputError as error:
-                    warn(f"{error}; left out")
+        plan = RunPlan(
+            model,
+            scale,
+            camera,
+            measured,
+            limits,
+            output,
+            topics,
+            {each.name: requests[each] for each in inputs},
+        )
+        alone = engine.engine == "local" and min(engine.workers, len(waiting)) <= 1
+        ran = (
+            _run_here(plan, waiting, tally) if alone else _run_spread(plan, waiting, tally, engine)
+        )
+    if output.layout:
+        write_lists(output.folder, output.layout)
     if not tally.done:
         raise InputError("none of the inputs gave a result")
     if tally.beyond_png:
@@ -113,7 +118,58 @@ def process(
             "are 0 (unknown) in the 16-bit PNG files; the .npy files have them"
         )
     results.forget_stopped_run(output.folder)
-    _say_what_came(tally, len(inputs), network, output.folder, time.perf_counter() - start)
+    if ran is not None:
+        _say_what_came(ran, len(inputs), output.folder, time.perf_counter() - start)
+
+
+def _run_here(plan: RunPlan, waiting: Sequence[Input], tally: Tally) -> Ran:
+    """Do the inputs in this process."""
+    with STDERR.status("loading the network"):
+        network = plan.load(frozenset(each.kind for each in waiting))
+    camera = plan.camera.camera_of_size()
+    with _progress(waiting) as progress:
+        for each in waiting:
+            job = Job(
+                network,
+                each,
+                camera,
+                plan.measured,
+                plan.output,
+                plan.topics,
+                plan.requests[each.name],
+                tally,
+                progress,
+            )
+            try:
+                job.run()
+            except InputError as error:
+                warn(f"{error}; left out")
+    return Ran(tally, network.kind, network.description)
+
+
+def _run_spread(
+    plan: RunPlan, waiting: Sequence[Input], tally: Tally, engine: EngineOptions
+) -> Ran | None:
+    """Do the inputs with the workers of an engine; None where none gave a result."""
+    known: Ran | None = None
+    set_up_worker = partial(set_up, plan, frozenset(each.kind for each in waiting))
+    outcomes = ENGINES.get(engine.engine).run(set_up_worker, waiting, engine.workers)
+    shown = track(
+        outcomes,
+        "inputs",
+        total=len(waiting),
+        console=STDERR,
+        transient=True,
+        disable=not STDERR.is_terminal,
+    )
+    for outcome in shown:
+        if outcome.error:
+            warn(f"{outcome.error}; left out")
+            continue
+        known = outcome.result
+        assert isinstance(known, Ran)
+        tally.add(known.tally)
+    return None if known is None else Ran(tally, known.kind, known.description)
 
 
 @contextmanager
@@ -140,15 +196,15 @@ def _is_done(source: Input, requests: Mapping[Input, str], folder: Path) -> bool
     return results.is_done(folder / source.name, requests[source])
 
 
-def _say_what_came(tally: Tally, inputs: int, network: Model, folder: Path, seconds: float) -> None:
+def _say_what_came(ran: Ran, inputs: int, folder: Path, seconds: float) -> None:
     """The last line: what the numbers are, how good, and what to open."""
+    tally, about = ran.tally, ran.description
     if tally.qualities is None:
-        near = "near is large" if network.kind.inverse else "near is small"
-        values = f"{network.kind.words} ({near}, of unknown scale)"
+        near = "near is large" if ran.kind.inverse else "near is small"
+        values = f"{ran.kind.words} ({near}, of unknown scale)"
     else:
         counts = ", ".join(f"{word} {count}" for word, count in tally.qualities.items())
         values = f"depth in metres ({counts})"
-    about = network.description
     before = f", {tally.present} of them from before" if tally.present else ""
     look = f"; look at {tally.previews[-1]}" if tally.previews else ""
     STDERR.print(

@@ -19,6 +19,7 @@ from depth_anything_ros.cli.support.stop_request import StopRequest
 from depth_anything_ros.cli.support.terminal import warn
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats import results
+from depth_anything_ros.formats.depth_layouts import write_pair
 from depth_anything_ros.formats.inputs import Input, Item, Kind, read_input
 from depth_anything_ros.formats.media import video_info
 from depth_anything_ros.formats.preview import DepthColors, side_by_side
@@ -69,6 +70,15 @@ class Tally:
     qualities: Counter[str] | None = None
     previews: tuple[Path, ...] = ()
 
+    def add(self, other: Tally) -> None:
+        """Take in what came of other inputs."""
+        self.done += other.done
+        self.pictures += other.pictures
+        self.beyond_png += other.beyond_png
+        if other.qualities is not None:
+            self.qualities = (self.qualities or Counter()) + other.qualities
+        self.previews += other.previews
+
 
 class Job:
     """One input on its way to its results.
@@ -117,10 +127,12 @@ class Job:
         """
         self._progress.start(self._source)
         self._stem.parent.mkdir(parents=True, exist_ok=True)
-        if self._source.is_sequence:
-            self._run_sequence()
-        else:
-            self._run_image()
+        with self._source.fetched() as here:
+            self._source = here
+            if here.is_sequence:
+                self._run_sequence()
+            else:
+                self._run_image()
         self._tally.done += 1
 
     def _run_image(self) -> None:
@@ -142,7 +154,10 @@ class Job:
             overwrite=output.overwrite,
             request=self._request,
             details={"source": self._source.path.name, "timing_ms": round(milliseconds, 3)},
+            preview_range=output.preview_range,
+            controlnet=output.controlnet,
         )
+        self._write_layout(item, answer)
         self._tally.previews += tuple(path for path in paths if "_preview." in path.name)
         if answer.metres and answer.depth_m is None:
             warn(f"{self._source.name} has no metres: {answer.scale_state.reason}")
@@ -154,7 +169,7 @@ class Job:
             self._check_replaceable()
         fps, items = self._items()
         path = results.named(stem, "_preview.mp4")
-        colors = DepthColors(output.grayscale)
+        colors = DepthColors(output.grayscale, limits=output.preview_range)
         files, states = [path.name], []
         timings: list[float] = []
         reasons: Counter[str] = Counter()
@@ -171,6 +186,7 @@ class Job:
                         reasons[answer.scale_state.reason] += 1
                     if output.frames:
                         files += self._write_frame(item.name, answer)
+                    files += self._write_layout(item, answer)
                     picture = answer.preview(colors=colors)
                     if not output.pred_only:
                         picture = side_by_side(answer.frame.rgb, picture, colors.legend())
@@ -263,7 +279,10 @@ class Job:
         """Write depth and cloud of one picture of a sequence; the names of its files."""
         output, stem = self._output, self._output.folder / name
         writers = answer.writers(
-            cloud=output.cloud, png_scale=output.png_scale, ply_frame=output.ply_frame
+            cloud=output.cloud,
+            png_scale=output.png_scale,
+            ply_frame=output.ply_frame,
+            controlnet=output.controlnet,
         )
         names = []
         for ending, write in writers.items():
@@ -272,6 +291,16 @@ class Job:
                 write(part)
             names.append(path.name)
         return names
+
+    def _write_layout(self, item: Item, answer: DepthFrame) -> list[str]:
+        """Write picture and depth as a data set has them, where that is asked for."""
+        output = self._output
+        if not output.layout:
+            return []
+        frame = answer.frame
+        return write_pair(
+            output.folder, output.layout, item.name, frame.stamp, frame.rgb, answer.values
+        )
 
     def _count(self, answer: DepthFrame) -> None:
         self._tally.pictures += 1

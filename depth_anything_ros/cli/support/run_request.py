@@ -68,5 +68,5 @@ def digest(source: Input, request: Mapping[str, object]) -> str:
         source: The input.
         request: As `request_of` gives it.
     """
-    about = json.dumps([fingerprint(source.path), request], sort_keys=True)
+    about = json.dumps([source.url or fingerprint(source.path), request], sort_keys=True)
     return hashlib.sha256(about.encode()).hexdigest()[:16]
