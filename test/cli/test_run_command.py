@@ -47,7 +47,9 @@ def test_image_gives_every_file(
     assert result.code == 0, result.err
     assert {path.name for path in tmp_path.iterdir()} == {
         f"rgb_00000{ending}"
-        for ending in ("_depth.npy", "_depth.png", "_preview.png", "_cloud.ply", ".json")
+        for ending in (
+            "_depth.npy", "_depth.png", "_sigma.npy", "_preview.png", "_cloud.ply", ".json"
+        )  # fmt: skip
     }
 
     depth = np.load(tmp_path / "rgb_00000_depth.npy")
