@@ -48,8 +48,13 @@ def test_image_gives_every_file(
     assert {path.name for path in tmp_path.iterdir()} == {
         f"rgb_00000{ending}"
         for ending in (
-            "_depth.npy", "_depth.png", "_sigma.npy", "_preview.png", "_cloud.ply", ".json"
-        )  # fmt: skip
+            "_depth.npy",
+            "_depth.png",
+            "_sigma.npy",
+            "_preview.png",
+            "_cloud.ply",
+            ".json",
+        )
     }
 
     depth = np.load(tmp_path / "rgb_00000_depth.npy")
