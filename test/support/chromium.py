@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-EXECUTABLE = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+_FOUND = [path for name in ("chromium", "google-chrome") if (path := shutil.which(name))]
+EXECUTABLE = next((path for path in _FOUND if not path.startswith("/snap/")), None)
+"""A Chromium that reads the files of tests: one in a snap does not."""
 
 _FLAGS = (
     "--headless=new",
