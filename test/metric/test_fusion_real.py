@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from real_depth import depth_frames
 from real_frames import FastDepth, points_of_depth
 
 from depth_anything_ros.benchmark.fusion import Scene, compare
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind
 from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.settings import ModelSettings
 
 pytestmark = pytest.mark.data
@@ -29,6 +34,36 @@ def scenes(data_dir: Path) -> dict[str, list[Scene]]:
         found["embedded"].append(Scene(frame.name, prediction.values, truth))
         found["fastdepth"].append(Scene(frame.name, fastdepth(frame.rgb).values, truth))
     return found
+
+
+def test_sigma_is_as_large_as_the_error(scenes: dict[str, list[Scene]]) -> None:
+    """Over all pictures and networks, at pixels that were not given."""
+    within = {}
+    for count in (20, 1000):
+        ratio = np.concatenate(
+            [errors_in_sigma(scene, count) for each in scenes.values() for scene in each]
+        )
+        within[count] = [float(np.mean(ratio <= times)) for times in (1, 2)]
+        print(f"N={count}: {within[count][0]:.1%} within sigma, {within[count][1]:.1%} within two")
+    for one, two in within.values():
+        assert 0.62 <= one <= 0.76
+        assert two >= 0.84
+
+
+def errors_in_sigma(scene: Scene, count: int) -> npt.NDArray[np.float64]:
+    """|error| / sigma at points that were not given."""
+    parts = scene.split(count, 0)
+    if parts is None:
+        return np.empty(0)
+    given, asked = parts
+    shape = scene.disparity.shape
+    prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
+    frame = Frame(np.zeros((*shape, 3), np.uint8), points=given)
+    scaled = LiveScaler([SparseSource()]).scale(prediction, frame)
+    if scaled.depth_m is None or scaled.sigma_m is None:
+        return np.empty(0)
+    error = np.abs(values_at(scaled.depth_m, asked) - asked.z) / values_at(scaled.sigma_m, asked)
+    return np.asarray(error[np.isfinite(error)])
 
 
 def ratios(scenes: list[Scene], count: int) -> Iterator[float]:
