@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--network-ms", type=float)
     options, ros = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
-    timed: list[TimedEstimator] = []
+    calls: list[list[float]] = []  # of each network; the networks themselves must be free to go
 
     def load(settings: ModelSettings, experts: Sequence[str] = ()) -> Networks:
         if options.network_ms is None:
@@ -73,14 +73,14 @@ def main(arguments: list[str] | None = None) -> int:
             constant = ConstantEstimator(options.network_ms * 1e-3)
             info = ModelInfo("constant", "none", "none", constant.kind)
             networks = Networks(LoadedModel(constant, info))
-        timed.append(TimedEstimator(networks.model.estimator))
+        timed = TimedEstimator(networks.model.estimator)
+        calls.append(timed.milliseconds)
         return dataclasses.replace(
-            networks, model=dataclasses.replace(networks.model, estimator=timed[-1])
+            networks, model=dataclasses.replace(networks.model, estimator=timed)
         )
 
     status = depth_node.main([sys.argv[0], *ros], load)
-    calls = [each for estimator in timed for each in estimator.milliseconds]
-    print(json.dumps({"network_ms": calls}), flush=True)
+    print(json.dumps({"network_ms": [each for network in calls for each in network]}), flush=True)
     return status
 
 
