@@ -87,7 +87,7 @@ def test_models_are_listed_with_size_kind_and_licence(run_cli: RunCli) -> None:
     for name, info in catalogue().items():
         assert f"{info.size_mb:.0f} MB" in lines[name]
         assert info.licence in lines[name]
-        metres = info.max_depth is not None or info.canonical_focal is not None
+        metres = info.kind.metric or info.canonical_focal is not None
         assert ("metres" in lines[name]) == metres
 
 
