@@ -473,7 +473,7 @@ class Model:
         estimator = self._loaded.estimator
         views = ZOOMS if estimator.kind.metric else FLIP
         requests = [
-            DepthRequest(frame, scaler, self._limits, confidence)
+            DepthRequest(frame, scaler, self._limits, confidence, self._settings.ground_fusion)
             for frame, scaler in zip(made, scalers, strict=True)
         ]
         answers = process_batch(estimator, requests, ConfidenceSources(views=views))

@@ -25,6 +25,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.frame_context import predict_in_context
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
+from depth_anything_ros.metric.ground_fusion import on_ground
 from depth_anything_ros.metric.scaler import MetricScaler
 
 
@@ -90,12 +91,15 @@ class DepthRequest:
         scaler: Scaler of its camera.
         limits: Which depths are given out.
         confidence: Whether to compute a confidence; it costs further runs of the network.
+        ground_fusion: Put floor on the ground plane and obstacles at their feet, where the frame
+            knows the ground.
     """
 
     frame: Frame
     scaler: MetricScaler
     limits: DepthLimits = field(default_factory=DepthLimits)
     confidence: bool = False
+    ground_fusion: bool = True
 
 
 class Pipeline:
@@ -106,6 +110,7 @@ class Pipeline:
         scaler: Scaler; it has state, so it belongs to this camera alone.
         limits: Which depths are given out.
         confidence_sources: What confidence is computed from.
+        ground_fusion: Whether depth and a known ground plane are made one.
     """
 
     def __init__(
@@ -114,11 +119,13 @@ class Pipeline:
         scaler: MetricScaler,
         limits: DepthLimits | None = None,
         confidence_sources: ConfidenceSources | None = None,
+        ground_fusion: bool = True,
     ) -> None:
         self.estimator = estimator
         self.scaler = scaler
         self.limits = limits or DepthLimits()
         self.confidence_sources = confidence_sources or ConfidenceSources()
+        self.ground_fusion = ground_fusion
 
     def process(self, frame: Frame, confidence: bool = False) -> DepthFrame:
         """Estimate the depth of one frame.
@@ -133,7 +140,7 @@ class Pipeline:
         Raises:
             InputError: Image and camera of the frame differ in size, or the image is unusable.
         """
-        request = DepthRequest(frame, self.scaler, self.limits, confidence)
+        request = DepthRequest(frame, self.scaler, self.limits, confidence, self.ground_fusion)
         return process_batch(self.estimator, [request], self.confidence_sources)[0]
 
 
@@ -258,6 +265,8 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
     frame, limits = request.frame, request.limits
     confidence = _confidence(frame, predictions) if request.confidence else None
     scaled = request.scaler.scale(predictions[0], frame)
+    if request.ground_fusion:
+        scaled = on_ground(scaled, frame)
     answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state)
     if scaled.depth_m is not None:
         depth_m = with_sky(scaled.depth_m, predictions[0])

@@ -53,6 +53,7 @@ class ScalerSettings:
         refinement: "local" lets measured points correct the depth around them, "prior" has a
             network finish that, "none" does not.
         prior_model: For "prior": catalogue name or path of Prior Depth Anything's second stage.
+        ground_fusion: Where the ground plane is known, put floor on it and obstacles at their feet.
         max_age: Seconds for which a scale is held without measurement; may be infinite.
         seed: Of all random choices.
     """
@@ -66,5 +67,6 @@ class ScalerSettings:
     min_points: int = 6
     refinement: str = "local"
     prior_model: str = "prior_depth_anything_vits_1_1"
+    ground_fusion: bool = True
     max_age: float = 2.0
     seed: int = 0

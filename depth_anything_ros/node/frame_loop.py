@@ -129,6 +129,7 @@ class FrameLoop:
                 work.taken.limits,
                 parameters.min_confidence > 0
                 or any(output.needs_confidence(parameters) for output in work.wanted),
+                parameters.ground_fusion,
             )
             for work in works
         ]

@@ -134,6 +134,11 @@ class NodeParameters(ParameterSet):
         "prior_depth_anything_vits_1_1",
         "With refinement prior: catalogue name or path of Prior Depth Anything's second stage.",
     )
+    ground_fusion: bool = parameter(
+        True,
+        "Where the ground is known (base_frame, camera_height, returns of a LiDAR), put floor on "
+        "its plane and bring obstacles to the distance of their foot.",
+    )
     scale_max_age: float = parameter(
         2.0,
         "Seconds for which a scale is used without a fresh measurement.",

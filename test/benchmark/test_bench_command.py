@@ -16,6 +16,7 @@ from depth_anything_ros.cli.main import app
         (["network", "--against", "me"], "neither official=PATH nor transformers"),
         (["network", "--against", "transformers:int4"], "neither official=PATH nor transformers"),
         (["report", "page.md", "--only", "speed"], "'speed' is not one of"),
+        (["navigation", "--world", "sea"], "'sea' is not one of room, street"),
         (["compute", "--size", "480x640"], "must be multiples of 14"),
         (["compute", "--precision", "half"], "'half' is not one of"),
     ],

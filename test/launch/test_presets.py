@@ -45,11 +45,13 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     costmap = yaml.safe_load((CONFIG / "nav2_voxel_layer.yaml").read_text())
     parameters = costmap["/**"]["ros__parameters"]
     layer = parameters["voxel_layer"]
-    points, free = (layer[name] for name in layer["observation_sources"].split())
-    assert points["topic"] == "/depth_anything/points"
+    points, floor, free = (layer[name] for name in layer["observation_sources"].split())
+    assert points["topic"] == floor["topic"] == "/depth_anything/points"
     assert free["topic"] == "/depth_anything/clearing_points"
     assert [points["marking"], points["clearing"]] == [True, True]
-    assert [free["marking"], free["clearing"]] == [False, True]
+    for clears in (floor, free):
+        assert [clears["marking"], clears["clearing"]] == [False, True]
+        assert clears["min_obstacle_height"] < 0  # lines of sight to the floor
     assert node["max_range"] > 0  # without a limit there are no clearing points
     for furthest in (points["obstacle_max_range"], free["raytrace_max_range"]):
         assert furthest >= 1.5 * node["max_range"]  # 48 degrees off the axis
@@ -57,7 +59,9 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     assert layer["z_voxels"] <= 16  # the most that Nav2's voxel grid holds
     top = layer["origin_z"] + layer["z_voxels"] * layer["z_resolution"]
     assert top >= layer["max_obstacle_height"] >= points["max_obstacle_height"]
-    for plugin in parameters["plugins"]:
+    lidar = parameters["lidar_layer"]  # of its own: layers clear only what they marked
+    assert lidar["lidar"]["topic"] not in {points["topic"], free["topic"]}
+    for plugin in (*parameters["plugins"], "lidar_layer"):
         assert parameters[plugin]["plugin"].startswith("nav2_costmap_2d::")
 
 

@@ -140,6 +140,7 @@ def _scale_options(
     min_points: int,
     refinement: str,
     prior_model: str,
+    ground_fusion: bool,
     camera_height: float | None,
     camera_pitch: float,
     camera_roll: float,
@@ -171,6 +172,7 @@ def _scale_options(
         min_points=min_points,
         refinement=refinement,
         prior_model=prior_model,
+        ground_fusion=ground_fusion,
         max_age=max_age,
     )
     return ScaleOptions(
@@ -214,6 +216,12 @@ scale_options = gathered(
         metavar="NAME|FILE",
         heading=METRES,
         help="Second stage of Prior Depth Anything, for --refinement prior.",
+    ),
+    option(
+        "--ground-fusion/--no-ground-fusion",
+        default=True,
+        heading=METRES,
+        help="Put floor on the ground plane, where that is known, and obstacles at their feet.",
     ),
     option(
         "--camera-height",

@@ -46,7 +46,7 @@ class GroundSettings:
 
     max_range: float = 20.0
     tolerance: float = 0.06
-    min_share: float = 0.2
+    min_share: float = 0.1
     fit: FitSettings = field(default_factory=FitSettings)
 
 

@@ -48,6 +48,7 @@ _AFFECTING = {
     "camera_pitch_deg",
     "camera_roll_deg",
     "imu_topic",
+    "ground_fusion",
 }
 
 
@@ -82,7 +83,9 @@ class SensorInputs:
         self._odometry: OdometryInput | None = None
         self._slam: SlamInput | None = None
         self._imu: GravityInput | None = None
-        self._ground_wanted = FrameInput.GROUND in wanted
+        self._ground_wanted = FrameInput.GROUND in wanted or parameters.ground_fusion
+        # auto and fusion must not wait for a frame that does not exist.
+        self._ground_needed = FrameInput.GROUND in wanted and parameters.scaler != AUTO
         try:
             if FrameInput.POINTS in wanted:
                 self._listen_to_points(matcher, on_points)
@@ -95,7 +98,7 @@ class SensorInputs:
                     parameters.slam_pose_type,
                     parameters.slam_points_topic,
                 )
-            if FrameInput.GROUND in wanted and parameters.imu_topic:
+            if self._ground_wanted and parameters.imu_topic:
                 self._imu = GravityInput(matcher, parameters.imu_topic)
         except Exception:
             self.close()  # nothing stays behind of a change that is refused
@@ -221,7 +224,7 @@ class SensorInputs:
             return Plane((float(up[0]), float(up[1]), float(up[2])), given.camera_height)
         if not transforms.available:
             return None
-        asked = given.scaler != AUTO  # auto must not wait for a frame that does not exist
+        asked = self._ground_needed
         try:
             camera_to_base = transforms.lookup(
                 given.base_frame, frame.frame_id, frame.stamp, given.tf_timeout if asked else 0.0

@@ -1,0 +1,419 @@
+"""What Nav2 sees of our depth: a robot drives, its clouds mark a costmap, the world knows better.
+
+A simulated robot drives through rooms and streets. Its pictures go through network, scaler and
+limits as in the node, the clouds into a copy of Nav2's voxel layer (`costmap`) as
+`config/nav2_depth.yaml` and `config/nav2_voxel_layer.yaml` set them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.benchmark.costmap import (
+    ObservationSource,
+    VoxelCostmap,
+    VoxelLayerSettings,
+)
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import (
+    DepthFrame,
+    FloatArray,
+    FloatImage,
+    Frame,
+    Plane,
+    Prediction,
+    PredictionKind,
+    Quality,
+    RgbImage,
+    ScaledDepth,
+    ScaleState,
+    SparsePoints,
+)
+from depth_anything_ros.geometry.camera import Camera, project, ray_table
+from depth_anything_ros.geometry.cloud import build_cloud
+from depth_anything_ros.geometry.cloud_filters import downsample, flying_pixels
+from depth_anything_ros.geometry.scan import clearing_points
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.metric.ground_fusion import on_ground
+from depth_anything_ros.metric.selection import make_scaler
+from depth_anything_ros.pipeline import DepthLimits, Pipeline, limit_depth
+from depth_anything_ros.settings import ScalerSettings
+from depth_anything_ros.synthetic.robot import KINDS, Robot
+
+MIN_RANGE, MAX_RANGE, STRIDE, VOXEL_SIZE = 0.3, 5.0, 2, 0.05
+"""min_range, max_range, cloud_stride and voxel_size of `config/nav2_depth.yaml`."""
+
+EDGE_ANGLE_DEG, MAX_RELATIVE_SIGMA = 8.0, 0.08
+"""edge_angle_deg and max_relative_sigma of `config/nav2_depth.yaml`."""
+
+COSTMAP = VoxelLayerSettings(
+    sources={
+        "depth": ObservationSource(
+            topic="/depth_anything/points",
+            marking=True,
+            clearing=True,
+            min_obstacle_height=0.1,
+            max_obstacle_height=2.0,
+            obstacle_min_range=0.3,
+            obstacle_max_range=8.0,
+            raytrace_max_range=8.0,
+        ),
+        "floor": ObservationSource(
+            topic="/depth_anything/points",
+            marking=False,
+            clearing=True,
+            min_obstacle_height=-10.0,
+            max_obstacle_height=10.0,
+            raytrace_max_range=8.0,
+        ),
+        "free": ObservationSource(
+            topic="/depth_anything/clearing_points",
+            marking=False,
+            clearing=True,
+            min_obstacle_height=-10.0,
+            max_obstacle_height=10.0,
+            raytrace_max_range=8.0,
+        ),
+    }
+)
+"""The costmap of `config/nav2_voxel_layer.yaml`."""
+
+TRUTH = "truth"
+"""In place of a network: true depth."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A way to metres.
+
+    Attributes:
+        scaler: Name of the scaler.
+        points: Whether frames have the LiDAR's points.
+        ground: Whether frames have the ground plane.
+    """
+
+    scaler: str
+    points: bool
+    ground: bool
+
+
+SOURCES = {
+    "lidar": Source("sparse", points=True, ground=True),
+    "lidar alone": Source("sparse", points=True, ground=False),
+    "ground plane": Source("ground_plane", points=False, ground=True),
+}
+"""Ways to metres by name; a LiDAR alone finds the ground among its points."""
+
+NEAR = 0.2
+"""Metres between a cell and an obstacle that count as right."""
+
+_CAMERA = "camera"
+_SPEED = 0.4  # m/s, the simulated robot's default
+_FOUND_WITHIN = 4.0
+_FLOOR = 0.03  # height in metres up to which a true point is floor
+_CAMERA_SHAPE = (320, 240, 70.0)  # columns, rows, degrees: the simulated robot's defaults
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What the robot's sensors see at one moment.
+
+    Attributes:
+        rgb: HxWx3 uint8.
+        depth_m: HxW float32, true metres along the optical axis, infinite for sky.
+        lidar: Nx3 float32 points in the optical frame.
+        pose: 4x4 float64, optical frame -> world.
+        robot: x and y of the robot's base in the world.
+    """
+
+    rgb: RgbImage
+    depth_m: FloatImage
+    lidar: FloatImage
+    pose: FloatArray
+    robot: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Drive:
+    """A drive through one world.
+
+    Attributes:
+        kind: Kind of the world.
+        seed: Seed of the world and of the route.
+        rate: Ticks per second.
+        camera: The robot's camera.
+        ground: The ground in the camera's optical frame.
+        ticks: What was seen.
+    """
+
+    kind: str
+    seed: int
+    rate: float
+    camera: Camera
+    ground: Plane
+    ticks: Sequence[Tick]
+
+
+@dataclass
+class Score:
+    """Counts of cells, summed over the ticks of one or several drives.
+
+    Attributes:
+        marked: Lethal cells.
+        right: Those within `NEAR` of a true obstacle.
+        exact: Those within one cell of it.
+        seen: Cells with true obstacles that the camera sees within 4 m.
+        found: Those within `NEAR` of a lethal cell.
+        found_exact: Those within one cell of it.
+        floor: Cells of free floor.
+        phantom: Those that are lethal.
+    """
+
+    marked: int = 0
+    right: int = 0
+    exact: int = 0
+    seen: int = 0
+    found: int = 0
+    found_exact: int = 0
+    floor: int = 0
+    phantom: int = 0
+
+    def __add__(self, other: Score) -> Score:
+        names = [each.name for each in fields(Score)]
+        return Score(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def percentages(self) -> dict[str, float | None]:
+        """Share of marked cells that are right and exact, of true cells found, of phantoms.
+
+        Returns:
+            Percentages by name; None where there was nothing to count.
+        """
+
+        def share(part: int, whole: int) -> float | None:
+            return 100 * part / whole if whole else None
+
+        return {
+            "right": share(self.right, self.marked),
+            "exact": share(self.exact, self.marked),
+            "found": share(self.found, self.seen),
+            "found_exact": share(self.found_exact, self.seen),
+            "phantom": share(self.phantom, self.floor),
+        }
+
+
+def record(kind: str, seed: int, seconds: float, rate: float) -> Drive:
+    """Drive the simulated robot.
+
+    Args:
+        kind: Kind of the world, one of `synthetic.robot.KINDS`.
+        seed: Seed of the world and of the route.
+        seconds: Length of the drive.
+        rate: Ticks per second.
+
+    Returns:
+        The drive.
+
+    Raises:
+        SettingError: There is no such kind, or no route in any world of this seed.
+    """
+    if kind not in KINDS:
+        raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
+    camera = Camera.from_hfov(*_CAMERA_SHAPE)
+    robot = Robot(kind, seed, {_CAMERA: camera})
+    mounted = robot.base_camera[_CAMERA]
+    to_camera = np.linalg.inv(mounted) @ robot.base_lidar
+    ticks = []
+    for number in range(max(1, round(seconds * rate))):
+        distance = _SPEED * number / rate
+        rgb, depth_m = robot.photograph(_CAMERA, distance)
+        points = robot.measure(distance).astype(np.float64)
+        base = robot.pose(distance)
+        ticks.append(
+            Tick(
+                rgb,
+                depth_m,
+                (points @ to_camera[:3, :3].T + to_camera[:3, 3]).astype(np.float32),
+                base @ mounted,
+                (float(base[0, 3]), float(base[1, 3])),
+            )
+        )
+    up = mounted[2, :3]
+    ground = Plane((float(up[0]), float(up[1]), float(up[2])), float(mounted[2, 3]))
+    return Drive(kind, seed, rate, camera, ground, ticks)
+
+
+class _World:
+    """True obstacles and true floor as cells of the costmap's lattice."""
+
+    def __init__(self, drive: Drive, settings: VoxelLayerSettings) -> None:
+        self._cell = settings.resolution
+        self._band = min(
+            source.min_obstacle_height for source in settings.sources.values() if source.marking
+        )
+        self._top = settings.max_obstacle_height
+        margin = round(max(settings.width, settings.height) / self._cell)
+        points = [_in_world(drive.camera, tick.pose, tick.depth_m) for tick in drive.ticks]
+        lidar = [tick.lidar @ tick.pose[:3, :3].T + tick.pose[:3, 3] for tick in drive.ticks]
+        robots = np.array([tick.robot for tick in drive.ticks])
+        reach = (np.floor(robots / self._cell)).astype(np.int64)
+        self._low = reach.min(axis=0) - 2 * margin
+        shape = (reach.max(axis=0) + 2 * margin - self._low)[::-1]
+        self._obstacle = np.zeros(shape, np.bool_)
+        self._floor = np.zeros(shape, np.bool_)
+        self._seen = []
+        for tick, cloud in zip(drive.ticks, points, strict=True):
+            self._obstacle[self._cells(cloud[self._high(cloud)])] = True
+            self._floor[self._cells(cloud[np.abs(cloud[:, 2]) < _FLOOR])] = True
+            apart = np.linalg.norm(cloud - tick.pose[:3, 3], axis=1)
+            near = cloud[self._high(cloud) & (apart <= _FOUND_WITHIN) & (apart >= MIN_RANGE)]
+            self._seen.append(np.unique(np.stack(self._cells(near)), axis=1))
+        for cloud in lidar:
+            self._obstacle[self._cells(cloud[self._high(cloud)])] = True
+        self._apart = _distance(self._obstacle, self._cell)
+        self._floor &= self._apart > NEAR
+
+    def judge(self, number: int, costmap: VoxelCostmap) -> Score:
+        """Compare the costmap with the world after one tick."""
+        assert costmap.corner is not None
+        left, low = costmap.corner[0] - self._low[0], costmap.corner[1] - self._low[1]
+        rows, columns = costmap.lethal.shape
+        here = (slice(low, low + rows), slice(left, left + columns))
+        lethal, apart, floor = costmap.lethal, self._apart[here], self._floor[here]
+        y, x = self._seen[number] - np.array([[low], [left]])
+        inside = (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+        missed = _distance(lethal, self._cell)[y[inside], x[inside]]
+        one = 1.01 * self._cell
+        return Score(
+            marked=int(lethal.sum()),
+            right=int((apart[lethal] <= NEAR).sum()),
+            exact=int((apart[lethal] <= one).sum()),
+            seen=int(inside.sum()),
+            found=int((missed <= NEAR).sum()),
+            found_exact=int((missed <= one).sum()),
+            floor=int(floor.sum()),
+            phantom=int((lethal & floor).sum()),
+        )
+
+    def _high(self, cloud: FloatArray) -> npt.NDArray[np.bool_]:
+        return np.asarray((cloud[:, 2] >= self._band) & (cloud[:, 2] <= self._top))
+
+    def _cells(self, cloud: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(row, column) of the points that lie on the map."""
+        at = np.floor(cloud[:, :2] / self._cell).astype(np.int64) - self._low
+        rows, columns = self._obstacle.shape
+        at = at[((at >= 0) & (at < (columns, rows))).all(axis=1)]
+        return at[:, 1], at[:, 0]
+
+
+def _distance(cells: npt.NDArray[np.bool_], cell: float) -> FloatImage:
+    """Metres from every cell to the nearest one that is True; far more than any map for none."""
+    if not cells.any():
+        return np.full(cells.shape, np.float32(1e6))
+    apart = cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(apart * np.float32(cell) - np.float32(1e-4), np.float32)
+
+
+def _in_world(camera: Camera, pose: FloatArray, depth_m: FloatImage) -> FloatArray:
+    """All points of a true depth image in the world, Nx3."""
+    x, y = np.broadcast_arrays(*ray_table(camera))
+    known = np.isfinite(depth_m)
+    z = depth_m[known].astype(np.float64)
+    points = np.stack([z * x[known], z * y[known], z], axis=1)
+    return np.asarray(points @ pose[:3, :3].T + pose[:3, 3])
+
+
+def answers(
+    drive: Drive, network: LoadedModel | None, source: str, ground_fusion: bool = True
+) -> Iterator[DepthFrame]:
+    """Depth of every tick, as the node gives it.
+
+    Args:
+        drive: The drive.
+        network: The network; None for true depth, which needs no source.
+        source: One of `SOURCES`.
+        ground_fusion: The node's parameter.
+
+    Yields:
+        One answer per tick.
+    """
+    limits = DepthLimits(MIN_RANGE, MAX_RANGE, max_relative_sigma=MAX_RELATIVE_SIGMA)
+    if network is not None:
+        scaler = make_scaler(ScalerSettings(scaler=SOURCES[source].scaler), network.info)
+        pipeline = Pipeline(network.estimator, scaler, limits, ground_fusion=ground_fusion)
+        for frame in frames(drive, source):
+            yield pipeline.process(frame)
+        return
+    state = ScaleState(TRUTH, Quality.GOOD, "true depth")
+    for tick, frame in zip(drive.ticks, frames(drive, source), strict=True):
+        prediction = Prediction(tick.depth_m, PredictionKind.METRIC_DEPTH, tick.depth_m.shape)
+        scaled = ScaledDepth(tick.depth_m, state)
+        if ground_fusion:
+            scaled = on_ground(scaled, frame)
+        assert scaled.depth_m is not None
+        yield DepthFrame(frame, prediction, limit_depth(scaled.depth_m, limits), None, state)
+
+
+def frames(drive: Drive, source: str) -> Iterator[Frame]:
+    """The frames of a drive with what a source may use."""
+    way = SOURCES[source]
+    for number, tick in enumerate(drive.ticks):
+        points = None
+        if way.points:
+            points = SparsePoints(*project(drive.camera, tick.lidar), source="lidar")
+        yield Frame(
+            tick.rgb,
+            round(number * 1e9 / drive.rate) + 1,
+            camera=drive.camera,
+            points=points,
+            ground=drive.ground if way.ground else None,
+        )
+
+
+def clouds(answer: DepthFrame) -> dict[str, FloatArray]:
+    """`~/points` and `~/clearing_points` of an answer by topic, in the optical frame."""
+    depth_m, camera = answer.depth_m, answer.frame.camera
+    if depth_m is None or camera is None:
+        return {}
+    hidden = flying_pixels(depth_m, camera, EDGE_ANGLE_DEG)
+    points = build_cloud(depth_m, camera, organized=False, stride=STRIDE, hidden=hidden)
+    if points.data.size:
+        points = downsample(points, VOXEL_SIZE)
+    free = clearing_points(depth_m, camera, MAX_RANGE, max(STRIDE, 4))
+    return {
+        "/depth_anything/points": points.xyz.astype(np.float64),
+        "/depth_anything/clearing_points": free.xyz.astype(np.float64),
+    }
+
+
+def navigate(
+    drive: Drive, depths: Iterable[DepthFrame], settings: VoxelLayerSettings = COSTMAP
+) -> Score:
+    """Mark a costmap with the clouds of a drive and judge it after every tick.
+
+    Args:
+        drive: The drive.
+        depths: An answer for each of its ticks.
+        settings: The costmap.
+
+    Returns:
+        The counts.
+    """
+    world = _World(drive, settings)
+    costmap = VoxelCostmap(settings)
+    total = Score()
+    for number, (tick, answer) in enumerate(zip(drive.ticks, depths, strict=True)):
+        rotation, origin = tick.pose[:3, :3], tick.pose[:3, 3]
+        by_topic = clouds(answer)
+        observations = {
+            name: (origin, by_topic[source.topic] @ rotation.T + origin)
+            for name, source in settings.sources.items()
+            if source.topic in by_topic
+        }
+        costmap.update(tick.robot, observations)
+        total += world.judge(number, costmap)
+    return total

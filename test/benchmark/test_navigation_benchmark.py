@@ -1,0 +1,99 @@
+"""What Nav2 sees of depth: the benchmark on a short drive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_command import bench
+
+from depth_anything_ros.benchmark.navigation import Drive, Score, answers, navigate, record
+from depth_anything_ros.errors import SettingError
+from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
+from depth_anything_ros.inference import selection
+from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.constant_estimator import ConstantEstimator
+from depth_anything_ros.network.model_info import ModelInfo
+
+pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def drive() -> Drive:
+    return record("room", 2, 1.5, 2.0)
+
+
+class BentDepth(ConstantEstimator):
+    """Sees the drive's true depth in relative disparity, bent by a smooth wave of 12 %."""
+
+    def __init__(self, drive: Drive) -> None:
+        super().__init__(0.0)
+        self._ticks = iter(drive.ticks)
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        return [self._bent(next(self._ticks).depth_m) for _ in images]
+
+    def _bent(self, depth_m: np.ndarray) -> Prediction:
+        height, width = depth_m.shape
+        v, u = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
+        values = 3 / depth_m * np.exp(0.12 * np.sin(9 * v + 5 * u))
+        kind = PredictionKind.RELATIVE_DISPARITY
+        return Prediction(values.astype(np.float32), kind, depth_m.shape)
+
+
+def shares(score: Score) -> dict[str, float]:
+    found = score.percentages()
+    print({name: round(value, 1) for name, value in found.items() if value is not None})
+    return {name: value for name, value in found.items() if value is not None}
+
+
+@pytest.mark.parametrize("ground_fusion", [False, True])
+def test_true_depth_marks_what_is_there(drive: Drive, ground_fusion: bool) -> None:
+    found = shares(navigate(drive, answers(drive, None, "ground plane", ground_fusion)))
+    assert found["right"] > 99
+    assert found["exact"] > 99
+    assert found["found"] > 90
+    assert found["found_exact"] > 80
+    assert found["phantom"] < 0.1
+
+
+def test_ground_fusion_clears_the_floor_of_phantoms(drive: Drive) -> None:
+    info = ModelInfo("bent", "none", "none", PredictionKind.RELATIVE_DISPARITY)
+    network = LoadedModel(BentDepth(drive), info)
+    before = shares(navigate(drive, answers(drive, network, "ground plane", False)))
+    network = LoadedModel(BentDepth(drive), info)
+    after = shares(navigate(drive, answers(drive, network, "ground plane")))
+    assert before["phantom"] > 10
+    assert after["phantom"] < 0.3 * before["phantom"]
+    assert after["right"] > before["right"]
+
+
+def test_scores_add_up() -> None:
+    one = Score(marked=4, right=3, seen=10, found=5)
+    both = one + replace(one, right=1)
+    assert both.percentages()["right"] == 50.0
+    assert both.percentages()["found"] == 50.0
+    assert both.percentages()["phantom"] is None
+
+
+def test_worlds_without_level_ground_are_refused() -> None:
+    with pytest.raises(SettingError, match="world is 'nature'"):
+        record("nature", 0, 1.0, 1.0)
+
+
+def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = ModelInfo("flat", "none", "none", PredictionKind.METRIC_DEPTH)
+    flat = LoadedModel(ConstantEstimator(0.0), info)
+    monkeypatch.setattr(selection, "make_estimator", lambda settings: flat)
+    path = tmp_path / "report.json"
+    arguments = ["--world", "room", "--source", "lidar", "--seconds", "0.5", "--rate", "2"]
+    printed = bench("navigation", *arguments, "--json", path)
+    assert "truth" in printed
+    report = json.loads(path.read_text())
+    assert [row["network"] for row in report["rows"]] == ["truth", "embedded"]
+    assert report["rows"][0]["right"] == 100.0
+    assert report["ground_fusion"] is True

@@ -1,0 +1,180 @@
+"""Depth and a known ground: floors become flat, obstacles stay and stand on their feet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from depth_anything_ros.frames import (
+    FloatImage,
+    Frame,
+    Plane,
+    Quality,
+    ScaledDepth,
+    ScaleState,
+    SparsePoints,
+)
+from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.metric.ground_fusion import fuse_ground, measured_ground, on_ground
+
+CAMERA = Camera.from_hfov(320, 240, 70.0)
+HEIGHT = 0.85
+GROUND = Plane((0.0, -1.0, 0.0), HEIGHT)
+WALL = 4.0
+
+
+def scene(box: tuple[float, float] | None = None) -> FloatImage:
+    """Level floor up to a wall 4 m ahead; a box is (distance, height in metres), 0.6 m wide."""
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    with np.errstate(divide="ignore"):
+        depth = np.where(y > 0, np.minimum(HEIGHT / y, WALL), WALL)
+    if box is not None:
+        distance, height = box
+        front = (np.abs(x * distance) < 0.3) & (y * distance > HEIGHT - height)
+        with np.errstate(divide="ignore"):
+            top = (HEIGHT - height) / y
+            on_top = (np.abs(x * top) < 0.3) & (top >= distance) & (top < distance + 0.4)
+        depth = np.where(on_top & (top < depth), top, depth)
+        depth = np.where(front & (distance < depth), distance, depth)
+    return depth.astype(np.float32)
+
+
+def bent(depth: FloatImage, share: float, noise: float = 0.0) -> FloatImage:
+    """The depth as a network may give it: off by a smooth wave, blurred, noisy."""
+    v, u = np.mgrid[0:1:240j, 0:1:320j]
+    wave = np.exp(share * np.sin(4 * v + 3 * u))
+    rng = np.random.default_rng(0)
+    log = np.log(cv2.GaussianBlur(depth, (0, 0), 1.5) * wave)
+    return np.exp(log + noise * rng.standard_normal(depth.shape)).astype(np.float32)
+
+
+def heights(depth: FloatImage) -> FloatImage:
+    """Heights over the floor in metres."""
+    return np.asarray(HEIGHT - depth * ray_table(CAMERA)[1], np.float32)
+
+
+def test_a_bent_floor_becomes_flat() -> None:
+    truth = scene()
+    given = bent(truth, 0.15, 0.01)
+    grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND)
+    assert grounded is not None
+    floor = (heights(truth) < 0.01) & (truth < 3.5)
+    before = np.abs(heights(given)[floor])
+    after = np.abs(heights(grounded.depth_m)[floor])
+    print(
+        f"heights of floor: p95 {np.percentile(before, 95):.3f} -> {np.percentile(after, 95):.3f}"
+    )
+    assert np.percentile(before, 95) > 0.1
+    assert np.percentile(after, 95) < 0.03
+    assert grounded.floor[floor].mean() > 0.9
+    relative = grounded.sigma_m[floor] / grounded.depth_m[floor]
+    assert np.median(relative) < 0.04  # the plane is surer than the network
+
+
+@pytest.mark.parametrize("height", [0.15, 0.3, 0.6])
+def test_an_obstacle_stays_one(height: float) -> None:
+    truth = scene((2.0, height))
+    given = bent(truth, 0.05)
+    grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND)
+    assert grounded is not None
+    high = (heights(truth) > 0.1) & (heights(truth) < 0.9 * height) & (truth < 2.3)
+    high = cv2.erode(high.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    kept = heights(grounded.depth_m)[high] > 0.08
+    print(f"{high.sum()} pixels of a box {height} m high: {kept.mean():.1%} are no floor")
+    assert high.sum() > 100
+    assert kept.mean() > 0.9
+
+
+def test_an_obstacle_comes_to_the_distance_of_its_foot() -> None:
+    truth = scene()
+    wall = (heights(truth) > 0.3) & (heights(truth) < 1.2)
+    given = np.where(truth >= WALL, 1.15 * truth, truth).astype(np.float32)
+    given = np.asarray(cv2.GaussianBlur(given, (0, 0), 1.5), np.float32)
+    grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND)
+    assert grounded is not None
+    ratio = float(np.median(grounded.depth_m[wall]) / WALL)
+    print(f"wall at {ratio:.3f} of its distance, {np.median(given[wall]) / WALL:.3f} before")
+    assert 0.96 < ratio < 1.08
+
+
+def test_true_depth_is_left_alone() -> None:
+    truth = scene((2.0, 0.4))
+    grounded = fuse_ground(truth, None, CAMERA, GROUND)
+    assert grounded is not None
+    off = np.abs(grounded.depth_m / truth - 1)
+    print(f"mean {off.mean():.5f}, largest {off.max():.3f}")
+    assert off.mean() < 0.003
+    assert np.percentile(off, 99) < 0.03
+
+
+def test_a_pavement_is_no_floor() -> None:
+    """A level 0.15 m above the road on more than half of the image."""
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    with np.errstate(divide="ignore"):
+        road = np.where(y > 0, np.minimum(HEIGHT / y, 30), 30)
+        raised = np.where(y > 0, np.minimum((HEIGHT - 0.15) / y, 30), 30)
+    depth = np.where(x * road < -0.5, raised, road).astype(np.float32)
+    grounded = fuse_ground(depth, None, CAMERA, GROUND)
+    assert grounded is not None
+    near = depth < 5
+    pavement = near & (x * road < -0.6)
+    print(f"road {grounded.floor[near & (x * road > -0.4)].mean():.2f}")
+    assert grounded.floor[near & (x * road > -0.4)].mean() > 0.95
+    assert grounded.floor[pavement].mean() < 0.1
+
+
+def test_no_floor_no_change() -> None:
+    wall = np.full((240, 320), 1.0, np.float32)  # before the floor of the image's last row
+    assert fuse_ground(wall, None, CAMERA, GROUND) is None
+    looks_down = Plane((0.0, 0.0, -1.0), HEIGHT)
+    assert fuse_ground(wall, None, CAMERA, looks_down) is None
+    assert fuse_ground(wall, None, CAMERA, Plane((0.0, -1.0, 0.0), -1.0)) is None
+
+
+def _points(depth: FloatImage, count: int) -> SparsePoints:
+    chosen = np.random.default_rng(0).permutation(depth.size)[:count]
+    v, u = np.divmod(chosen, depth.shape[1])
+    return SparsePoints(u.astype(float), v.astype(float), depth.ravel()[chosen].astype(float))
+
+
+def test_points_find_the_ground_and_correct_what_is_known_of_it() -> None:
+    points = _points(scene(), 2000)
+    found = measured_ground(points, CAMERA, None)
+    assert found is not None
+    assert found.offset == pytest.approx(HEIGHT, rel=0.005)
+    believed = Plane((0.0, -1.0, 0.0), 1.05 * HEIGHT)
+    corrected = measured_ground(points, CAMERA, believed)
+    assert corrected is not None
+    assert corrected.offset == pytest.approx(HEIGHT, rel=0.01)
+    few = _points(scene(), 20)
+    assert measured_ground(few, CAMERA, believed) is believed
+    assert measured_ground(few, CAMERA, None) is None
+
+
+def test_only_frames_that_know_the_ground_are_changed() -> None:
+    given = bent(scene(), 0.15)
+    state = ScaleState("ground_plane", Quality.GOOD, "test")
+    scaled = ScaledDepth(given, state, 0.1 * given)
+    frame = Frame(np.zeros((240, 320, 3), np.uint8), camera=CAMERA)
+    assert on_ground(scaled, frame) is scaled
+    assert on_ground(ScaledDepth(None, state), replace(frame, ground=GROUND)).depth_m is None
+    changed = on_ground(scaled, replace(frame, ground=GROUND))
+    assert changed.depth_m is not None
+    assert changed.state is state
+    assert not np.allclose(changed.depth_m, given, rtol=0.01)
+
+
+def test_depth_that_contradicts_its_points_is_not_sure() -> None:
+    truth = np.full((240, 320), 1.0, np.float32)  # a wall hides the floor
+    state = ScaleState("sparse", Quality.HELD, "test")
+    scaled = ScaledDepth(1.3 * truth, state, 0.02 * truth)
+    frame = Frame(np.zeros((240, 320, 3), np.uint8), camera=CAMERA, ground=GROUND)
+    doubted = on_ground(scaled, replace(frame, points=_points(truth, 200)))
+    assert doubted.sigma_m is not None
+    assert doubted.sigma_m / (1.3 * truth) == pytest.approx(np.log(1.3), rel=1e-4)
+    right = on_ground(replace(scaled, depth_m=truth), replace(frame, points=_points(truth, 200)))
+    assert right.sigma_m is not None
+    assert right.sigma_m.max() == pytest.approx(0.02)
