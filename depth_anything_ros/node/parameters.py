@@ -173,6 +173,18 @@ class NodeParameters(ParameterSet):
         minimum=0.0,
         maximum=10.0,
     )
+    points_min_range: float = parameter(
+        0.0,
+        "Metres from a point sensor up to which its points are not used (housing, robot).",
+        minimum=0.0,
+        maximum=LARGEST,
+    )
+    points_max_range: float = parameter(
+        0.0,
+        "Metres from a point sensor from which on its points are not used; 0: no limit.",
+        minimum=0.0,
+        maximum=LARGEST,
+    )
     points_timeout: float = parameter(
         0.0,
         "Seconds an image waits until every point sensor has sent something as new as it.",
@@ -429,6 +441,11 @@ class NodeParameters(ParameterSet):
             raise SettingError(
                 f"max_range is {self.max_range:g} m but min_range is {self.min_range:g} m; "
                 "max_range must be larger, or 0 for no limit"
+            )
+        if self.points_max_range and self.points_max_range <= self.points_min_range:
+            raise SettingError(
+                f"points_max_range is {self.points_max_range:g} m but points_min_range is "
+                f"{self.points_min_range:g} m; the first must be larger, or 0 for no limit"
             )
         if len(self.roi) != 4 or min(self.roi) < 0 or (0 in self.roi[2:] and any(self.roi)):
             raise SettingError(

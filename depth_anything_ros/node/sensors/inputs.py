@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,8 +24,10 @@ from depth_anything_ros.node.sensors.placement import Placement
 from depth_anything_ros.node.sensors.points import (
     KINDS,
     DepthImageSensor,
+    Points,
     PointSensor,
     points_in_image,
+    points_within,
 )
 from depth_anything_ros.node.sensors.poses import OdometryInput, SlamInput
 from depth_anything_ros.node.sensors.transforms import Matrix, TransformError
@@ -36,6 +39,8 @@ _AFFECTING = {
     "range_topics",
     "depth_topics",
     "points_slop",
+    "points_min_range",
+    "points_max_range",
     "sensor_extrinsics",
     "fixed_frame",
     "tf_timeout",
@@ -171,10 +176,23 @@ class SensorInputs:
                 continue
             try:
                 transform = self._placement.to_camera(sensor.name, message, frame, name)
-                parts.append((sensor.topic, sensor.points(message), transform))
+                points = self._plausible(sensor.points(message), sensor.topic, log)
+                parts.append((sensor.topic, points, transform))
             except InputError as error:
                 log.warn(f"{sensor.topic} is not used: {error}")
         return points_in_image(parts, camera)
+
+    def _plausible(self, points: Points, topic: str, log: ThrottledLog) -> Points:
+        """The points within points_min_range and points_max_range of their sensor."""
+        low = self._parameters.points_min_range
+        high = self._parameters.points_max_range or math.inf
+        near = points_within(points, low, high)
+        if len(points) and not len(near):
+            log.warn(
+                f"{topic} is not used: none of its {len(points)} points lies within "
+                f"points_min_range {low:g} m and points_max_range {high:g} m of the sensor"
+            )
+        return near
 
     def _pose(self, frame: Frame, name: str, log: ThrottledLog) -> Matrix | None:
         """Pose of the optical frame in a metric fixed frame: from tf2, else from odometry."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -70,6 +71,20 @@ def range_points(message: Range) -> Points:
     if not hit or message.field_of_view > 0.2:
         return np.zeros((0, 3))
     return np.array([[message.range, 0.0, 0.0]])
+
+
+def points_within(points: Points, low: float, high: float) -> Points:
+    """The points that lie within a range of distances from their sensor.
+
+    Args:
+        points: Nx3 metres in the sensor's frame.
+        low: Metres; nearer points are left out.
+        high: Metres; farther points are left out.
+    """
+    if low <= 0 and math.isinf(high):
+        return points
+    distance = np.linalg.norm(points, axis=1)
+    return points[(distance >= low) & (distance <= high)]
 
 
 class PointSensor:

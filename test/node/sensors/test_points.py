@@ -14,6 +14,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.node.sensors.points import (
     cloud_points,
     points_in_image,
+    points_within,
     range_points,
     scan_points,
 )
@@ -91,3 +92,22 @@ def test_a_wide_cone_is_no_point() -> None:
     assert (
         pytest.approx(2.0) == range_points(Range(field_of_view=0.1, max_range=5.0, range=2.0))[0, 0]
     )
+
+
+@given(
+    st.lists(st.floats(0.01, 200.0), min_size=1, max_size=50),
+    st.floats(0.0, 5.0),
+    st.floats(5.0, 100.0),
+)
+def test_points_nearer_or_farther_than_plausible_are_left_out(
+    distances: list[float], low: float, high: float
+) -> None:
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(len(distances), 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    points = np.array(distances)[:, None] * directions
+    kept = np.linalg.norm(points_within(points, low, high), axis=1)
+    expected = [d for d in distances if low * (1 + 1e-9) < d < high * (1 - 1e-9)]
+    assert len(expected) <= len(kept) <= len(distances)
+    assert (kept >= low).all() and (kept <= high).all()
+    assert points_within(points, 0.0, np.inf) is points
