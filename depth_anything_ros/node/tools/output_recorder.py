@@ -28,6 +28,7 @@ from depth_anything_ros.node.messages import (
     nanoseconds,
 )
 from depth_anything_ros.node.runtime.spinning import spin_until_stopped
+from depth_anything_ros.node.start import signals_as_before
 
 _IMAGES_KEPT = 30
 
@@ -153,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0.
     """
+    signals_as_before()
     rclpy.init(args=arguments)
     recorder = OutputRecorder()
     try:
