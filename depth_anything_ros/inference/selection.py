@@ -20,7 +20,7 @@ from depth_anything_ros.inference.backend import (
     backend_choices,
     precision_choices,
 )
-from depth_anything_ros.network.catalogue import EMBEDDED_FILE
+from depth_anything_ros.network.catalogue import EMBEDDED_FILES
 from depth_anything_ros.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def _choose(file: ModelFile, settings: ModelSettings) -> Runtime:
         return Runtime(settings.backend, settings.precision)
     device = _device(file, settings)
     order = _usable(device, auto_order(device, file.is_onnx))
-    if file.path == EMBEDDED_FILE and settings.backend == settings.precision == AUTO and order:
+    embedded = file.path in EMBEDDED_FILES.values()
+    if embedded and settings.backend == settings.precision == AUTO and order:
         # A forward of it is some milliseconds; an export is twenty seconds at the first start.
         return order[-1]
     fitting = [

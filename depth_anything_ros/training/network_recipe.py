@@ -24,6 +24,9 @@ from depth_anything_ros.network.trainable import TrainableNetwork
 
 _MULTIPLES = {"depth_anything": PATCH, "lite": STRIDE}
 
+_ROOM = 4.0
+"""Metres at which everything is for a network that begins to learn metres of a canonical camera."""
+
 
 @dataclass(frozen=True)
 class NetworkRecipe:
@@ -121,10 +124,8 @@ class NetworkRecipe:
             network = LiteDepth(dataclasses.replace(loaded.config, canonical_focal=canonical))
             network.load_state_dict(loaded.state_dict())
             if canonical:
-                # Disparity becomes log depth: what is near becomes small, and starts at a room's
-                # distance.
-                network.output_layer.weight.data *= -0.3
-                _set_bias(network.output_layer, math.log(4.0))
+                _normalise_features(network)
+                _start_small(network.output_layer, math.log(_ROOM))
             return network
         network = LiteDepth(LiteConfig(self.encoder, self.features, self.head_features, canonical))
         if self.encoder_checkpoint:
@@ -142,11 +143,7 @@ class NetworkRecipe:
             network = DepthAnything(config)
             network.load_state_dict(loaded.state_dict())
             if max_depth and not loaded.config.max_depth:
-                # A relative head is made for outputs of any size; before a sigmoid that would
-                # start saturated, so its last layer starts small.
-                last = network.output_layer
-                last.weight.data *= 0.01 / last.weight.data.abs().mean().clamp_min(1e-6)
-                _set_bias(last, 0.0)
+                _start_small(network.output_layer, 0.0)
             return network
         if self.encoder:
             config = DepthAnythingConfig.official(self.encoder, max_depth=max_depth)
@@ -197,6 +194,25 @@ def _load_encoder(network: DepthAnything, path: Path) -> None:
         raise CheckpointError(
             f"'{path}' is no DINOv2 state dict of this encoder: {str(error).splitlines()[0]}"
         ) from error
+
+
+@torch.no_grad()
+def _normalise_features(network: LiteDepth) -> None:
+    """Bring the head's last features to a size of 1, whatever size its disparities have."""
+    noise = torch.randn(1, 3, 160, 224, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.Tensor] = []
+    hook = network.head.hidden.register_forward_hook(lambda *call: seen.append(call[2]))
+    network.eval()(noise)
+    hook.remove()
+    size = float(seen[0].abs().mean().clamp_min(1e-6))
+    for parameter in network.head.hidden.parameters():
+        parameter.mul_(1 / size)
+
+
+def _start_small(layer: nn.Conv2d, bias: float) -> None:
+    """Start the last layer of a relative head, whose outputs have any size, for an activation."""
+    layer.weight.data *= 0.01 / layer.weight.data.abs().mean().clamp_min(1e-6)
+    _set_bias(layer, bias)
 
 
 def _set_bias(layer: nn.Conv2d, value: float) -> None:

@@ -11,11 +11,11 @@ from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.catalogue import (
     DEFAULT_MODEL,
     EMBEDDED,
-    EMBEDDED_FILE,
     catalogue,
+    embedded_models,
 )
 from depth_anything_ros.network.checkpoints.find import cached_file, resolve
-from depth_anything_ros.network.model_info import APACHE, ModelInfo
+from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ModelShelf:
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
         here = {info.name: info for info in catalogue().values() if cached_file(info) is not None}
-        self._infos: dict[str, ModelInfo | None] = {**here, EMBEDDED: None}
+        self._infos: dict[str, ModelInfo | None] = {**here, **embedded_models()}
         self._files = {name: name for name in self._infos}
         self._loaded: tuple[str, LoadedModel] | None = None
         model = str(settings.model)
@@ -100,14 +100,12 @@ class ModelShelf:
                 "non_commercial": info.non_commercial,
                 "size_mb": info.size_mb,
             }
-        embedded = name == EMBEDDED
-        file = EMBEDDED_FILE if embedded else Path(self._files[name])
         return {
             "name": name,
-            "gives": "relative disparity" if embedded else "",
+            "gives": "",
             "metric": False,
-            "licence": APACHE if embedded else "",
+            "licence": "",
             "licence_note": "",
             "non_commercial": False,
-            "size_mb": file.stat().st_size / 1e6,
+            "size_mb": Path(self._files[name]).stat().st_size / 1e6,
         }

@@ -13,12 +13,18 @@ import pytest
 from real_depth import DepthFrame, depth_frames
 from real_frames import FastDepth
 
+import depth_anything_ros as da
 from depth_anything_ros.evaluation.metrics import aligned_depth, depth_errors
 from depth_anything_ros.evaluation.protocol import Alignment, Protocol
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.selection import make_estimator
-from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE
+from depth_anything_ros.network.catalogue import (
+    EMBEDDED,
+    EMBEDDED_FILE,
+    EMBEDDED_METRIC,
+    embedded_models,
+)
 from depth_anything_ros.settings import ModelSettings
 from depth_anything_ros.synthetic.generator import Generator
 
@@ -121,3 +127,37 @@ def test_a_wheel_holds_the_weights(tmp_path: Path) -> None:
         name = f"depth_anything_ros/network/embedded/{EMBEDDED_FILE.name}"
         assert archive.read(name) == EMBEDDED_FILE.read_bytes()
         assert f"depth_anything_ros/network/embedded/{CARD.name}" in archive.namelist()
+
+
+METRIC_FRAMES = {"nyu": (518.86, 0.21), "tum_kinect": (525.0, 0.32)}
+"""Focal length in pixels of the data sets' cameras, and the AbsRel that is held."""
+
+
+def test_the_metric_one_gives_metres_by_the_focal_length(data_dir: Path) -> None:
+    model = da.load(EMBEDDED_METRIC, device="cpu")
+    assert (model.info.name, model.info.canonical_focal) == (EMBEDDED_METRIC, 173.0)
+    assert model.info.kind is embedded_models()[EMBEDDED_METRIC].kind
+    assert model.is_metric
+    errors: dict[str, list[float]] = {name: [] for name in METRIC_FRAMES}
+    for frame in depth_frames(data_dir):
+        name = frame.name.split()[0]
+        if name not in METRIC_FRAMES:
+            continue
+        height, width = frame.rgb.shape[:2]
+        focal = METRIC_FRAMES[name][0]
+        camera = da.Camera(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+        answer = model(frame.rgb, camera=camera)
+        assert answer.scale_state.method == "focal"
+        assert answer.depth_m is not None
+        assert answer.sigma_m is not None
+        known = (frame.depth > 0) & (frame.depth <= 10)
+        depth = answer.depth_m[known].astype(float)
+        errors[name].append(depth_errors(depth, frame.depth[known].astype(float)).abs_rel)
+        # It does not claim more than it knows.
+        spread = np.nanmedian(answer.sigma_m[known] / answer.depth_m[known])
+        assert spread >= 0.1, spread
+    for name, (_, bar) in METRIC_FRAMES.items():
+        print(f"{name}: AbsRel {np.mean(errors[name]):.3f}, not aligned")
+        assert np.mean(errors[name]) <= bar
+    without = model(np.zeros((48, 64, 3), np.uint8))
+    assert without.depth_m is None

@@ -31,12 +31,12 @@ def models(context: click.Context, as_json: bool) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    from depth_anything_ros.network.catalogue import EMBEDDED, EMBEDDED_FILE, catalogue
+    from depth_anything_ros.network.catalogue import EMBEDDED_FILES, catalogue, embedded_models
     from depth_anything_ros.network.checkpoints.find import cached_file
 
     rows: list[dict[str, Any]] = []
-    for info in catalogue().values():
-        cached = cached_file(info)
+    for info in (*catalogue().values(), *embedded_models().values()):
+        cached = EMBEDDED_FILES.get(info.name) or cached_file(info)
         rows.append(
             {
                 "name": info.name,
@@ -52,22 +52,6 @@ def _rows() -> list[dict[str, Any]]:
                 "size_on_disk_mb": None if cached is None else cached.stat().st_size / 1e6,
             }
         )
-    size = EMBEDDED_FILE.stat().st_size / 1e6
-    rows.append(
-        {
-            "name": EMBEDDED,
-            "kind": "relative_disparity",
-            "max_depth": None,
-            "canonical_focal": None,
-            "licence": "Apache-2.0",
-            "licence_note": "",
-            "non_commercial": False,
-            "hugging_face": "",
-            "size_mb": size,
-            "path": str(EMBEDDED_FILE),
-            "size_on_disk_mb": size,
-        }
-    )
     return rows
 
 

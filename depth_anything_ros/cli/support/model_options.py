@@ -31,9 +31,9 @@ def _models(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names for the completion of shells; files where no name begins so."""
-    from depth_anything_ros.network.catalogue import EMBEDDED, catalogue
+    from depth_anything_ros.network.catalogue import EMBEDDED_FILES, catalogue
 
-    names = [name for name in (EMBEDDED, *catalogue()) if name.startswith(incomplete)]
+    names = [name for name in (*EMBEDDED_FILES, *catalogue()) if name.startswith(incomplete)]
     return [CompletionItem(n) for n in names] or [CompletionItem(incomplete, type="file")]
 
 

@@ -16,6 +16,7 @@ from depth_anything_ros.network.catalogue import (
     DEFAULT_MODEL,
     EMBEDDED,
     EMBEDDED_FILE,
+    EMBEDDED_FILES,
     catalogue,
 )
 from depth_anything_ros.network.model_info import ModelInfo
@@ -60,9 +61,9 @@ def resolve(model: str | Path) -> ModelFile:
     Args:
         model: Catalogue name, Hugging Face id of a catalogue entry
             ("depth-anything/Depth-Anything-V2-Small-hf"), path of a .pth, .safetensors or .onnx
-            file or of a folder with a model.safetensors in it, "embedded" for the small network of
-            this package, or "auto" for Depth Anything V2 Small where it can be had, else the
-            embedded one.
+            file or of a folder with a model.safetensors in it, "embedded" or "embedded_metric" for
+            the small networks of this package, or "auto" for Depth Anything V2 Small where it can
+            be had, else the embedded one.
 
     Returns:
         The file.
@@ -75,8 +76,8 @@ def resolve(model: str | Path) -> ModelFile:
     name = str(model)
     if name == "auto":
         return _best_to_be_had()
-    if name == EMBEDDED:
-        return ModelFile(EMBEDDED_FILE, EMBEDDED)
+    if name in EMBEDDED_FILES:
+        return ModelFile(EMBEDDED_FILES[name], name)
     known = catalogue()
     if name in known:
         return _download(known[name])
@@ -87,7 +88,7 @@ def resolve(model: str | Path) -> ModelFile:
     if (path / _FILE_OF_A_FOLDER).is_file():
         return ModelFile(path / _FILE_OF_A_FOLDER, path.resolve().name)
     if path.suffix not in SUFFIXES and not path.exists() and path.name == name:
-        near = difflib.get_close_matches(name, [*known, EMBEDDED], n=3)
+        near = difflib.get_close_matches(name, [*known, *EMBEDDED_FILES], n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"see `{own_command('models')}`"
         raise CheckpointError(f"model '{name}' is not in the catalogue and not a file; {hint}")
     if not path.exists():

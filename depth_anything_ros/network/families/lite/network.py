@@ -48,6 +48,7 @@ class LiteDepth(TrainableNetwork):
     """
 
     family = "lite"
+    align_corners = False
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
