@@ -71,6 +71,8 @@ _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
 _GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
 _GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
 _ROUNDS = 3
+_NEAREST = 4
+_SAME_DEPTH = 0.1  # of log depth
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
 _THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
 
@@ -489,6 +491,10 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         agreeing = kept & (around < gate)
         if agreeing.sum() <= MIN_POINTS:
             break
+    if len(near) == len(samples):
+        # Neighbours that say the same are a surface, not single errors.
+        same = np.abs(plain[near[:, :_NEAREST]] - plain[:, None]) < _SAME_DEPTH
+        agreeing = agreeing | (same.sum(axis=1) >= _NEAREST // 2)
     dropped = 1 - agreeing.sum() / kept.sum()
     if dropped > _FEW_GROSS and agreeing.sum() > MIN_POINTS:
         before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)

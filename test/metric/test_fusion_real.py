@@ -80,11 +80,11 @@ def ratios(scenes: list[Scene], count: int) -> Iterator[float]:
         ("fastdepth", 20, 0.95),
         ("fastdepth", 100, 0.95),
         ("fastdepth", 1000, 0.96),
-        ("fastdepth", 5000, 0.99),
+        ("fastdepth", 5000, 1.0),
         ("embedded", 20, 1.05),
         ("embedded", 100, 0.95),
         ("embedded", 1000, 0.97),
-        ("embedded", 5000, 0.99),
+        ("embedded", 5000, 1.0),
     ],
 )
 def test_beside_the_best_classical_way(
