@@ -310,6 +310,14 @@ def _text(value: Any, choices: tuple[str, ...]) -> str:
     raise ValueError
 
 
+def _shown(value: float) -> str:
+    """A number for a message; an integer may have any number of digits."""
+    try:
+        return f"{value:g}"
+    except OverflowError:
+        return f"{str(value)[:20]}..."
+
+
 def _check(field: dataclasses.Field[Any], value: Any) -> None:
     info = ParameterInfo.of(field)
     choices = info.choices()
@@ -317,7 +325,7 @@ def _check(field: dataclasses.Field[Any], value: Any) -> None:
         raise SettingError(f"{field.name} is '{value}'; use one of {', '.join(choices)}")
     low, high = info.minimum, info.maximum
     if low is not None and high is not None and not low <= value <= high:
-        raise SettingError(f"{field.name} is {value:g}; use {low:g} to {high:g}")
+        raise SettingError(f"{field.name} is {_shown(value)}; use {low:g} to {high:g}")
     if info.topic:
         names = value if isinstance(value, tuple) else (value,)
         for name in names:

@@ -47,7 +47,7 @@ def test_help_loads_nothing_heavy(command: str, option: str) -> None:
         ("depth_anything run --png", {"--png-scale"}),
         ("depth_anything run --scaler gro", {"ground_plane"}),
         ("depth_anything run --ply-frame ", {"optical", "ros", "gl"}),
-        ("depth_anything run -m embe", {"embedded"}),
+        ("depth_anything run -m embe", {"embedded", "embedded_metric"}),
     ],
 )
 def test_shells_complete_commands_options_and_names(
@@ -162,7 +162,7 @@ def test_models_name_what_is_here(
         lambda info: file if info.name == here else None,
     )
     shown = run_cli("models")
-    assert "on this machine: 2 with 1" in shown.out
+    assert "on this machine: 3 with 1" in shown.out
     rows = {row["name"]: row for row in json.loads(run_cli("models", "--json").out)}
     assert rows[here]["path"] == str(file)
     assert rows[here]["size_on_disk_mb"] == 3.0

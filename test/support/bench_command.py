@@ -8,6 +8,6 @@ from depth_anything_ros.cli.main import app
 
 
 def bench(*arguments: object) -> str:
-    result = CliRunner().invoke(app, ["bench", *map(str, arguments)], env={"COLUMNS": "100"})
+    result = CliRunner().invoke(app, ["bench", *map(str, arguments)], env={"COLUMNS": "140"})
     assert result.exit_code == 0, result.output + repr(result.exception)
     return str(result.stdout)

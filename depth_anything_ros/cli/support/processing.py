@@ -79,6 +79,7 @@ def process(
         )
     if measured.points is not None and not measured.points.is_dir():
         read_points(measured.points)  # says what is wrong with it before the network is loaded
+    camera.camera_of_size()  # likewise
     requests = {each: digest(each, request) for each in inputs}
     waiting = [
         each for each in inputs if output.overwrite or not _is_done(each, requests, output.folder)
