@@ -42,7 +42,8 @@ class NodeParameters(ParameterSet):
     model: str = parameter(
         "auto",
         "Catalogue name (see `depth_anything models`), path to a .pth, .safetensors or .onnx file, "
-        "or embedded: the small network in this package. auto takes the official V2 Small where "
+        "or embedded: the small network in this package (embedded_metric: its sister that gives "
+        "metres by the focal length, roughly). auto takes the official V2 Small where "
         "it is in the cache or can be downloaded, else the embedded one, and logs which.",
         at_load=True,
     )
