@@ -13,15 +13,20 @@ import pytest
 with contextlib.suppress(ImportError):  # what needs it is skipped without it
     import hypothesis
 
-    # How long an example takes on a busy machine says nothing about the code.
+    # How long an example takes on a busy machine says nothing about the code, and the same code
+    # must pass or fail every time: new examples are sought by HYPOTHESIS_PROFILE=search.
     hypothesis.settings.register_profile(
         "project",
         deadline=None,
         database=None,
+        derandomize=True,
         max_examples=25,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
-    hypothesis.settings.load_profile("project")
+    hypothesis.settings.register_profile(
+        "search", hypothesis.settings.get_profile("project"), derandomize=False, max_examples=500
+    )
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

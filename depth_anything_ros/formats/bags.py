@@ -187,9 +187,13 @@ class Bag:
         seen: Counter[str] = Counter()
         for reader in self.readers:
             wanted = [item for item in reader.connections if item.topic in topics]
+            unlike = {item.msgtype: _unlike(reader.typestore, item.msgtype) for item in wanted}
             for connection, stamp, raw in self.raw(reader, wanted):
                 topic, index = connection.topic, seen[connection.topic]
                 seen[topic] += 1
+                if unlike[connection.msgtype]:
+                    self.skip(topic, index, unlike[connection.msgtype])
+                    continue
                 try:
                     content = reader.deserialize(raw, connection.msgtype)
                 except Exception as error:  # rosbags lets errors of its parsers through
@@ -544,6 +548,38 @@ def _typestore(folder: Path, ros1: bool) -> Any:
     distro = str(_metadata(folder).get("ros_distro", ""))
     stores = {store.value: store for store in typesys.Stores}
     return typesys.get_typestore(stores.get(f"ros2_{distro}", typesys.Stores.LATEST))
+
+
+def _unlike(typestore: Any, name: str) -> str:
+    """What a type's definition in a recording lacks of the type's fields; empty: nothing.
+
+    Definitions are embedded in recordings, where damage changes them like anything else. Fields are
+    compared without case, for ROS 1 has K where ROS 2 has k, and may be more: its Header has seq.
+    """
+    typesys = require("rosbags.typesys", "demo")
+    known = typesys.get_typestore(typesys.Stores.LATEST).fielddefs
+    waiting, compared = [name], set[str]()
+    while waiting:
+        each = waiting.pop()
+        if each in compared or each not in known:
+            continue
+        compared.add(each)
+        if each not in typestore.fielddefs:
+            return f"the recording has no definition of {each}"
+        found = {field.lower(): kind for field, kind in typestore.fielddefs[each][1]}
+        for field, kind in known[each][1]:
+            if found.get(field.lower()) != kind:
+                return f"field {field} of {each} is not defined as ROS defines it"
+            waiting += _types_in(kind)
+    return ""
+
+
+def _types_in(kind: Any) -> list[str]:
+    """Names of the message types in the definition of a field, as `rosbags` keeps it."""
+    node, content = kind
+    if node.name == "NAME":
+        return [content]
+    return [] if node.name == "BASE" else _types_in(content[0])
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {

@@ -85,12 +85,12 @@ class Camera:
         lengths = DISTORTION_LENGTHS.get(self.distortion_model)
         if lengths is None:
             raise InputError(
-                f"distortion_model '{self.distortion_model}' is not known; use one of "
+                f"distortion_model {self.distortion_model!r} is not known; use one of "
                 f"{', '.join(DISTORTION_LENGTHS)}"
             )
         if len(self.distortion) not in lengths:
             raise InputError(
-                f"distortion_model '{self.distortion_model}' takes "
+                f"distortion_model {self.distortion_model!r} takes "
                 f"{' or '.join(map(str, lengths))} coefficients, got {len(self.distortion)}"
             )
 

@@ -243,3 +243,24 @@ def test_compressed_and_ros1_recordings_are_read(tmp_path: Path) -> None:
     with bags.Bag(path) as bag:
         (value,) = bag.values(["/camera/image_raw"])
     assert (value.stamp, value.frame_id, value.value.shape) == (4_000_000_005, "cam", (2, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ((b"uint32 height", b"uint32 hEijht"), "field height of sensor_msgs/msg/Image is not"),
+        ((b"uint32 height", b"uint64 height"), "field height of sensor_msgs/msg/Image is not"),
+        ((b"string frame_id", b"string frame_xx"), "field frame_id of std_msgs/msg/Header is not"),
+    ],
+)
+def test_a_damaged_definition_makes_its_messages_unreadable(
+    tmp_path: Path, damage: tuple[bytes, bytes], reason: str
+) -> None:
+    write_recording(tmp_path / "bag", "MCAP")
+    path = tmp_path / "bag" / "bag.mcap"
+    path.write_bytes(path.read_bytes().replace(*damage))
+    reports: list[str] = []
+    with bags.Bag(path, reports.append) as bag:
+        assert not list(bag.values(["/depth"]))
+        assert bag.skipped["/depth"] == 1
+    assert any(reason in report for report in reports)

@@ -194,7 +194,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_sentence(
     write(path)
     whole = path.read_bytes()
 
-    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    @settings(suppress_health_check=list(HealthCheck))
     @given(DAMAGE)
     def check(damage: tuple[str, Any]) -> None:
         path.write_bytes(damaged(whole, *damage))

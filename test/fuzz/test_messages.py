@@ -30,7 +30,7 @@ SIZE = st.one_of(st.integers(0, 40), st.sampled_from([2**16, 2**31, 2**32 - 1]))
 NUMBER = st.floats(width=64)
 
 
-@settings(max_examples=150)
+@settings(max_examples=6 * settings().max_examples)
 @given(
     st.binary(max_size=300), SIZE, SIZE, SIZE,
     st.sampled_from(["rgb8", "bgra8", "mono16", "8UC3", "16UC1", "bayer_rggb16", "yuv422", "nv12",
@@ -61,7 +61,7 @@ def test_images(data: bytes, height: int, width: int, step: int, encoding: str, 
     assert not (depth <= 0).any()
 
 
-@settings(max_examples=150)
+@settings(max_examples=6 * settings().max_examples)
 @given(SIZE, SIZE, st.lists(NUMBER, max_size=9), st.lists(NUMBER, min_size=9, max_size=9),
        st.lists(NUMBER, min_size=12, max_size=12), st.text(max_size=12), SIZE, SIZE)  # fmt: skip
 def test_camera_infos(
@@ -92,7 +92,7 @@ FIELDS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=6 * settings().max_examples)
 @given(st.binary(max_size=200), FIELDS, SIZE, SIZE, SIZE, SIZE, st.booleans())
 def test_clouds(
     data: bytes,

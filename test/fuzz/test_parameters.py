@@ -32,7 +32,6 @@ DEFAULTS = NodeParameters()
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(NodeParameters)])
 def test_any_value_is_taken_or_refused(name: str) -> None:
-    @settings(max_examples=20)
     @given(VALUE)
     def check(value: Any) -> None:
         try:
@@ -48,7 +47,7 @@ def test_any_value_is_taken_or_refused(name: str) -> None:
     check()
 
 
-@settings(max_examples=200)
+@settings(max_examples=8 * settings().max_examples)
 @given(TEXT)
 def test_any_text_is_yaml_or_refused(text: str) -> None:
     try:
