@@ -49,9 +49,32 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except DepthAnythingError:
         raise
     except Exception as error:
-        strerror = error.strerror if isinstance(error, OSError) else None
-        reason = " ".join((strerror or str(error)).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as {what}: {reason}") from error
+        raise InputError(f"{path} cannot be read as {what}: {_reason(error)}") from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make one sentence of whatever a library raises while it writes a file.
+
+    PyTorch and safetensors raise errors of their own where the disk is full.
+
+    Args:
+        path: The file.
+
+    Raises:
+        InputError: Something was raised that is not ours.
+    """
+    try:
+        yield
+    except DepthAnythingError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} cannot be written: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return " ".join((strerror or str(error)).split()) or type(error).__name__
 
 
 def require(module: str, extra: str) -> ModuleType:

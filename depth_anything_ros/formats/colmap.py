@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from depth_anything_ros.errors import InputError
+from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.frames import FloatArray
 from depth_anything_ros.geometry.camera import Camera
 
@@ -133,7 +134,7 @@ def _lines(path: Path, blank: bool = False) -> list[str]:
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(lines) + "\n")
 
 
 def _camera(line: str) -> tuple[int, Camera]:

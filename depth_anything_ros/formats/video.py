@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from fractions import Fraction
 from pathlib import Path
@@ -120,6 +121,8 @@ class _Mpeg4File:
     """MPEG-4 Part 2 through OpenCV, which desktop players show and browsers do not."""
 
     def __init__(self, path: Path, fps: float, width: int, height: int) -> None:
+        self._path = path
+        self._count = 0
         codec = cv2.VideoWriter.fourcc(*"mp4v")
         self._writer = cv2.VideoWriter(str(path), codec, fps, (width, height))
         if not self._writer.isOpened():
@@ -127,6 +130,13 @@ class _Mpeg4File:
 
     def write(self, rgb: RgbImage) -> None:
         self._writer.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        self._count += 1
 
     def close(self) -> None:
         self._writer.release()
+        # The writer says nothing of pictures that it could not write.
+        written = cv2.VideoCapture(str(self._path))
+        count = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
+        written.release()
+        if count != self._count:
+            raise OSError(errno.EIO, "a video was not written whole; is the disk full?")

@@ -37,18 +37,22 @@ def whole_file(path: Path, durable: bool = False) -> Iterator[Path]:
         An empty file to write to; in the same folder, with the same suffix.
 
     Raises:
-        OSError: The folder or the file cannot be written.
+        OSError: The folder or the file cannot be written; it names the file.
     """
     _remove_abandoned(path.parent)
     part = path.with_name(f".{path.stem}.{secrets.token_hex(8)}.part{path.suffix}")
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SHARED))
-    try:
+    try:  # before the file is made: Ctrl-C may come between any two lines
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _SHARED))
         yield part
         if durable:
             _wait_for_disk(part)
         part.replace(path)
         if durable:
             _wait_for_disk(path.parent)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(part), part):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -69,6 +73,29 @@ def write_whole(path: Path, content: str | bytes, durable: bool = False) -> None
 
 
 @contextmanager
+def part_folder(path: Path) -> Iterator[Path]:
+    """A folder to write in beside another file or folder; it goes with what is left in it.
+
+    Args:
+        path: What will be made of its content; missing folders above it are made.
+
+    Yields:
+        An empty folder, whose name cannot be foreseen.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        part.mkdir()
+        yield part
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Write a new folder under another name and rename it once it is whole.
 
@@ -81,15 +108,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be written, or is there already and is not empty.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path.parent)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    part.mkdir()
-    try:
+    with part_folder(path) as part:
         yield part
         part.replace(path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _wait_for_disk(path: Path) -> None:
@@ -107,9 +128,14 @@ def _remove_abandoned(folder: Path) -> None:
         for entry in entries:
             if not _PART.fullmatch(entry.name):
                 continue
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime < _ABANDONED:
+            if time.time() - _last_change(Path(entry.path)) < _ABANDONED:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 Path(entry.path).unlink()
+
+
+def _last_change(part: Path) -> float:
+    """When a file, or anything in a folder, was written last: a folder's own time stands still."""
+    return max(path.lstat().st_mtime for path in (part, *part.rglob("*")))

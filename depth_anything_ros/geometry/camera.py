@@ -320,7 +320,8 @@ def _is_projection(p: Sequence[float], k: Sequence[float]) -> bool:
     if not all(map(math.isfinite, p)) or not (p[0] > 0 and p[5] > 0):
         return False
     return not any(k) or all(
-        of_k <= 0 or 0.1 < of_p / of_k < 10 for of_p, of_k in ((p[0], k[0]), (p[5], k[4]))
+        of_k <= 0 or 0.1 < float(of_p) / float(of_k) < 10
+        for of_p, of_k in ((p[0], k[0]), (p[5], k[4]))
     )
 
 

@@ -73,12 +73,32 @@ def save_scale(saved: SavedScale, path: Path) -> None:
         "shift": float(saved.shift),
         "method": saved.method,
     }
-    _refuse_foreign(path)
+    check_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, yaml.safe_dump(fields, sort_keys=False), durable=True)
     except OSError as error:
         raise InputError(f"cannot write the scale file {path}: {error.strerror}") from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace a file that is no scale file: it may be the robot's own configuration.
+
+    Args:
+        path: Where a scale file will be written.
+
+    Raises:
+        InputError: There is another kind of file.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return
+    try:
+        load_scale(path)
+    except InputError as error:
+        raise InputError(
+            f"{path} exists and is not a scale file, so it is not replaced; choose another "
+            "file or move it away"
+        ) from error
 
 
 def load_scale(path: Path) -> SavedScale:
@@ -114,17 +134,4 @@ def load_scale(path: Path) -> SavedScale:
         raise InputError(
             f"{path} is not a scale file ({error}); it needs `kind` ({kinds}), `scale` above 0 "
             "and `shift`"
-        ) from error
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that is no scale file: it may be the robot's own configuration."""
-    if not path.exists() or (path.is_file() and not path.stat().st_size):
-        return
-    try:
-        load_scale(path)
-    except InputError as error:
-        raise InputError(
-            f"{path} exists and is not a scale file, so it is not replaced; choose another "
-            "scale_file or move it away"
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from depth_anything_ros.errors import require
+from depth_anything_ros.errors import require, writing
 from depth_anything_ros.formats.whole_file import write_whole
 
 LOG = "log.jsonl"
@@ -27,10 +27,10 @@ class RunLog:
     """
 
     def __init__(self, folder: Path, step: int, tensorboard: bool) -> None:
-        path = folder / LOG
-        kept = [line for line in _lines(path) if line["step"] <= step]
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - see `close`
+        self._path = folder / LOG
+        kept = [line for line in _lines(self._path) if line["step"] <= step]
+        write_whole(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = open(self._path, "a", encoding="utf-8")  # noqa: SIM115 - see `close`
         self._events: Any = None
         if tensorboard:
             require("tensorboard", "train")
@@ -44,9 +44,13 @@ class RunLog:
         Args:
             step: Steps done.
             values: Numbers by name.
+
+        Raises:
+            InputError: The file cannot be written.
         """
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with writing(self._path):
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
         if self._events:
             for name, value in values.items():
                 self._events.add_scalar(name, value, step)

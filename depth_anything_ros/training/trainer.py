@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from depth_anything_ros.errors import CheckpointError
+from depth_anything_ros.errors import CheckpointError, writing
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.network.checkpoints import save_network
 from depth_anything_ros.network.trainable import TrainableNetwork
@@ -78,6 +78,9 @@ class Trainer:
 
         Returns:
             The scores of the last validation; empty without validation pictures.
+
+        Raises:
+            InputError: The output cannot be written; the state of before stays as it was.
         """
         recipe, peers = self.recipe, self.processes
         held_out = validation_images(recipe, recipe.validation, peers.rank, peers.world)
@@ -179,7 +182,8 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": self.average,
         }
-        with whole_file(self._output / CHECKPOINT, durable=True) as part:
+        path = self._output / CHECKPOINT
+        with writing(path), whole_file(path, durable=True) as part:
             torch.save(state, part)
 
     def _resume(self) -> None:

@@ -16,7 +16,7 @@ from depth_anything_ros.formats.bags import Bag
 from depth_anything_ros.formats.recording import chained, static_transforms
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import project
-from depth_anything_ros.metric.scale_file import load_scale
+from depth_anything_ros.metric.scale_file import SavedScale, load_scale, save_scale
 
 pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
 
@@ -132,3 +132,23 @@ def test_what_cannot_be_calibrated_is_said(
         assert not file.exists()
     gone = run_cli("calibrate", tmp_path / "gone", "-o", file, "--ground")
     assert (gone.code, "cannot be read as a rosbag2" in gone.err) == (1, True)
+
+
+def test_a_file_of_another_kind_is_not_replaced(run_cli: RunCli, tmp_path: Path) -> None:
+    """It is refused before the recording is opened: there is none here."""
+    scale, ground, robot = (tmp_path / name for name in ("scale.yaml", "ground.yaml", "robot.yaml"))
+    save_scale(SavedScale(PredictionKind.METRIC_DEPTH, 2.0), scale)
+    ground.write_text("/**:\n  ros__parameters: {scaler: ground_plane, camera_height: 1.0}\n")
+    robot.write_text("/**:\n  ros__parameters: {camera_height: 1.0, speed: 2.0}\n")
+    for file, options, text in (
+        (ground, (), "ground.yaml exists and is not a scale file, so it is not replaced"),
+        (robot, (), "robot.yaml exists and is not a scale file, so it is not replaced"),
+        (robot, ("--ground",), "robot.yaml exists and has speed in it, so it is not replaced"),
+        (scale, ("--ground",), "scale.yaml exists and has no parameters of /**, so it is not"),
+        (scale, (), "gone cannot be read as a rosbag2"),
+        (ground, ("--ground",), "gone cannot be read as a rosbag2"),
+    ):
+        before = file.read_bytes()
+        result = run_cli("calibrate", tmp_path / "gone", "-o", file, *options)
+        assert (result.code, text in result.err) == (1, True), result.err
+        assert file.read_bytes() == before

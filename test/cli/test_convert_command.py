@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="ROS 2 messages are not installed (extra 'ros')")
 pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
 
+from full_disk import no_file_longer_than
 from rosbags.convert.converter import convert as convert_bag
 from scaled_bag import IMAGES, write_scaled_bag
 from tiny_networks import write_red_network
@@ -97,7 +98,6 @@ def test_it_goes_on_where_it_was_stopped_and_names_what_fails(
     assert "1 of 2 recordings, 4 images (GOOD 4)" in result.err
     assert sorted(path.name for path in out.iterdir()) == ["good", "good.json"]
     written = (out / "good.json").stat().st_mtime_ns
-    (out / ".broken.part").mkdir()  # as a killed process leaves it
     (bags / "broken.mcap").unlink()
     second = write_scaled_bag(bags / "second")
     result = run_cli("convert", good, second, "-o", out, "-m", model)
@@ -112,6 +112,24 @@ def test_it_goes_on_where_it_was_stopped_and_names_what_fails(
     refused = run_cli("convert", second, "-o", out, "-m", model)
     assert refused.code == 1
     assert "was not written by this program" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("storage", "text"), [("mcap", "File too large"), ("sqlite3", "disk I/O error")]
+)
+def test_a_full_disk_leaves_the_recording_of_before(
+    run_cli: RunCli, model: Path, tmp_path: Path, storage: str, text: str
+) -> None:
+    bag, out = write_scaled_bag(tmp_path / "bag"), tmp_path / "out"
+    command = ("convert", bag, "-o", out, "-m", model, "--storage", storage)
+    assert run_cli(*command).code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with no_file_longer_than(32768):
+        result = run_cli(*command, "--overwrite")
+    assert result.code == 1
+    assert "bag: " in result.err and text in result.err
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert sorted(path.name for path in out.iterdir()) == ["bag", "bag.json"]
 
 
 def test_a_part_with_some_topics(run_cli: RunCli, model: Path, tmp_path: Path) -> None:

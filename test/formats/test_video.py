@@ -5,10 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from full_disk import no_file_longer_than
 
 from depth_anything_ros.formats import video
 from depth_anything_ros.formats.media import video_info
 from depth_anything_ros.formats.video import VideoWriter, has_h264
+from depth_anything_ros.formats.whole_file import whole_file
 
 
 def write(path: Path, sizes: list[tuple[int, int]]) -> None:
@@ -50,3 +52,24 @@ def test_odd_sizes_are_written(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_a_picture_of_another_size_is_fitted(tmp_path: Path) -> None:
     write(tmp_path / "mixed.mp4", [(48, 64), (24, 32), (96, 128)])
     assert video_info(tmp_path / "mixed.mp4").frames == 3
+
+
+@pytest.mark.parametrize("h264", [True, False])
+def test_a_full_disk_is_no_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, h264: bool
+) -> None:
+    if h264 and not has_h264():
+        pytest.skip("PyAV with an H.264 encoder is not installed (extra 'video')")
+    monkeypatch.setattr(video, "has_h264", lambda: h264)
+    noise = np.random.default_rng(0).integers(0, 256, (3, 96, 128, 3), np.uint8)
+    path = tmp_path / "clip.mp4"
+    text = "File too large" if h264 else "not written whole; is the disk full?"
+    with (
+        pytest.raises(OSError, match=rf"{text}.*clip\.mp4"),
+        no_file_longer_than(8192),
+        whole_file(path) as part,
+        VideoWriter(part, 10) as writer,
+    ):
+        for picture in noise:
+            writer.write(picture)
+    assert not list(tmp_path.iterdir())

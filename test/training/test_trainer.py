@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import no_file_longer_than
 from lite_weights import published_like
 from training_helpers import NETWORK, write_drive, write_index, write_recipe
 
@@ -32,6 +33,7 @@ from depth_anything_ros.errors import (
 )
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
+from depth_anything_ros.network.checkpoints.identify import save_network
 from depth_anything_ros.network.families.lite.encoder import imagenet_weights
 from depth_anything_ros.training.labelling import shard_count
 from depth_anything_ros.training.network_recipe import NetworkRecipe
@@ -102,6 +104,30 @@ def test_killed_and_resumed_follows_the_same_curve(
     assert first == second
     for name, tensor in weights(whole).items():
         assert torch.equal(tensor, weights(cut)[name]), name
+
+
+def test_a_full_disk_leaves_the_state_of_before(index: Path, tmp_path: Path) -> None:
+    settings = {"sources": [{"kind": "index", "path": str(index)}], "output": str(tmp_path / "out")}
+
+    def trainer(steps: int) -> Trainer:
+        config = write_recipe(tmp_path / "recipe.yaml", steps=steps, batch=2, **settings)
+        return Trainer(read_recipe(config, Recipe))
+
+    trainer(1).run()
+    names = (CHECKPOINT, RESULT)
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in names}
+    second = trainer(2)
+    with no_file_longer_than(16384):
+        with pytest.raises(InputError, match=f"{CHECKPOINT} cannot be written: "):
+            second.run()
+        with pytest.raises(InputError, match=f"{RESULT} cannot be written: .*File too large"):
+            save_network(second.result(), tmp_path / "out" / RESULT)
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in names} == before
+    assert {each.name for each in (tmp_path / "out").iterdir()} == {LOG, *names}
+    third = trainer(2)
+    assert third.step == 1
+    third.run()
+    assert [line["step"] for line in curve(tmp_path / "out")] == [1, 2]
 
 
 def curve_of_whole_lines(output: Path) -> list[str]:

@@ -52,16 +52,22 @@ def calibrate(
 
     BAG is a rosbag2 recording of camera and LiDAR. The scale file is for `scaler: fixed` (the
     node's parameter scale_file, or `run --scale-file`). With --ground the output is a parameter
-    file of the node for `scaler: ground_plane`.
+    file of the node for `scaler: ground_plane`. A file of another kind is not replaced.
     """
     from depth_anything_ros.api import load
-    from depth_anything_ros.cli.support.calibration import calibrate_ground, calibrate_scale
+    from depth_anything_ros.cli.support.calibration import (
+        calibrate_ground,
+        calibrate_scale,
+        check_ground_file,
+    )
     from depth_anything_ros.cli.support.terminal import warn
     from depth_anything_ros.formats.extrinsics import read_extrinsics
     from depth_anything_ros.formats.recording import Recording
     from depth_anything_ros.metric.fit import FitSettings
+    from depth_anything_ros.metric.scale_file import check_replaceable
 
     check_writable(output)
+    (check_ground_file if ground else check_replaceable)(output)
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
     with Recording(recording, topics, known, report=warn) as source:
         if ground:

@@ -15,6 +15,7 @@ from depth_anything_ros.cli.support.terminal import STDERR, say, warn
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.recording import Recording
 from depth_anything_ros.formats.whole_file import write_whole
+from depth_anything_ros.formats.yaml_text import load_yaml
 from depth_anything_ros.frames import Prediction, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import to_metres
 from depth_anything_ros.metric.camera_mount import CameraMount, find_ground, mount_over
@@ -27,9 +28,33 @@ from depth_anything_ros.metric.sources.sparse import measure_points
 GROUND_RANGE_M = 25.0
 """How far ahead the ground is looked for: dense in a LiDAR's scan and still level (own choice)."""
 
+_ANY_NODE = "/**"
+_MOUNT = ("camera_height", "camera_pitch_deg", "camera_roll_deg")
+"""Parameters of the node that say how the camera stands."""
+
 Matrix = npt.NDArray[np.float64]
 Moment = TypeVar("Moment")
 Found = TypeVar("Found")
+
+
+def check_ground_file(path: Path) -> None:
+    """Refuse to replace a file that `calibrate_ground` cannot have written.
+
+    Args:
+        path: Where it will write to.
+
+    Raises:
+        InputError: There is a file with something else in it.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return
+    try:
+        parameters = load_yaml(path.read_text(encoding="utf-8"))[_ANY_NODE]["ros__parameters"]
+        foreign = set(parameters) - {"scaler", *_MOUNT}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _not_replaced(path, f"has no parameters of {_ANY_NODE}") from error
+    if foreign:
+        raise _not_replaced(path, f"has {', '.join(sorted(map(str, foreign)))} in it")
 
 
 def each_nth(items: Iterable[Moment], n: int) -> Iterator[Moment]:
@@ -111,12 +136,8 @@ def calibrate_ground(recording: Recording, output: Path, every: int = 1) -> None
     numbers = [(each.height, each.pitch_deg, each.roll_deg) for each in mounts]
     height, pitch, roll = (float(value) for value in np.median(numbers, axis=0))
     height_span, pitch_span, roll_span = np.ptp(numbers, axis=0)
-    parameters = {
-        "scaler": "ground_plane",
-        "camera_height": round(height, 4),
-        "camera_pitch_deg": round(pitch, 3),
-        "camera_roll_deg": round(roll, 3),
-    }
+    numbers_of_node = (round(height, 4), round(pitch, 3), round(roll, 3))
+    parameters = {"scaler": "ground_plane", **dict(zip(_MOUNT, numbers_of_node, strict=True))}
     _write_parameters(parameters, output)
     say(
         f"{output}: height {height:.3f} m, pitch {pitch:.2f} and roll {roll:.2f} degrees from "
@@ -143,9 +164,15 @@ def _each(
     return found, frames
 
 
+def _not_replaced(path: Path, why: str) -> InputError:
+    return InputError(
+        f"{path} exists and {why}, so it is not replaced; choose another file or move it away"
+    )
+
+
 def _write_parameters(parameters: dict[str, Any], path: Path) -> None:
     """Write a ROS 2 parameter file for any node name and namespace."""
-    text = yaml.safe_dump({"/**": {"ros__parameters": parameters}}, sort_keys=False)
+    text = yaml.safe_dump({_ANY_NODE: {"ros__parameters": parameters}}, sort_keys=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text, durable=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from depth_anything_ros.formats.bag_copy import BagCopy
 from depth_anything_ros.formats.bags import Bag, bag_files
 from depth_anything_ros.formats.recording import Recording, Topics
 from depth_anything_ros.formats.remote import local_copy
+from depth_anything_ros.formats.whole_file import part_folder
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.recorded.node import Answered, RecordedNode
 from depth_anything_ros.node.runtime.model_loader import Networks, load_and_warm
@@ -170,17 +170,13 @@ def convert(
                 f"{stem} was not written by this program; choose another output folder, or allow "
                 "it with --overwrite"
             )
-    part = stem.with_name(f".{stem.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     started = time.perf_counter()
-    try:
+    with part_folder(stem) as part:
         with conversion.fetched() as source:
             report = _write(networks, options, source, part / stem.name, advance)
-        shutil.rmtree(stem, ignore_errors=True)
+        if stem.exists():
+            stem.replace(part / f"{stem.name}.old")
         (part / stem.name).replace(stem)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     report["seconds"] = round(time.perf_counter() - started, 3)
     files = [f"{stem.name}/{file.name}" for file in sorted(stem.iterdir())]
     results.write_report(stem, files, report, request)

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.errors import CheckpointError, SettingError, require, writing
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.catalogue import catalogue
@@ -133,6 +133,7 @@ def save_network(
 
     Raises:
         CheckpointError: The path does not end in .safetensors.
+        InputError: The file cannot be written; an older one stays as it was.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -149,7 +150,7 @@ def save_network(
     if network.max_depth is not None:
         metadata["max_depth"] = str(network.max_depth)
     state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with whole_file(path, durable=True) as part:
+    with writing(path), whole_file(path, durable=True) as part:
         require("safetensors.torch", "demo").save_file(state, part, metadata=metadata)
 
 

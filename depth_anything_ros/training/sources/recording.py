@@ -11,6 +11,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.depth_index import DepthSample, write_index
 from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.recording import SLOP, Recording, Topics
+from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.training.samples import Source
 from depth_anything_ros.training.sources import SOURCES, SourceKind, SourceRecipe
 from depth_anything_ros.training.sources.depth_index import DepthIndex
@@ -55,7 +56,8 @@ def extract_recording(
             depth[rows.astype(int), columns.astype(int)] = points.z[order]
             name = f"{number:06d}"
             write_image(folder / f"{name}.png", rgb)
-            np.save(folder / f"{name}.npy", depth)
+            with whole_file(folder / f"{name}.npy") as part:
+                np.save(part, depth)
             sample = DepthSample(folder / f"{name}.png", folder / f"{name}.npy", sparse=True)
             samples.append(sample)
     if not samples:
