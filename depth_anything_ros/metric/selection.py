@@ -70,6 +70,20 @@ def inputs_of(name: str) -> frozenset[FrameInput]:
     return frozenset().union(*(record.inputs for record in sources_of(name)))
 
 
+def completion_of(settings: ScalerSettings) -> str:
+    """The network that a scaler needs besides the one whose values it scales.
+
+    `make_scaler` loads it, which takes seconds, or a download; once loaded it is kept.
+
+    Args:
+        settings: Name of the scaler and its settings.
+
+    Returns:
+        Catalogue name or path, empty where none is needed.
+    """
+    return "" if settings.scaler == NONE or settings.refinement != PRIOR else settings.prior_model
+
+
 def make_scaler(settings: ScalerSettings, info: ModelInfo) -> MetricScaler:
     """Set up one camera's scaler.
 

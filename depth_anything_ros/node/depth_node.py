@@ -27,7 +27,7 @@ from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.metric.scaler import MetricScaler
-from depth_anything_ros.metric.selection import make_scaler
+from depth_anything_ros.metric.selection import completion_of, make_scaler
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.node.camera.channel import CameraChannel
 from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
@@ -42,6 +42,7 @@ from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 from depth_anything_ros.node.runtime.health import CameraHealth
 from depth_anything_ros.node.runtime.log import ThrottledLog, log_through
 from depth_anything_ros.node.runtime.model_loader import (
+    Done,
     Load,
     ModelLoader,
     Networks,
@@ -108,6 +109,7 @@ class DepthNode(GuardedNode):
         self._failure: str | None = None
         self._hopeless = False
         self._loader = ModelLoader(load)
+        self._completions: frozenset[str] = frozenset()  # that scalers may use without waiting
         self._preloaded: _Preloaded | None = None
         self._matcher = QosMatcher(self)
         self._transforms = Transforms(self)
@@ -273,9 +275,42 @@ class DepthNode(GuardedNode):
     # Models ----------------------------------------------------------------------------------
 
     def _load_beside(self, parameters: NodeParameters) -> _Preloaded:
-        loading = _Preloaded(model_settings_of(parameters), parameters.experts)
-        self._loader.load(loading.settings, loading.experts, loading.finish)
+        loading = _Preloaded(self._networks_of(parameters))
+        self._load(parameters, loading.finish)
         return loading
+
+    def _load(self, parameters: NodeParameters, done: Done) -> None:
+        """Load all networks of some parameters in the loader's thread, which calls `done`."""
+
+        def finish(result: Networks | DepthAnythingError) -> None:
+            try:
+                if isinstance(result, Networks):
+                    self._load_completions(parameters)
+            except Exception as error:
+                result = DepthAnythingError(sentence_of(error))
+            done(result)
+
+        self._loader.load(model_settings_of(parameters), parameters.experts, finish)
+
+    def _load_completions(self, parameters: NodeParameters) -> None:
+        wanted = self._completions_of(parameters)
+        if wanted:
+            from depth_anything_ros.inference.completion import load_completion
+
+            for name in wanted:
+                load_completion(name)
+            self._completions = wanted
+
+    def _networks_of(self, parameters: NodeParameters) -> _NamesOfNetworks:
+        return (
+            model_settings_of(parameters),
+            parameters.experts,
+            self._completions_of(parameters),
+        )
+
+    def _completions_of(self, parameters: NodeParameters) -> frozenset[str]:
+        names = (completion_of(scaler_settings_of(parameters, name)) for name in self._names)
+        return frozenset(names) - {""}
 
     def _loaded(self, parameters: NodeParameters) -> tuple[Networks, float]:
         """The networks of some parameters, waiting for them as long as the node may live.
@@ -284,8 +319,7 @@ class DepthNode(GuardedNode):
             The networks, and the seconds they took.
         """
         loading, self._preloaded = self._preloaded, None
-        wanted = (model_settings_of(parameters), parameters.experts)
-        if loading is None or (loading.settings, loading.experts) != wanted:
+        if loading is None or loading.networks != self._networks_of(parameters):
             loading = self._load_beside(parameters)
         while not loading.done.wait(0.05):
             if not self.context.ok():
@@ -352,9 +386,7 @@ class DepthNode(GuardedNode):
             response.message = "the node is not configured; configure loads the model"
             return response
         loaded = Future(executor=self.executor)
-        self._loader.load(
-            model_settings_of(self._settings), self._settings.experts, loaded.set_result
-        )
+        self._load(self._settings, loaded.set_result)
         result = await loaded
         error = self._swap(setup, result)
         response.success = error is None
@@ -385,10 +417,13 @@ class DepthNode(GuardedNode):
                     self._setup = self._changed_setup(before, parameters, values)
         except Exception as error:
             return SetParametersResult(successful=False, reason=sentence_of(error))
-        resized = parameters.input_size != self._settings.input_size
+        reload = parameters.input_size != self._settings.input_size
+        reload = reload or not self._completions_of(parameters) <= self._completions_of(
+            self._settings
+        )
         self._settings = parameters
         if before is not None:
-            self._settle(before, values, resized)
+            self._settle(before, values, reload)
         return SetParametersResult(successful=True)
 
     def _changed_setup(
@@ -407,7 +442,7 @@ class DepthNode(GuardedNode):
             before, parameters=parameters, cameras=cameras, placement=placement, sensors=sensors
         )
 
-    def _settle(self, before: NodeSetup, names: Iterable[str], resized: bool) -> None:
+    def _settle(self, before: NodeSetup, names: Iterable[str], reload: bool) -> None:
         """What follows once new parameters are in use."""
         setup = self._configured()
         if before.sensors is not None and before.sensors is not setup.sensors:
@@ -424,12 +459,8 @@ class DepthNode(GuardedNode):
         ]
         if changed:
             self.get_logger().info(f"{', '.join(changed)}: takes effect at ~/load_model")
-        if resized:
-            self._loader.load(
-                model_settings_of(setup.parameters),
-                setup.parameters.experts,
-                partial(self._swap, setup),
-            )
+        if reload:
+            self._load(setup.parameters, partial(self._swap, setup))
 
     # Parts of the setup ----------------------------------------------------------------------
 
@@ -461,7 +492,10 @@ class DepthNode(GuardedNode):
         self, camera: str, parameters: NodeParameters, networks: Networks
     ) -> MetricScaler:
         info: ModelInfo = networks.model.info
-        return make_scaler(scaler_settings_of(parameters, camera), info)
+        settings = scaler_settings_of(parameters, camera)
+        if completion_of(settings) not in {"", *self._completions}:
+            settings = replace(settings, refinement="local")  # until it is loaded
+        return make_scaler(settings, info)
 
     def _listen_around(self, parameters: NodeParameters, placement: Placement) -> SensorInputs:
         return SensorInputs(self._matcher, parameters, placement, self._worker.wake)
@@ -486,12 +520,14 @@ class DepthNode(GuardedNode):
         return CameraHealth.unconfigured(self.get_fully_qualified_name(), name, failure)
 
 
+_NamesOfNetworks = tuple[ModelSettings, tuple[str, ...], frozenset[str]]
+
+
 class _Preloaded:
     """A model that is being loaded before it is needed."""
 
-    def __init__(self, settings: ModelSettings, experts: tuple[str, ...]) -> None:
-        self.settings = settings
-        self.experts = experts
+    def __init__(self, networks: _NamesOfNetworks) -> None:
+        self.networks = networks
         self.done = threading.Event()
         self.result: Networks | DepthAnythingError | None = None
         self.seconds = 0.0

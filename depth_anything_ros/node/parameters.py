@@ -133,7 +133,8 @@ class NodeParameters(ParameterSet):
     )
     prior_model: str = parameter(
         "prior_depth_anything_vits_1_1",
-        "With refinement prior: catalogue name or path of Prior Depth Anything's second stage.",
+        "With refinement prior: catalogue name or path of Prior Depth Anything's second stage. "
+        "Until it is loaded, measured points correct the depth as with local.",
     )
     ground_fusion: bool = parameter(
         True,

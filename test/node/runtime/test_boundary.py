@@ -7,6 +7,8 @@ import dataclasses
 import errno
 import inspect
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,13 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 from tiny_networks import write_red_network
 
+from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import DepthFrame, Frame, PredictionKind, Quality, ScaleState
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.inference import completion
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
+from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.node.camera import snapshot
 from depth_anything_ros.node.camera.output import OUTPUTS
@@ -192,6 +197,57 @@ def test_a_load_that_ends_after_cleanup_changes_nothing(node: DepthNode) -> None
     node.trigger_cleanup()
     assert "cleaned up" in str(node._swap(setup, loaded))
     assert node._setup is None
+
+
+class _Completion:
+    def complete(self, *maps: np.ndarray) -> np.ndarray:
+        return maps[2]
+
+
+def test_a_change_does_not_wait_for_the_network_of_a_refinement(
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`refinement: prior` is taken at once; its network is loaded, or downloaded, beside."""
+    go_on, asked = threading.Event(), threading.Semaphore(0)
+
+    def load(name: str) -> _Completion:
+        asked.release()
+        if name != "second":
+            assert go_on.wait(30)
+            raise CheckpointError(f"there is no {name}")
+        return _Completion()
+
+    monkeypatch.setattr(completion, "load_completion", load)
+    swapped: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    swap = node._swap
+    monkeypatch.setattr(node, "_swap", lambda *arguments: swapped.put(swap(*arguments)))
+
+    def change(**values: Any) -> bool:
+        return node.set_parameters_atomically(
+            [Parameter(name, value=value) for name, value in values.items()]
+        ).successful
+
+    def scaler() -> object:
+        assert node._setup is not None
+        return node._setup.cameras[""].scaler
+
+    before = scaler()
+    assert not change(refinement="prior", prior_model="first", fit_shift="odd")
+    assert change(refinement="prior", prior_model="first")
+    assert asked.acquire(timeout=30)  # it is being loaded, and the change has been answered
+    meanwhile = scaler()
+    assert isinstance(meanwhile, LiveScaler) and meanwhile is not before
+    go_on.set()
+    assert swapped.get(timeout=30) == "the model in use stays: there is no first"
+    assert scaler() is meanwhile
+    assert change(min_points=7)  # takes effect all the same, and asks for nothing again
+    assert scaler() is not meanwhile
+    assert change(prior_model="second")
+    assert swapped.get(timeout=30) is None
+    after = scaler()
+    assert change(min_points=8)  # what is loaded is used at once
+    assert scaler() is not after
+    assert swapped.empty()
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError()])
