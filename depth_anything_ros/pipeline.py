@@ -27,6 +27,7 @@ from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.ground_fusion import on_ground
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.sky import sky_seen
 
 
 @dataclass(frozen=True)
@@ -269,7 +270,8 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
         scaled = on_ground(scaled, frame)
     answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state)
     if scaled.depth_m is not None:
-        depth_m = with_sky(scaled.depth_m, predictions[0])
+        sky = sky_seen(predictions[0], frame, scaled.state)
+        depth_m = with_sky(scaled.depth_m, sky)
     elif limits.fill_invalid:
         depth_m = np.full(predictions[0].values.shape, np.nan, np.float32)
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, Prediction
 
 FARTHEST_M = 1000.0
 """Depth beyond which a value counts as unknown: own choice, far beyond what one camera can tell.
 
-It bounds the disparity from below, so the sky (disparity 0) is unknown and never infinitely far.
+It bounds the disparity from below: what lies there is unknown, or the sky (`metric.sky`).
 """
 
 
@@ -40,19 +41,19 @@ def to_metres(prediction: Prediction, scale: float, shift: float) -> FloatImage:
     return metres
 
 
-def with_sky(depth_m: FloatImage, prediction: Prediction) -> FloatImage:
+def with_sky(depth_m: FloatImage, sky: npt.NDArray[np.bool_] | None) -> FloatImage:
     """Depth in which the sky is infinitely far (REP-117), never a wall.
 
     Args:
         depth_m: HxW float32 metres; not modified.
-        prediction: The network's answer about the same image.
+        sky: HxW bool, True where the sky is seen; None where it is not.
 
     Returns:
-        HxW float32; the same array where the network sees no sky.
+        HxW float32; the same array where no sky is seen.
     """
-    if prediction.sky is None or not prediction.sky.any():
+    if sky is None or not sky.any():
         return depth_m
-    return np.where(prediction.sky, np.float32(np.inf), depth_m)
+    return np.where(sky, np.float32(np.inf), depth_m)
 
 
 def to_inverse(prediction: Prediction, scale: float, shift: float) -> FloatImage:

@@ -118,9 +118,8 @@ def test_the_sky_is_infinitely_far() -> None:
     depth = np.full((4, 6), 5.0, np.float32)
     sky = np.zeros((4, 6), bool)
     sky[:2] = True
-    told = Prediction(depth, METRIC, (4, 6), sky)
-    out = with_sky(depth, told)
+    out = with_sky(depth, sky)
     assert np.isposinf(out[:2]).all()
     np.testing.assert_array_equal(out[2:], 5.0)
     np.testing.assert_array_equal(depth, 5.0)
-    assert with_sky(depth, Prediction(depth, METRIC, (4, 6))) is depth
+    assert with_sky(depth, None) is depth
