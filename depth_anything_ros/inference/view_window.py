@@ -17,8 +17,9 @@ class WindowSettings:
     """When an image becomes a keyframe, and which keyframes go with an image (own choices).
 
     Attributes:
-        baseline: Metres from the newest keyframe from which on an image becomes one; also how far
-            the farthest keyframe of a window must be, for its scale is measured over that way.
+        baseline: Metres from the newest keyframe from which on an image becomes one.
+        reach: Metres to the farthest keyframe of a window, at least: its scale is measured over
+            that way, and odometry's noise is a larger share of a shorter one.
         angle_deg: Degrees from the newest keyframe from which on an image becomes one.
         largest_angle_deg: Degrees between two optical axes up to which images share enough scene.
         pool: Keyframes kept for every one that is shown.
@@ -28,6 +29,7 @@ class WindowSettings:
     """
 
     baseline: float = 0.15
+    reach: float = 0.3
     angle_deg: float = 15.0
     largest_angle_deg: float = 40.0
     pool: int = 3
@@ -122,7 +124,7 @@ class ViewWindow:
         ]
         places = np.array([each.pose[:3, 3] for each in alike]).reshape(-1, 3)
         nearest = np.linalg.norm(places - pose[:3, 3], axis=1)
-        if not len(alike) or nearest.max() < self._settings.baseline:
+        if not len(alike) or nearest.max() < self._settings.reach:
             return ()
         chosen: list[int] = []
         while len(chosen) < min(self.size - 1, len(alike)):  # the farthest of those left, each time

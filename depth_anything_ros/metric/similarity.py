@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,16 +67,21 @@ def umeyama(source: FloatArray, target: FloatArray, weight: FloatArray | None = 
     return Similarity(scale, rotation, centre_target - scale * rotation @ centre_source)
 
 
-def robust_umeyama(source: FloatArray, target: FloatArray, seed: int = 0) -> Similarity:
+def robust_umeyama(
+    source: FloatArray, target: FloatArray, seed: int = 0, noise: float = 1e-12
+) -> Similarity:
     """The similarity that most pairs agree on.
 
-    Random triples of pairs, the one with the least median distance starts (least median of
-    squares, Rousseeuw 1984), then Umeyama with Tukey's weights.
+    Triples of pairs, random ones where there are many, the one with the least median distance
+    starts (least median of squares, Rousseeuw 1984), then Umeyama with Tukey's weights.
 
     Args:
         source: Nx3 points, N at least 3.
         target: Nx3 points, in order.
         seed: Of the triples.
+        noise: Distance between pairs that are right to be expected at least, in target units. A
+            few pairs alone do not tell it: a triple of five fits the third best nearly exactly,
+            and without `noise` the two others would be thrown away.
 
     Returns:
         The similarity.
@@ -81,10 +89,8 @@ def robust_umeyama(source: FloatArray, target: FloatArray, seed: int = 0) -> Sim
     Raises:
         UnmeasurableError: The points coincide.
     """
-    rng = np.random.default_rng((seed, _STREAM))
     best, least = umeyama(source, target), np.inf
-    for _ in range(_TRIPLES):
-        triple = rng.choice(len(source), 3, replace=False)
+    for triple in _triples(len(source), seed):
         try:
             candidate = umeyama(source[triple], target[triple])
         except UnmeasurableError:
@@ -94,12 +100,20 @@ def robust_umeyama(source: FloatArray, target: FloatArray, seed: int = 0) -> Sim
             best, least = candidate, median
     for _ in range(_ROUNDS):
         distance = _distances(best, source, target)
-        spread = max(1.4826 * float(np.median(distance)), 1e-12)
+        spread = max(1.4826 * float(np.median(distance)), noise)
         weight = np.clip(1 - (distance / (_TUKEY * spread)) ** 2, 0, None) ** 2
         best = umeyama(source, target, weight)
     return Similarity(
         best.scale, best.rotation, best.translation, float(np.mean(distance < 3 * spread))
     )
+
+
+def _triples(count: int, seed: int) -> Iterable[list[int]]:
+    """Three different numbers below `count`, each time: all such triples, or some at random."""
+    if math.comb(count, 3) <= _TRIPLES:
+        return map(list, itertools.combinations(range(count), 3))
+    rng = np.random.default_rng((seed, _STREAM))
+    return (list(rng.choice(count, 3, replace=False)) for _ in range(_TRIPLES))
 
 
 def _distances(similarity: Similarity, source: FloatArray, target: FloatArray) -> FloatArray:

@@ -46,6 +46,15 @@ def test_keyframes_lie_a_baseline_apart_and_the_farthest_are_shown() -> None:
     assert np.diff([*shown, 2.4]).min() >= 0.35
 
 
+def test_a_way_too_short_for_a_scale_is_not_shown() -> None:
+    window = ViewWindow(4)
+    counts = [
+        len(drive(window, [x], start=step).keyframes) for step, x in enumerate((0, 0.2, 0.29))
+    ]
+    assert counts == [0, 0, 0]
+    assert len(drive(window, [0.31], start=3).keyframes) == 2
+
+
 def test_keyframes_stay_when_the_robot_stops() -> None:
     window = ViewWindow(3)
     drive(window, [0.0, 0.2, 0.4])
@@ -73,8 +82,8 @@ def test_poses_that_jump_start_anew() -> None:
     window = ViewWindow(3)
     drive(window, [0.0, 0.2, 0.4])
     assert drive(window, [50.0], start=3).keyframes == ()
-    assert len(drive(window, [50.2], start=4).keyframes) == 1
-    turned = window.complete(image(5, pose(50.2, 120.0)))
+    assert len(drive(window, [50.4], start=4).keyframes) == 1
+    turned = window.complete(image(5, pose(50.4, 120.0)))
     assert turned.keyframes == ()
 
 

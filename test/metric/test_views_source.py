@@ -168,11 +168,12 @@ def test_metres_of_a_driving_robot(kind: str, seed: int) -> None:
         f"95 % by {np.quantile(known, 0.95):.2%}, worst {known.max():.2%}"
     )
     assert not any(state is not None and state.quality is Quality.HELD for state in states)
-    assert np.quantile(known, 0.95) < 0.01
+    assert known.max() < 0.01
     first = states[RATE // 2]
     assert first is not None and first.quality is Quality.INVALID
     assert "has not moved enough" in first.reason
-    standing, lost, found = 6 * RATE, round(11.5 * RATE), round(12.5 * RATE)
+    standing, lost = 6 * RATE, round(11.5 * RATE)
+    found = round((12 + 0.3 / SPEED + 0.2) * RATE)  # keyframes 0.3 m apart after the loss
     assert good[standing] and good[9 * RATE + 2]  # keyframes are there still
     without = states[lost]
     assert without is not None and "no odometry" in without.reason
@@ -184,8 +185,12 @@ def test_metres_of_a_driving_robot(kind: str, seed: int) -> None:
 def test_estimated_poses_that_are_a_little_wrong_move_the_metres_a_little() -> None:
     _, _, errors = drive("room", 1, 0.02, make_views_scaler(), StandIn(pose_error=0.01))
     known = np.array(errors)[np.isfinite(errors)]
-    print(f"\npositions of the network wrong by 1 %: {np.median(known):.2%} in the median")
-    assert np.median(known) < 0.02
+    print(
+        f"\npositions of the network wrong by 1 %: {np.median(known):.2%} in the median, 95 % by "
+        f"{np.quantile(known, 0.95):.2%}"
+    )
+    assert np.median(known) < 0.015
+    assert np.quantile(known, 0.95) < 0.04
 
 
 def still(positions: FloatArray, estimated: FloatArray) -> tuple[Prediction, Frame]:
@@ -239,6 +244,19 @@ def test_one_wrong_position_is_outvoted() -> None:
     measured = ViewsSource().measure(*still(WAY, estimated))
     assert measured.scale == pytest.approx(0.25, rel=1e-3)
     assert (measured.inliers, measured.shift) == (4, 0.0)
+
+
+def test_positions_that_are_all_a_little_wrong_all_have_a_say() -> None:
+    """Three of five always fit a similarity nearly exactly; the others are no worse for that."""
+    rng = np.random.default_rng(3)
+    scales = []
+    for _ in range(100):
+        estimated = WAY + rng.normal(0, 0.01, WAY.shape)
+        scales.append(ViewsSource().measure(*still(WAY, estimated)).scale)
+    off = np.abs(np.array(scales) - 1)
+    least_squares = 0.01 / np.sqrt(((WAY - WAY.mean(0)) ** 2).sum())
+    print(f"\n{off.std():.2%}, worst {off.max():.2%}; by least squares {least_squares:.2%}")
+    assert np.sqrt((off**2).mean()) < 1.1 * least_squares
 
 
 def test_two_views_are_enough() -> None:
