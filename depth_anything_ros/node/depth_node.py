@@ -39,6 +39,7 @@ from depth_anything_ros.node.parameters import NodeParameters, names_at_load
 from depth_anything_ros.node.runtime.boundary import GuardedNode, sentence_of
 from depth_anything_ros.node.runtime.diagnostics import DiagnosticsPublisher
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
+from depth_anything_ros.node.runtime.file_thread import FileThread
 from depth_anything_ros.node.runtime.health import CameraHealth
 from depth_anything_ros.node.runtime.log import ThrottledLog, log_through
 from depth_anything_ros.node.runtime.model_loader import (
@@ -85,7 +86,8 @@ class DepthNode(GuardedNode):
 
     Configure loads and warms the model, activate subscribes, deactivate stops, cleanup frees. The
     executor's thread only stores what arrives and swaps the setup; one worker thread decodes,
-    infers, publishes; one thread loads models. No thread waits for the network.
+    infers, publishes; one thread loads models, one writes files. No other thread waits for the
+    network or the disk.
     """
 
     def __init__(self, load: Load = load_and_warm, **arguments: Any) -> None:
@@ -115,11 +117,16 @@ class DepthNode(GuardedNode):
         self._transforms = Transforms(self)
         self._names = [name for name in self._settings.cameras if name] or [""]
         self._cameras: list[NodeCamera] = []
-        self._loop = FrameLoop(self.get_clock(), lambda: self._setup)
+        files = FileThread()
+        self._loop = FrameLoop(self.get_clock(), lambda: self._setup, files)
         self._worker = Worker(self._loop.step, partial(self.report, "images cannot be answered"))
         for name in self._names:
             ScaleServices(
-                self, name, partial(self._scaler_of, name), partial(self._scale_file_of, name)
+                self,
+                name,
+                partial(self._scaler_of, name),
+                partial(self._scale_file_of, name),
+                files,
             )
         self.create_service(SetBool, "~/enable", self._on_enable)
         # These wait for other threads; everything else goes on meanwhile.

@@ -10,6 +10,7 @@ from pathlib import Path
 from rclpy.clock import Clock
 from rclpy.task import Future
 
+from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame
 from depth_anything_ros.node.camera.channel import CameraChannel, CameraFrame
 from depth_anything_ros.node.camera.files import path_of
@@ -18,6 +19,8 @@ from depth_anything_ros.node.camera.output import Output
 from depth_anything_ros.node.camera.publishers import CameraOutputs
 from depth_anything_ros.node.camera.report import CameraReport
 from depth_anything_ros.node.camera.snapshot import write_snapshot
+from depth_anything_ros.node.runtime.boundary import sentence_of
+from depth_anything_ros.node.runtime.file_thread import FileThread
 from depth_anything_ros.node.runtime.statistics import DropReason
 from depth_anything_ros.node.sensors.inputs import SensorInputs
 from depth_anything_ros.node.setup import NodeSetup
@@ -50,13 +53,17 @@ class FrameLoop:
         enabled: False ignores images.
     """
 
-    def __init__(self, clock: Clock, setup: Callable[[], NodeSetup | None]) -> None:
+    def __init__(
+        self, clock: Clock, setup: Callable[[], NodeSetup | None], files: FileThread
+    ) -> None:
         """Prepare.
 
         Args:
             clock: For the latency of answers.
             setup: Gives the node's present setup; None while it is not configured.
+            files: Writes snapshots.
         """
+        self._files = files
         self.enabled = True
         self._clock = clock
         self._setup = setup
@@ -165,10 +172,17 @@ class FrameLoop:
             requests, self._snapshots = self._snapshots, []
         if not requests:
             return
+
+        def write() -> Path:
+            return write_snapshot(path_of(folder, "snapshot_folder"), camera, answer)
+
+        def tell(written: Path | Exception) -> None:
+            outcome = written if isinstance(written, Path) else sentence_of(written)
+            for request in requests:
+                if not request.done():
+                    request.set_result(outcome)
+
         try:
-            written: Path | str = write_snapshot(path_of(folder, "snapshot_folder"), camera, answer)
-        except Exception as error:  # the caller gets the error
-            written = f"{type(error).__name__}: {error}"
-        for request in requests:
-            if not request.done():
-                request.set_result(written)
+            self._files.run(write, tell)
+        except InputError as error:
+            tell(error)

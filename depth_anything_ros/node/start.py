@@ -1,21 +1,34 @@
-"""Where the executables of the node begin: told to stop while Python still imports, they just end.
+"""Where the executables of the node begin: what can go wrong before rclpy is imported.
 
-Importing takes a second or more, and a KeyboardInterrupt in the middle of it would be a traceback.
+Importing takes a second or more, and a KeyboardInterrupt in the middle of it would be a traceback:
+told to stop, they just end. Where shared memory is full to the last byte, LTTng, which rclpy comes
+with, ends its process by SIGBUS without a word.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from depth_anything_ros.errors import DepthAnythingError, require
 
 _before: dict[int, Any] = {}
 """Handlers that were there before `end_on_signals`, by signal."""
 
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended, as shells have it."""
+
+
+_SHARED_MEMORY = Path("/dev/shm")
+_TRACING = "lttng-ust-wait-*"
+_TRACING_FILES = 2
+_PAGE = 4096
 
 
 def depth_node() -> int:
@@ -33,6 +46,36 @@ def simulated_robot() -> int:
     return _run("depth_anything_ros.node.tools.simulated_robot")
 
 
+def require_ros() -> None:
+    """Import rclpy.
+
+    Raises:
+        MissingExtraError: It is not installed.
+        DepthAnythingError: Shared memory is full, so that the process would be killed.
+    """
+    check_shared_memory()
+    require("rclpy", "ros")
+
+
+def check_shared_memory(folder: Path = _SHARED_MEMORY) -> None:
+    """Refuse to import rclpy where that ends the process: LTTng has no room for its two files.
+
+    Args:
+        folder: Where shared memory is mounted.
+
+    Raises:
+        DepthAnythingError: It is full.
+    """
+    if not folder.is_dir() or shutil.disk_usage(folder).free >= _TRACING_FILES * _PAGE:
+        return
+    if sum(path.stat().st_blocks > 0 for path in folder.glob(_TRACING)) < _TRACING_FILES:
+        raise DepthAnythingError(
+            f"{folder} is full, so that no ROS 2 program can start; give the container more "
+            f"(docker run --shm-size=1g), or delete {folder}/fastrtps_* (fastdds_*) left by nodes "
+            "that were killed"
+        )
+
+
 def end_on_signals() -> None:
     """Let SIGINT and SIGTERM end the process without a word; for while Python imports."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -48,6 +91,11 @@ def signals_as_before() -> None:
 
 def _run(module: str) -> int:
     end_on_signals()
+    try:
+        check_shared_memory()
+    except DepthAnythingError as error:
+        print(f"{module.rpartition('.')[2]}: {error}", file=sys.stderr)
+        return 1
     main = importlib.import_module(module).main
     signals_as_before()
     status: int = main()

@@ -12,7 +12,7 @@ from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.benchmarks import finish, table_of
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
 from depth_anything_ros.cli.support.files import json_option
-from depth_anything_ros.errors import DepthAnythingError, require
+from depth_anything_ros.errors import DepthAnythingError
 
 
 @command("attack")
@@ -50,7 +50,9 @@ def attack(
     code 1 says that a good frame was not answered, or with a wrong stamp or wrong metres, that the
     node ended or logged an error, or that its memory, threads, open files or log grew.
     """
-    require("rclpy", "ros")
+    from depth_anything_ros.node.start import require_ros
+
+    require_ros()
 
     from depth_anything_ros.benchmark.node.attack import Attack, local_node, remote_node
     from depth_anything_ros.benchmark.node.attack import attack as run

@@ -115,8 +115,10 @@ def convert(
     play` into the node, but every image is answered. What is done already is not done again. The
     exit code is 1 where a recording could not be converted.
     """
+    from depth_anything_ros.node.start import require_ros
+
     require("rosbags", "demo")
-    require("rclpy", "ros")
+    require_ros()
     from depth_anything_ros.cli.support.convert_job import (
         ConvertOptions,
         is_done,

@@ -69,8 +69,9 @@ _STOP_PATIENCE = 20.0
 def demo(images: str, model: str, seconds: float, rate: float, hfov: float, output: Path) -> None:
     """Show the depth node at work: a source of images, the node, a summary."""
     from depth_anything_ros.cli.support.terminal import STDOUT, say
+    from depth_anything_ros.node.start import require_ros
 
-    require("rclpy", "ros")
+    require_ros()
     say(f"model: {model}")
     for name in ("summary.json", "preview.png", "cloud.ply"):
         (output / name).unlink(missing_ok=True)

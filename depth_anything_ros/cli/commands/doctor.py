@@ -50,15 +50,15 @@ def diagnose(namespace: str = "", seconds: float = 5.0, as_json: bool = False) -
         MissingExtraError: rclpy is not installed.
     """
     from depth_anything_ros.cli.support.terminal import say
-    from depth_anything_ros.errors import require
     from depth_anything_ros.node.doctor.findings import Level
     from depth_anything_ros.node.doctor.machine import check_machine
+    from depth_anything_ros.node.start import require_ros
 
     findings = check_machine()
     if not as_json:
         for finding in findings:  # at once: what follows may not even start on such a machine
             _print(finding)
-    require("rclpy", "ros")
+    require_ros()
     from depth_anything_ros.node.doctor.checks import check_graph
 
     diagnosis = check_graph(namespace, seconds)

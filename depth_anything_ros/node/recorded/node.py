@@ -20,6 +20,7 @@ from depth_anything_ros.node.frame_loop import FrameLoop, NodeCamera
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.recorded.graph import Published, RecordedGraph
 from depth_anything_ros.node.recorded.transforms import RecordedTransforms
+from depth_anything_ros.node.runtime.file_thread import FileThread
 from depth_anything_ros.node.runtime.log import ThrottledLog
 from depth_anything_ros.node.runtime.model_loader import Networks
 from depth_anything_ros.node.runtime.subscriptions import QosMatcher
@@ -149,7 +150,7 @@ class RecordedNode:
             channel.listen(parameters, _nothing)
             self._cameras[-1].outputs.listen(_nothing)
         self._qualities: Counter[str] = Counter()
-        self._loop = FrameLoop(graph.get_clock(), lambda: self._setup)
+        self._loop = FrameLoop(graph.get_clock(), lambda: self._setup, FileThread())
         self._loop.use(self._cameras)
         self.image_topics = frozenset(
             camera.channel.input.image_topic

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import inspect
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from depth_anything_ros.inference import completion
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.scale_file import SavedScale, save_scale
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.node.camera import snapshot
 from depth_anything_ros.node.camera.output import OUTPUTS
@@ -199,6 +202,84 @@ def test_a_load_that_ends_after_cleanup_changes_nothing(node: DepthNode) -> None
     assert node._setup is None
 
 
+def image_sender(node: DepthNode, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, str]]:
+    """What sends an image, has it answered in this thread, and gives the diagnostics."""
+    node._worker.stop(5)
+    camera = node._cameras[0]
+    monkeypatch.setattr(camera.outputs, "wanted", lambda: frozenset(OUTPUTS))
+    callbacks: dict[str, Any] = {each.topic_name: each.callback for each in node.subscriptions}
+
+    def send() -> dict[str, str]:
+        header = Header(stamp=node.get_clock().now().to_msg(), frame_id="cam")
+        lens = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
+        callbacks["/camera_info"](info_from_camera(lens, header))
+        callbacks["/image"](rgb_to_image(np.zeros((48, 64, 3), np.uint8), header))
+        node._loop.step()
+        return node._health("").values
+
+    return send
+
+
+def test_nobody_waits_for_a_slow_disk(
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """While the disk writes a scale and a snapshot, calls are answered and images, too."""
+    send = image_sender(node, monkeypatch)
+    services = {each.srv_name.removeprefix("~/"): each for each in node.services}
+    writes, goes_on = threading.Event(), threading.Event()
+    wait_for_disk = os.fsync
+
+    def slow(descriptor: int) -> None:
+        writes.set()
+        assert goes_on.wait(30)
+        wait_for_disk(descriptor)
+
+    def ask(name: str) -> Any:
+        answer: Any = services[name].callback(Trigger.Request(), Trigger.Response())
+        if inspect.iscoroutine(answer):
+            with contextlib.suppress(StopIteration):
+                answer.send(None)  # up to where it waits for the disk
+        return answer
+
+    def answered(call: Any) -> Trigger.Response:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                call.send(None)
+            except StopIteration as end:
+                answer: Trigger.Response = end.value
+                return answer
+            time.sleep(0.001)
+        raise AssertionError("no answer")
+
+    path = tmp_path / "scale.yaml"
+    save_scale(SavedScale(PredictionKind.METRIC_DEPTH, 2.0), path)
+    values = {"scale_file": str(path), "snapshot_folder": str(tmp_path)}
+    changes = [Parameter(name, value=value) for name, value in values.items()]
+    assert node.set_parameters_atomically(changes).successful
+    loading = ask("scale/load")
+    assert answered(loading).success
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", slow)
+        saving = ask("scale/save")
+        assert writes.wait(30)
+        snapshot_wanted = ask("snapshot")
+        before = int(send()["frames_out"])
+        assert int(send()["frames_out"]) == before + 1
+        assert ask("scale/reset").success
+        assert node.set_parameters([Parameter("cloud_stride", value=2)])[0].successful
+        more = [ask("scale/load") for _ in range(8)]  # the thread takes no more than it can do
+        assert len(list(tmp_path.glob("*/state.json"))) == 0
+        goes_on.set()
+        response = answered(saving)
+    assert (response.success, response.message) == (True, "saved")
+    written = answered(snapshot_wanted)
+    assert written.success and (Path(written.message) / "state.json").exists()
+    refused = [each for each in more if inspect.getcoroutinestate(each) == inspect.CORO_CLOSED]
+    assert 0 < len(refused) < len(more)
+    assert all(answered(each).success for each in more if each not in refused)
+
+
 class _Completion:
     def complete(self, *maps: np.ndarray) -> np.ndarray:
         return maps[2]
@@ -254,21 +335,10 @@ def test_a_change_does_not_wait_for_the_network_of_a_refinement(
 def test_a_network_without_memory_loses_one_image(
     node: DepthNode, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    node._worker.stop(5)  # this test takes its steps itself
-    camera = node._cameras[0]
-    monkeypatch.setattr(camera.outputs, "wanted", lambda: frozenset(OUTPUTS))
     setup = node._setup
     assert setup is not None
     estimator = setup.networks.model.estimator
-    callbacks: dict[str, Any] = {each.topic_name: each.callback for each in node.subscriptions}
-
-    def send() -> dict[str, str]:
-        header = Header(stamp=node.get_clock().now().to_msg(), frame_id="cam")
-        lens = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
-        callbacks["/camera_info"](info_from_camera(lens, header))
-        callbacks["/image"](rgb_to_image(np.zeros((48, 64, 3), np.uint8), header))
-        node._loop.step()
-        return node._health("").values
+    send = image_sender(node, monkeypatch)
 
     with monkeypatch.context() as patch:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 from ros_harness import DOMAIN
+
+from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.node import start
 
 ENVIRONMENT = {
     **os.environ,
@@ -107,3 +111,25 @@ def test_a_home_that_cannot_be_written_is_said_in_a_sentence() -> None:
     assert "log directory '/proc/nowhere" in ended.stderr
     assert ended.stderr.strip().endswith("set ROS_LOG_DIR to one that can")
     assert "Traceback" not in ended.stderr
+
+
+def test_shared_memory_without_a_free_page_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """LTTng, which rclpy comes with, would end the process by SIGBUS while it is imported."""
+    usage = type(shutil.disk_usage(tmp_path))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(8192, 4096, 4096))
+    monkeypatch.setattr(start.check_shared_memory, "__defaults__", (tmp_path,))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert start.depth_node() == 1
+    finally:
+        start.signals_as_before()
+    assert {number: signal.getsignal(number) for number in before} == before
+    said = capsys.readouterr().err
+    assert said.startswith(f"depth_node: {tmp_path} is full, so that no ROS 2 program can start")
+    with pytest.raises(DepthAnythingError, match=r"is full.*--shm-size=1g"):
+        start.require_ros()
+    for number in range(2):  # LTTng has made its files before the disk was full
+        (tmp_path / f"lttng-ust-wait-{number}").write_bytes(bytes(4096))
+    start.require_ros()

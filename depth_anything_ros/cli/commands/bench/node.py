@@ -17,7 +17,7 @@ from depth_anything_ros.cli.support.benchmarks import (
 )
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
 from depth_anything_ros.cli.support.files import json_option
-from depth_anything_ros.errors import DepthAnythingError, require
+from depth_anything_ros.errors import DepthAnythingError
 
 
 @command("node")
@@ -77,8 +77,10 @@ def node(
     Latency is from the stamp of an image to the arrival of its answer. With --soak, exit code 1
     says that memory has grown by more than 2 %.
     """
+    from depth_anything_ros.node.start import require_ros
+
     height, width = size_of(size)
-    require("rclpy", "ros")
+    require_ros()
 
     from rich.progress import Progress
 

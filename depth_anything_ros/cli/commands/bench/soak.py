@@ -10,7 +10,7 @@ from depth_anything_ros.cli.commands.bench import BENCHMARKS
 from depth_anything_ros.cli.support.benchmarks import finish, table_of
 from depth_anything_ros.cli.support.command_line import Subcommand, command, option
 from depth_anything_ros.cli.support.files import json_option
-from depth_anything_ros.errors import DepthAnythingError, require
+from depth_anything_ros.errors import DepthAnythingError
 
 
 @command("soak")
@@ -29,7 +29,9 @@ def soak(
     services are called, models loaded, parameters changed, the lifecycle gone through. Exit code 1
     says that the node ended or fell silent, or that memory, threads, files or subscriptions grew.
     """
-    require("rclpy", "ros")
+    from depth_anything_ros.node.start import require_ros
+
+    require_ros()
 
     from rich.progress import Progress
 

@@ -19,7 +19,6 @@ from depth_anything_ros.cli.support.benchmarks import (
 )
 from depth_anything_ros.cli.support.command_line import Subcommand, command
 from depth_anything_ros.cli.support.files import json_option
-from depth_anything_ros.errors import require
 
 if TYPE_CHECKING:
     from depth_anything_ros.benchmark.timing import Contender
@@ -38,8 +37,10 @@ def stages(sizes: tuple[str, ...], rounds: int, json_file: Path | None) -> None:
     From an image message to depth, camera_info and coloured cloud, published to a consumer in a
     process of its own.
     """
+    from depth_anything_ros.node.start import require_ros
+
     shapes = [size_of(text) for text in sizes or IMAGES]
-    require("rclpy", "ros")
+    require_ros()
 
     from depth_anything_ros.benchmark.node.runner import domain, listening
     from depth_anything_ros.benchmark.node.stages import DEPTH_STAGES, STAGES, publishing
