@@ -69,6 +69,21 @@ class GuardedNode(LifecycleNode):
         guarded = self._guarded_service(callback, srv_name)
         return super().create_service(srv_type, srv_name, guarded, *rest, **more)
 
+    def destroy_subscription(self, subscription: Any) -> Any:
+        """Unsubscribe."""
+        self._forget_destroyed()
+        return super().destroy_subscription(subscription)
+
+    def destroy_publisher(self, publisher: Any) -> Any:
+        """Stop publishing."""
+        self._forget_destroyed()
+        return super().destroy_publisher(publisher)
+
+    def _forget_destroyed(self) -> None:
+        """Drop what was destroyed before: rclpy's groups keep a dead reference to each for ever."""
+        entities = self.default_callback_group.entities
+        entities.difference_update([each for each in list(entities) if each() is None])
+
     def report(self, what: str, error: BaseException) -> str:
         """Log what failed, throttled; nothing once the node is stopping.
 

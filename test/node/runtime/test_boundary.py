@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import gc
 import inspect
 import os
 import queue
@@ -167,6 +168,21 @@ def test_a_refused_change_leaves_no_subscription(node: DepthNode, tmp_path: Path
         assert not result.successful
         assert "nothing.png cannot be read" in result.reason
     assert whole(node) == before
+
+
+def test_nothing_is_kept_of_subscriptions_and_publishers_that_are_gone(node: DepthNode) -> None:
+    def change() -> int:
+        for topics in (["points", "more"], ["points"]):
+            assert node.set_parameters([Parameter("cloud_topics", value=topics)])[0].successful
+        for transition in ("deactivate", "cleanup", "configure", "activate"):
+            done = getattr(node, f"trigger_{transition}")()
+            assert done == TransitionCallbackReturn.SUCCESS, transition
+        gc.collect()
+        return len(node.default_callback_group.entities)
+
+    change()
+    first = change()
+    assert [change() for _ in range(3)] == [first] * 3
 
 
 def test_failed_transitions_say_why(node: DepthNode, monkeypatch: pytest.MonkeyPatch) -> None:
