@@ -15,6 +15,7 @@ pytest.importorskip("torch")
 import torch
 import torch.nn.functional as F
 from metric_scenes import frame, relative, sample, wavy_depth
+from random_checkpoints import PRIOR, make_prior, write_prior
 
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
@@ -26,38 +27,23 @@ from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.network.checkpoints import load_network
 from depth_anything_ros.network.families.depth_anything.network import (
     DepthAnything,
-    DepthAnythingConfig,
 )
 from depth_anything_ros.network.families.prior_depth_anything import checkpoint
-from depth_anything_ros.network.families.prior_depth_anything.network import PriorDepthAnything
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
-TINY = DepthAnythingConfig(64, 4, 1, 16, (8, 8, 8, 8), (0, 1, 2, 3), grid=5)
 DEPTH = wavy_depth()
-
-
-def make_tiny() -> PriorDepthAnything:
-    network = PriorDepthAnything(TINY).eval()
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for name, tensor in network.named_parameters():
-            fan = tensor[0].numel() if tensor.dim() > 1 else 4
-            tensor.normal_(0, fan**-0.5, generator=generator)
-            if name.endswith("output_conv2.0.2.bias"):
-                tensor.fill_(5.0)
-    return network
 
 
 @torch.inference_mode()
 def test_v2_with_maps_added_to_its_tokens() -> None:
-    network = make_tiny()
+    network = make_prior()
     state = {
         name.replace("output_conv2.0.", "output_conv2."): tensor
         for name, tensor in network.state_dict().items()
         if "alpha_proj" not in name
     }
-    v2 = DepthAnything(TINY).eval()
+    v2 = DepthAnything(PRIOR).eval()
     missing, unexpected = v2.load_state_dict(state, strict=False)
     assert not unexpected
     assert {name.split(".")[-2] for name in missing} <= {"conv1", "conv2", "pretrained"}
@@ -138,10 +124,8 @@ def test_the_scaler_gives_what_the_network_finishes() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    network = make_tiny()
-    path = tmp_path / "prior.pth"
-    torch.save({"model": {f"module.{k}": v for k, v in network.state_dict().items()}}, path)
-    assert checkpoint.recognises(network.state_dict())
+    path = write_prior(tmp_path)
+    assert checkpoint.recognises(make_prior().state_dict())
     with pytest.raises(CheckpointError, match="give this one as prior_model"):
         load_network(path)
     info = ModelInfo("some", "vits", "v2", relative(DEPTH, 1, 0).kind)

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("torch")
 import torch
 import torch.nn.functional as F
+from random_checkpoints import VIDEO, make_video, write_video
 
 from depth_anything_ros.api import load
 from depth_anything_ros.errors import CheckpointError, SettingError
@@ -29,36 +30,12 @@ from depth_anything_ros.inference.estimator import SequenceEstimator
 from depth_anything_ros.inference.image_sequence import SequenceBreaks
 from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.network.checkpoints import load_network, save_network
-from depth_anything_ros.network.families.depth_anything.network import DepthAnythingConfig
 from depth_anything_ros.network.families.video_depth_anything.network import VideoDepthAnything
 from depth_anything_ros.network.outputs import DEPTH
 from depth_anything_ros.settings import ModelSettings
 
-TINY = DepthAnythingConfig(64, 4, 1, 32, (32, 32, 64, 32), (0, 1, 2, 3), grid=5)
 SIZE = (28, 42)
 State = dict[str, torch.Tensor]
-
-
-def make_tiny(metric: bool = False) -> VideoDepthAnything:
-    network = VideoDepthAnything(TINY, metric).eval()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for name, tensor in network.named_parameters():
-            fan = tensor[0].numel() if tensor.dim() > 1 else 4
-            tensor.normal_(0, fan**-0.5, generator=generator)
-            if name.endswith("output_conv2.2.bias"):
-                tensor.fill_(20.0)  # before a ReLU
-        for name, buffer in network.named_buffers():
-            if name.endswith(".pe"):
-                buffer.copy_(waves(buffer.shape[2])[None])
-    return network
-
-
-def waves(width: int) -> torch.Tensor:
-    """Sines and cosines of 32 places (Vaswani et al. 2017, section 3.5)."""
-    rates = 10000 ** (-torch.arange(0, width, 2) / width)
-    angles = torch.arange(32)[:, None] * rates
-    return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)
 
 
 class Reference:
@@ -111,7 +88,7 @@ class Reference:
         head = self.network.depth_head
         own: list[torch.Tensor] = []
         rows, cols = SIZE[0] // 14, SIZE[1] // 14
-        tokens = self.network.pretrained(image, TINY.taps)
+        tokens = self.network.pretrained(image, VIDEO.taps)
         maps = []
         for level in range(4):
             x = tokens[level].transpose(1, 2).reshape(1, -1, rows, cols)
@@ -131,7 +108,7 @@ class Reference:
 @torch.inference_mode()
 def test_images_as_written_out() -> None:
     """Beyond 42, from where on the oldest are dropped; in double, so that no rounding grows."""
-    network = make_tiny().double()
+    network = make_video().double()
     memory, reference = network.new_memory(), Reference(network)
     worst = 0.0
     generator = torch.Generator().manual_seed(1)
@@ -153,7 +130,7 @@ def pictures(count: int) -> list[RgbImage]:
 
 
 def test_every_sequence_has_a_memory_of_its_own() -> None:
-    estimator = TorchEstimator(make_tiny(), "cpu", "fp32", 28)
+    estimator = TorchEstimator(make_video(), "cpu", "fp32", 28)
     assert isinstance(estimator, SequenceEstimator) and estimator.follows
     left, right = pictures(4), pictures(5)[:4]
 
@@ -197,21 +174,18 @@ def test_sequences_end_at_cuts_and_breaks() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    state = {
-        name.replace("depth_head.", "head."): tensor
-        for name, tensor in make_tiny().state_dict().items()
-    }
-    for name, kind in (
-        ("video_depth_anything_mine", PredictionKind.RELATIVE_DISPARITY),
-        ("metric_video_depth_anything_mine", PredictionKind.METRIC_DEPTH),
+    for metric, kind in (
+        (False, PredictionKind.RELATIVE_DISPARITY),
+        (True, PredictionKind.METRIC_DEPTH),
     ):
-        torch.save(state, tmp_path / f"{name}.pth")
-        network, info = load_network(tmp_path / f"{name}.pth")
+        path = write_video(tmp_path, metric)
+        network, info = load_network(path)
         assert isinstance(network, VideoDepthAnything)
         assert network.kind is info.kind is kind
     save_network(network, tmp_path / "mine.safetensors")
     again, _ = load_network(tmp_path / "mine.safetensors")
     assert again.kind is PredictionKind.METRIC_DEPTH
+    state = torch.load(path)
     del state["head.projects.2.weight"]
     torch.save(state, tmp_path / "cut.pth")
     with pytest.raises(CheckpointError, match="not a complete Video Depth Anything checkpoint"):
@@ -223,7 +197,7 @@ def test_a_graph_cannot_look_back(tmp_path: Path) -> None:
     from depth_anything_ros.inference.export import export_onnx
 
     with pytest.raises(SettingError, match="backend torch"):
-        export_onnx(make_tiny(), tmp_path / "video.onnx")
+        export_onnx(make_video(), tmp_path / "video.onnx")
 
 
 def test_licences_of_the_catalogue() -> None:
@@ -235,7 +209,7 @@ def test_licences_of_the_catalogue() -> None:
 
 def test_a_stream_looks_back_and_single_pictures_do_not(tmp_path: Path) -> None:
     pytest.importorskip("safetensors")
-    save_network(make_tiny(), tmp_path / "tiny.safetensors")
+    save_network(make_video(), tmp_path / "tiny.safetensors")
     model = load(ModelSettings(str(tmp_path / "tiny.safetensors"), "cpu", input_size=28))
     assert model.estimator.backend == "torch"  # exports cannot look back, and auto goes on
     shown = pictures(6)[:3]
