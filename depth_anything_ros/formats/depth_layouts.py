@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,13 +80,23 @@ def write_pair(
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
-def write_lists(folder: Path, layout: str) -> None:
-    """Write the lists of files with their times that a layout has (TUM's rgb.txt, depth.txt)."""
+def lists_of(layout: str, names: Callable[[str], list[str]]) -> dict[str, str]:
+    """The lists of files with their times that a layout has (TUM's rgb.txt, depth.txt).
+
+    Args:
+        layout: Name of a layout.
+        names: From a folder below that of the results to the names of its files.
+
+    Returns:
+        Text of each list, by its path below the folder of the results.
+    """
+    lists = {}
     for kind in LAYOUTS[layout].listed:
-        files = sorted((folder / layout / kind).glob("*.png"), key=lambda path: float(path.stem))
-        lines = [f"{path.stem} {kind}/{path.name}" for path in files]
-        with whole_file(folder / layout / f"{kind}.txt") as part:
-            part.write_text("\n".join(["# timestamp filename", *lines]) + "\n", encoding="utf-8")
+        stems = [name[:-4] for name in names(f"{layout}/{kind}") if name.endswith(".png")]
+        lines = [f"{stem} {kind}/{stem}.png" for stem in sorted(stems, key=float)]
+        text = "\n".join(["# timestamp filename", *lines]) + "\n"
+        lists[f"{layout}/{kind}.txt"] = text
+    return lists
 
 
 def check_layout(layout: str, has_times: bool, has_metres: bool) -> None:

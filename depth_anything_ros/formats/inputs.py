@@ -28,11 +28,10 @@ from depth_anything_ros.formats.media import (
 )
 from depth_anything_ros.formats.recording import Recording, Topics
 from depth_anything_ros.formats.remote import (
-    files_at,
     is_stored,
     is_url,
     local_copy,
-    name_of,
+    stored_at,
 )
 from depth_anything_ros.frames import Frame
 
@@ -62,12 +61,14 @@ class Input:
         name: What its outputs are called; no two inputs of one search share it.
         url: Where it is stored on another machine (`path` is then its name alone); empty for files
             of this one.
+        version: Of what is stored: changes when the content does.
     """
 
     kind: Kind
     path: Path
     name: str
     url: str = ""
+    version: str = ""
 
     @contextmanager
     def fetched(self) -> Iterator[Input]:
@@ -135,10 +136,12 @@ def find_inputs(
     found: list[Input] = []
     taken: set[str] = set()
 
-    def add(kind: Kind, path: Path, name: str, suffix: str = "", url: str = "") -> None:
+    def add(
+        kind: Kind, path: Path, name: str, suffix: str = "", url: str = "", version: str = ""
+    ) -> None:
         unique = unique_name(name, suffix, taken)
         taken.add(unique)
-        found.append(Input(kind, path, unique, url))
+        found.append(Input(kind, path, unique, url, version))
 
     for argument in _expanded(arguments):
         webcam = WEBCAM.fullmatch(argument)
@@ -148,9 +151,12 @@ def find_inputs(
         elif argument == STANDARD_INPUT:
             add(Kind.IMAGE, Path(STANDARD_INPUT), "stdin")
         elif is_stored(argument):
-            for url in files_at(argument, _READ_FROM_STORES, recursive):
-                stored = Path(name_of(url))
-                add(_kind_of(stored), stored, stored.name.partition(".")[0], stored.suffix, url)
+            for stored in stored_at(argument, _READ_FROM_STORES, recursive):
+                path = Path(stored.name)
+                kind = Kind.RECORDING if stored.is_folder else _kind_of(path)
+                suffix = "" if stored.is_folder else path.suffix
+                name = stored.name.removesuffix(suffix)
+                add(kind, Path(path.name), name, suffix, stored.url, stored.version)
         elif is_url(argument):
             raise InputError(f"{argument} is a URL, which is not read; download the file first")
         elif path.exists() and is_recording(path):

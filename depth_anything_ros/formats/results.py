@@ -22,7 +22,6 @@ from depth_anything_ros.frames import DepthFrame, ScaleState
 _MARK = "written_by"
 _PROGRAM = "depth_anything_ros"
 _HEAD_BYTES = 100
-_RUN = "depth_anything_run"
 _OF_FRAME = r"_\d{6,}(_depth\.npy|_depth\.png|_sigma\.npy|_cloud\.ply)"
 """What the name of a file of one frame has after the name of its sequence."""
 
@@ -61,12 +60,28 @@ def read_report(stem: Path) -> dict[str, Any] | None:
     Returns:
         Its content, None where there is none or another program wrote it.
     """
-    path = named(stem, ".json")
-    if not _is_ours(path):
+    try:
+        with named(stem, ".json").open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+            return parsed_report(head + file.read()) if _is_ours(head) else None
+    except OSError:
+        return None
+
+
+def parsed_report(content: bytes) -> dict[str, Any] | None:
+    """Content of a result's JSON.
+
+    Args:
+        content: The file's bytes.
+
+    Returns:
+        Its content, None where another program wrote it.
+    """
+    if not _is_ours(content[:_HEAD_BYTES]):
         return None
     try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report: dict[str, Any] = json.loads(content)
+    except ValueError:
         return None
     return report
 
@@ -148,28 +163,6 @@ def claim(stem: Path, files: list[str], request: str = "", every_frame: bool = F
     write_report(stem, files, {"every_frame": every_frame}, request, complete=False)
 
 
-def write_stopped_run(folder: Path, done: Collection[str], waiting: Collection[str]) -> None:
-    """Say in the folder of results that a run over several inputs was stopped.
-
-    Args:
-        folder: Where the results go.
-        done: Names of the inputs with results.
-        waiting: Names of the others.
-    """
-    report = {"stopped": True, "done": sorted(done), "waiting": sorted(waiting)}
-    write_report(folder / _RUN, [], report, complete=False)
-
-
-def forget_stopped_run(folder: Path) -> None:
-    """Remove what `write_stopped_run` wrote: the run has come to its end.
-
-    Args:
-        folder: Where the results go.
-    """
-    if read_report(folder / _RUN) is not None:
-        named(folder / _RUN, ".json").unlink()
-
-
 def write_results(
     stem: Path,
     files: Mapping[str, Callable[[Path], object]],
@@ -239,6 +232,18 @@ def write_report(
     return path
 
 
+def add_files(stem: Path, names: Collection[str]) -> None:
+    """Count further files, which are there, to a result that is whole.
+
+    Args:
+        stem: Folder and name of the result.
+        names: Their paths from its folder.
+    """
+    report = read_report(stem) or {}
+    report["files"] = [*report.get("files", []), *names]
+    write_json(named(stem, ".json"), report)
+
+
 def own_results(folder: Path, recursive: bool = False) -> set[Path]:
     """The files in a folder that this program wrote as results.
 
@@ -285,12 +290,8 @@ def state_report(state: ScaleState) -> dict[str, Any]:
     return asdict(state) | {"quality": state.quality.value}
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return f'"{_MARK}": "{_PROGRAM}'.encode() in file.read(_HEAD_BYTES)
-    except OSError:
-        return False
+def _is_ours(head: bytes) -> bool:
+    return f'"{_MARK}": "{_PROGRAM}'.encode() in head
 
 
 def _finite(value: Any) -> Any:

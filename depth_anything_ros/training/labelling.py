@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.formats.whole_file import whole_file
+from depth_anything_ros.formats.picture_folder import PictureFolder
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.training.processes import Processes
 from depth_anything_ros.training.pseudo_labels import Labeller, LabelReport, write_labels
 from depth_anything_ros.training.recipe import LabelRecipe
 from depth_anything_ros.training.samples import fit_size, to_network
-from depth_anything_ros.training.sources.images import ImageFolder
 
 _NEAREST = 0.01  # metres; a metric expert's disparity has an end
 
@@ -47,7 +47,8 @@ def label_pictures(
     """
     peers = processes or Processes(recipe.device)
     label = make_labeller(recipe, peers.device)
-    report = _write(recipe, label, peers.rank, peers.world, progress)
+    pictures = PictureFolder(recipe.images)
+    report = _write(recipe, pictures, label, peers.rank, peers.world, progress)
     write_skipped(recipe, report.skipped, peers.rank)
     peers.wait()
     return report
@@ -81,23 +82,20 @@ def make_labeller(recipe: LabelRecipe, device: torch.device) -> Labeller:
     return label
 
 
-def shard_count(recipe: LabelRecipe) -> int:
-    """Number of shards that a recipe's pictures make.
-
-    Raises:
-        InputError: There are no pictures.
-    """
-    pictures = len(ImageFolder(Path(recipe.images)).paths)
-    return -(-pictures // recipe.shard_size)
+def shard_count(recipe: LabelRecipe, pictures: PictureFolder) -> int:
+    """Number of shards that a recipe's pictures make."""
+    return -(-len(pictures.names) // recipe.shard_size)
 
 
-def label_shard(recipe: LabelRecipe, label: Labeller, shards: int, number: int) -> LabelReport:
+def label_shard(
+    recipe: LabelRecipe, label: Labeller, pictures: PictureFolder, number: int
+) -> LabelReport:
     """Label the pictures of one shard, where it is not there already.
 
     Args:
         recipe: The run.
         label: As `make_labeller` gives it.
-        shards: As `shard_count` gives it.
+        pictures: The recipe's pictures.
         number: The shard, from 0.
 
     Returns:
@@ -106,10 +104,11 @@ def label_shard(recipe: LabelRecipe, label: Labeller, shards: int, number: int) 
     Raises:
         InputError: The output holds labels of other pictures.
     """
-    return _write(recipe, label, number, shards, lambda done, total: None)
+    shards = shard_count(recipe, pictures)
+    return _write(recipe, pictures, label, number, shards, lambda done, total: None)
 
 
-def write_skipped(recipe: LabelRecipe, skipped: Sequence[tuple[str, str]], rank: int = 0) -> Path:
+def write_skipped(recipe: LabelRecipe, skipped: Sequence[tuple[str, str]], rank: int = 0) -> str:
     """List the pictures that could not be read beside the shards.
 
     Args:
@@ -120,24 +119,26 @@ def write_skipped(recipe: LabelRecipe, skipped: Sequence[tuple[str, str]], rank:
     Returns:
         The file.
     """
-    path = Path(recipe.output) / f"skipped-{rank}.csv"
-    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as stream:
+    name = f"skipped-{rank}.csv"
+    with (
+        ResultFolder(recipe.output).writing_file(name) as part,
+        part.open("w", newline="", encoding="utf-8") as stream,
+    ):
         csv.writer(stream).writerows([("image", "reason"), *skipped])
-    return path
+    return f"{recipe.output}/{name}"
 
 
 def _write(
     recipe: LabelRecipe,
+    pictures: PictureFolder,
     label: Labeller,
     rank: int,
     world: int,
     progress: Callable[[int, int], None],
 ) -> LabelReport:
-    pictures = Path(recipe.images)
     return write_labels(
         pictures,
-        ImageFolder(pictures).paths,
-        Path(recipe.output),
+        ResultFolder(recipe.output),
         label,
         recipe.shard_size,
         recipe.batch,

@@ -24,7 +24,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import InputError, reading
 from depth_anything_ros.formats.media import encoded, read_image
-from depth_anything_ros.formats.whole_file import whole_file
+from depth_anything_ros.formats.picture_folder import PictureFolder
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.training.samples import Sample
 
@@ -48,9 +49,8 @@ class LabelReport:
 
 
 def write_labels(
-    pictures: Path,
-    paths: Sequence[Path],
-    output: Path,
+    pictures: PictureFolder,
+    output: ResultFolder,
     label: Labeller,
     shard_size: int = 256,
     batch: int = 8,
@@ -61,8 +61,7 @@ def write_labels(
     """Label pictures shard by shard; what is there already is kept.
 
     Args:
-        pictures: The folder all pictures are in.
-        paths: The pictures, in the same order in every process and every run.
+        pictures: The pictures, the same in every process and every run.
         output: Folder of the shards.
         label: The teacher.
         shard_size: Pictures per shard.
@@ -77,44 +76,45 @@ def write_labels(
     Raises:
         InputError: The shards in `output` were made from another list of pictures.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    starts = range(0, len(paths), shard_size)
+    output.make()
+    starts = range(0, len(pictures.names), shard_size)
     mine = [number for number in range(len(starts)) if number % world == rank]
-    total = sum(len(paths[starts[n] : starts[n] + shard_size]) for n in mine)
+    total = sum(len(pictures.names[starts[n] : starts[n] + shard_size]) for n in mine)
     labelled = present = done = 0
     skipped: list[tuple[str, str]] = []
     for number in mine:
-        chunk = paths[starts[number] : starts[number] + shard_size]
-        names = [path.relative_to(pictures).as_posix() for path in chunk]
-        shard = output / f"shard-{number:06d}.zip"
-        if shard.exists():
-            index = _read_index(shard)
+        names = pictures.names[starts[number] : starts[number] + shard_size]
+        shard = f"shard-{number:06d}.zip"
+        if output.has(shard):
+            with output.reading(shard) as here:
+                index = _read_index(here)
             known = sorted(item["image"] for item in index["labels"] + index["skipped"])
             if known != sorted(names):
                 raise InputError(
-                    f"{shard} was made from other pictures than {pictures} holds now; use another "
-                    "output folder"
+                    f"{output}/{shard} was made from other pictures than {pictures.place} holds "
+                    "now; use another output folder"
                 )
             present += 1
         else:
-            index = _write_shard(shard, chunk, names, label, batch)
+            with output.writing_file(shard) as part:
+                index = _write_shard(part, pictures, names, label, batch)
             labelled += len(index["labels"])
         skipped += [(item["image"], item["reason"]) for item in index["skipped"]]
-        done += len(chunk)
+        done += len(names)
         progress(done, total)
     return LabelReport(labelled, present, tuple(skipped))
 
 
 def _write_shard(
-    shard: Path, paths: Sequence[Path], names: Sequence[str], label: Labeller, batch: int
+    shard: Path, pictures: PictureFolder, names: Sequence[str], label: Labeller, batch: int
 ) -> dict[str, Any]:
     index: dict[str, Any] = {"labels": [], "skipped": []}
-    with whole_file(shard) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        for start in range(0, len(paths), batch):
+    with zipfile.ZipFile(shard, "w", zipfile.ZIP_STORED) as archive:
+        for start in range(0, len(names), batch):
             read: list[tuple[str, npt.NDArray[np.uint8]]] = []
-            for path, name in zip(paths[start : start + batch], names[start:], strict=False):
+            for name in names[start : start + batch]:
                 try:
-                    read.append((name, read_image(path)))
+                    read.append((name, pictures.read(name)))
                 except InputError as error:  # noqa: PERF203
                     index["skipped"].append({"image": name, "reason": str(error)})
             answers = label([image for _, image in read]) if read else []

@@ -143,8 +143,8 @@ class LabelRecipe:
     """A run of pseudo-labelling.
 
     Attributes:
-        images: Folder of pictures, searched through.
-        output: Folder for the shards.
+        images: Folder of pictures, searched through; or its URL in a store (s3://, gs://, ...).
+        output: Folder for the shards, or its URL in a store.
         network: The teacher; `checkpoint` is needed, and may be an ONNX file with its description.
         experts: ONNX files (with their description) of specialists; the label is then the mean of
             all disparities, each brought to the same median and deviation.

@@ -23,8 +23,10 @@ from depth_anything_ros.formats.depth_files import read_depth, write_npy
 from depth_anything_ros.formats.depth_index import DepthSample, read_index, write_index
 from depth_anything_ros.formats.extrinsics import read_extrinsics
 from depth_anything_ros.formats.media import read_image, write_image
+from depth_anything_ros.formats.picture_folder import PictureFolder
 from depth_anything_ros.formats.point_files import read_points
 from depth_anything_ros.formats.recording import Recording, Topics
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.inference.onnx_spec import TEMPLATE, spec_of
@@ -66,9 +68,9 @@ def _read_ballot(path: Path) -> None:
 def _labels(path: Path) -> None:
     (path.parent / "pictures").mkdir(exist_ok=True)
     _sample(path.parent / "pictures")
-    pictures = [path.parent / "pictures" / "a.png"]
+    pictures = PictureFolder(str(path.parent / "pictures"))
     label = [np.arange(96, dtype=np.float32).reshape(8, 12)]
-    write_labels(path.parent / "pictures", pictures, path.parent, lambda images: label, 1, 1)
+    write_labels(pictures, ResultFolder(str(path.parent)), lambda images: label, 1, 1)
 
 
 def _read_labels(path: Path) -> None:

@@ -14,6 +14,8 @@ import torch
 from training_helpers import write_drive
 
 from depth_anything_ros.errors import InputError, SettingError
+from depth_anything_ros.formats.picture_folder import PictureFolder
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.training import augmentation
 from depth_anything_ros.training.augmentation import Strength, perturb
 from depth_anything_ros.training.mixture import Mixture, Part
@@ -334,11 +336,11 @@ def test_pseudo_labels_are_sharded_resumable_and_report_broken_images(tmp_path: 
     (pictures / "4.png").write_bytes(b"not a picture")
     (pictures / "sub").mkdir()
     write(pictures / "sub" / "x.png", picture(20))
-    paths = ImageFolder(pictures).paths
+    folder, shards = PictureFolder(str(pictures)), ResultFolder(str(labels))
     done: list[tuple[int, int]] = []
     for rank in (0, 1):
         report = write_labels(
-            pictures, paths, labels, teacher, shard_size=3, batch=2, rank=rank, world=2,
+            folder, shards, teacher, shard_size=3, batch=2, rank=rank, world=2,
             progress=lambda a, b: done.append((a, b)),
         )  # fmt: skip
         assert report.present == 0
@@ -365,14 +367,40 @@ def test_pseudo_labels_are_sharded_resumable_and_report_broken_images(tmp_path: 
         calls.append(len(images))
         return teacher(images)
 
-    report = write_labels(pictures, paths, labels, counted, shard_size=3, batch=2)
+    report = write_labels(folder, shards, counted, shard_size=3, batch=2)
     assert (report.labelled, report.present, sum(calls)) == (2, 3, 2)
     with zipfile.ZipFile(labels / "shard-000001.zip") as archive:
         index = json.loads(archive.read("index.json"))
     assert [item["image"] for item in index["skipped"]] == ["4.png"]
     assert before.keys() == {path.name for path in labels.iterdir()}
 
+    (pictures / "0.png").unlink()
     with pytest.raises(InputError, match="other pictures"):
-        write_labels(pictures, paths[1:], labels, teacher, shard_size=3)
+        write_labels(PictureFolder(str(pictures)), shards, teacher, shard_size=3)
     with pytest.raises(InputError, match="no pseudo-labels"):
         PseudoLabels(pictures, tmp_path / "empty")
+
+
+def test_pseudo_labels_go_from_store_to_store(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    for name in ("2.png", "10.png", "sub/1.png"):
+        (pictures / name).parent.mkdir(exist_ok=True, parents=True)
+        write(pictures / name, picture(len(name)))
+    (pictures / "3.png").write_bytes(b"not a picture")
+    store = f"file://{tmp_path}/store"
+    reports = [
+        write_labels(PictureFolder(place), ResultFolder(labels), teacher, shard_size=3)
+        for place, labels in (
+            (str(pictures), str(tmp_path / "here")),
+            (f"file://{pictures}", store),
+            (f"file://{pictures}", store),
+        )
+    ]
+    assert [(each.labelled, each.present) for each in reports] == [(3, 0), (3, 0), (0, 2)]
+    assert [name for name, _ in reports[1].skipped] == ["3.png"]
+    for shard in ("shard-000000.zip", "shard-000001.zip"):
+        one, other = (
+            zipfile.ZipFile(tmp_path / place / shard).read("index.json")
+            for place in ("here", "store")
+        )
+        assert json.loads(one)["labels"] == json.loads(other)["labels"]

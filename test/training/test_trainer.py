@@ -31,6 +31,7 @@ from depth_anything_ros.errors import (
     MissingExtraError,
     SettingError,
 )
+from depth_anything_ros.formats.picture_folder import PictureFolder
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network
 from depth_anything_ros.network.checkpoints.identify import save_network
@@ -265,8 +266,9 @@ def test_teacher_labels_student(tmp_path: Path) -> None:
 def shards_of_workers(recipe: LabelRecipe, output: Path) -> dict[str, list[bytes]]:
     """What an engine's workers make of a recipe, shard by shard."""
     spread = replace(recipe, output=str(output))
-    shards = shard_count(spread)
-    outcomes = ENGINES.get("local").run(partial(set_up, spread, shards), range(shards), 1)
+    pictures = PictureFolder(spread.images)
+    shards = shard_count(spread, pictures)
+    outcomes = ENGINES.get("local").run(partial(set_up, spread, pictures), range(shards), 1)
     assert [outcome.error for outcome in outcomes] == [""] * shards
     return contents(output)
 

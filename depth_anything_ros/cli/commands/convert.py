@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from depth_anything_ros.cli.commands import COMMANDS
-from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.command_line import (
+    FOLDER_OR_URL,
+    PATH,
+    Subcommand,
+    command,
+    option,
+)
 from depth_anything_ros.cli.support.engine_options import engine_options
 from depth_anything_ros.cli.support.recording_options import topic_options
 from depth_anything_ros.errors import InputError, require
@@ -28,7 +34,14 @@ _NEW = "New recording"
 
 @command("convert")
 @click.argument("bags", metavar="BAG...", nargs=-1, required=True)
-@option("--output", "-o", "folder", type=PATH, required=True, help="Folder of the new recordings.")
+@option(
+    "--output",
+    "-o",
+    "folder",
+    type=FOLDER_OR_URL,
+    required=True,
+    help="Folder of the new recordings, or its URL in a store (s3://, gs://, ...).",
+)
 @option("--overwrite", is_flag=True, help="Convert again what is there already.")
 @option("--model", "-m", default=None, help="As the parameter `model` of the node.")
 @option("--params-file", type=PATH, heading=_NODE, help="The robot's ROS 2 parameter file.")
@@ -89,7 +102,7 @@ _NEW = "New recording"
 @engine_options
 def convert(
     bags: tuple[str, ...],
-    folder: Path,
+    folder: str,
     overwrite: bool,
     model: str | None,
     params_file: Path | None,
@@ -109,7 +122,7 @@ def convert(
     """Add depth to recordings: everything they hold, and what the depth node publishes for it.
 
     BAG is a rosbag2 recording (sqlite3 or mcap, also zstd), a ROS 1 .bag, a folder with recordings,
-    or the URL of a file or folder of files in a store (s3://, gs://, ...). OUT/NAME is the new
+    or the URL of any of them in a store (s3://, gs://, ...). OUT/NAME is the new
     rosbag2 recording, OUT/NAME.json says what is in it. The node's own code does the work with the
     recording's camera_info, range sensors and transforms, so the numbers are those of `ros2 bag
     play` into the node, but every image is answered. What is done already is not done again. The
@@ -124,6 +137,7 @@ def convert(
         is_done,
     )
     from depth_anything_ros.cli.support.terminal import STDERR, warn
+    from depth_anything_ros.formats.result_folder import ResultFolder
     from depth_anything_ros.node.recorded.parameters import read_parameters
 
     if model is not None:
@@ -144,7 +158,7 @@ def convert(
         overwrite=overwrite,
     )
     conversions = _conversions(bags)
-    folder.mkdir(parents=True, exist_ok=True)
+    ResultFolder(folder).make()
     waiting = [each for each in conversions if not is_done(options, each)]
     present = len(conversions) - len(waiting)
     if not waiting:
@@ -184,24 +198,25 @@ def _conversions(arguments: Sequence[str]) -> list[Conversion]:
     from depth_anything_ros.cli.support.convert_job import Conversion
     from depth_anything_ros.formats.bags import BAG_SUFFIXES, recordings_in
     from depth_anything_ros.formats.media import unique_name
-    from depth_anything_ros.formats.remote import files_at, is_url, name_of
+    from depth_anything_ros.formats.remote import is_url, stored_at
 
     found: list[Conversion] = []
     taken: set[str] = set()
 
-    def add(source: Path, url: str = "") -> None:
-        own = source.name if source.is_dir() else source.name.partition(".")[0]
-        name = unique_name(own, "" if source.is_dir() else source.suffix, taken)
+    def add(source: Path, is_folder: bool, url: str = "", version: str = "") -> None:
+        own = source.name if is_folder else source.name.partition(".")[0]
+        name = unique_name(own, "" if is_folder else source.suffix, taken)
         taken.add(name)
-        found.append(Conversion(source, name, url))
+        found.append(Conversion(source, name, url, version))
 
     for argument in arguments:
         if is_url(argument):
-            for url in files_at(argument, BAG_SUFFIXES, recursive=True):
-                add(Path(name_of(url)), url)
+            for stored in stored_at(argument, BAG_SUFFIXES, recursive=True):
+                source = Path(Path(stored.name).name)
+                add(source, stored.is_folder, stored.url, stored.version)
         else:
             for source in recordings_in(Path(argument)):
-                add(source)
+                add(source, source.is_dir())
     return found
 
 
@@ -241,7 +256,7 @@ def _run(
     return outcomes
 
 
-def _say_what_came(outcomes: list[Outcome], present: int, folder: Path, seconds: float) -> int:
+def _say_what_came(outcomes: list[Outcome], present: int, folder: str, seconds: float) -> int:
     """The last line; the exit code."""
     from depth_anything_ros.cli.support.terminal import STDERR
 

@@ -105,12 +105,15 @@ def run(
 
 
 def _has_recording(inputs: tuple[str, ...]) -> bool:
-    """Whether an input brings a camera of its own."""
+    """Whether an input brings a camera of its own; what is stored elsewhere may."""
     from pathlib import Path
 
     from depth_anything_ros.formats.bags import is_recording
+    from depth_anything_ros.formats.remote import is_stored
 
-    return any(Path(each).exists() and is_recording(Path(each)) for each in inputs)
+    return any(
+        is_stored(each) or (Path(each).exists() and is_recording(Path(each))) for each in inputs
+    )
 
 
 COMMANDS.register(Subcommand("run", run, 10))

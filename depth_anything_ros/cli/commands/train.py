@@ -124,7 +124,7 @@ def pseudo_label(config: Path, engine_options: EngineOptions) -> None:
     )
 
 
-def _label_here(recipe: LabelRecipe) -> tuple[LabelReport, Path]:
+def _label_here(recipe: LabelRecipe) -> tuple[LabelReport, str]:
     """Label in this process, one of torchrun's or the only one."""
     from rich.progress import Progress
 
@@ -144,10 +144,10 @@ def _label_here(recipe: LabelRecipe) -> tuple[LabelReport, Path]:
             report = label_pictures(recipe, processes, show)
     finally:
         processes.close()
-    return report, Path(recipe.output) / f"skipped-{processes.rank}.csv"
+    return report, f"{recipe.output}/skipped-{processes.rank}.csv"
 
 
-def _label_spread(recipe: LabelRecipe, engine: EngineOptions) -> tuple[LabelReport, Path]:
+def _label_spread(recipe: LabelRecipe, engine: EngineOptions) -> tuple[LabelReport, str]:
     """Label with the workers of an engine, shard by shard."""
     from functools import partial
 
@@ -157,12 +157,14 @@ def _label_spread(recipe: LabelRecipe, engine: EngineOptions) -> tuple[LabelRepo
     from depth_anything_ros.cli.support.label_job import set_up
     from depth_anything_ros.cli.support.terminal import STDERR
     from depth_anything_ros.errors import DepthAnythingError
+    from depth_anything_ros.formats.picture_folder import PictureFolder
     from depth_anything_ros.training.labelling import shard_count, write_skipped
     from depth_anything_ros.training.pseudo_labels import LabelReport
 
-    shards = shard_count(recipe)
+    pictures = PictureFolder(recipe.images)
+    shards = shard_count(recipe, pictures)
     outcomes = ENGINES.get(engine.engine).run(
-        partial(set_up, recipe, shards), range(shards), engine.workers
+        partial(set_up, recipe, pictures), range(shards), engine.workers
     )
     labelled = present = 0
     skipped: list[tuple[str, str]] = []

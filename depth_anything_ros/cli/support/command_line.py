@@ -26,6 +26,9 @@ SETTINGS: dict[str, Any] = {
 PATH = click.Path(path_type=Path)
 """An option or argument that is a path; whether it exists is checked where it is used."""
 
+FOLDER_OR_URL = click.Path()
+"""An option that is the path of a folder, or a URL, as text."""
+
 
 @dataclass(frozen=True)
 class Subcommand:

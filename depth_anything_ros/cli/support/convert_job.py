@@ -22,6 +22,7 @@ from depth_anything_ros.formats.bag_copy import BagCopy
 from depth_anything_ros.formats.bags import Bag, bag_files
 from depth_anything_ros.formats.recording import Recording, Topics
 from depth_anything_ros.formats.remote import local_copy
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.formats.whole_file import part_folder
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.recorded.node import Answered, RecordedNode
@@ -43,7 +44,7 @@ class ConvertOptions:
     """How recordings are converted.
 
     Attributes:
-        folder: Where the new recordings go.
+        folder: Where the new recordings go: a folder, or the URL of one in a store.
         parameters: The node's parameters.
         outputs: Names of the node's outputs that are added.
         topics: The topics of a recording that the user names.
@@ -57,7 +58,7 @@ class ConvertOptions:
         overwrite: Convert again what is there already.
     """
 
-    folder: Path
+    folder: str
     parameters: NodeParameters
     outputs: tuple[str, ...]
     topics: Topics = field(default_factory=Topics)
@@ -79,11 +80,13 @@ class Conversion:
         source: The recording.
         name: What the new one is called.
         url: Where it is stored on another machine (`source` is then its name alone), or empty.
+        version: Of what is stored: changes when the content does.
     """
 
     source: Path
     name: str
     url: str = ""
+    version: str = ""
 
     @contextmanager
     def fetched(self) -> Iterator[Path]:
@@ -106,8 +109,8 @@ def request_of(options: ConvertOptions, conversion: Conversion) -> str:
         options: How it is converted.
         conversion: The recording.
     """
-    about = asdict(replace(options, folder=Path(), overwrite=False))
-    files: list[object] = [conversion.url]
+    about = asdict(replace(options, folder="", overwrite=False))
+    files: list[object] = [conversion.url, conversion.version]
     if not conversion.url:
         files = [fingerprint(file) for file in bag_files(conversion.source)]
     model = fingerprint(Path(options.parameters.model))
@@ -117,8 +120,10 @@ def request_of(options: ConvertOptions, conversion: Conversion) -> str:
 
 def is_done(options: ConvertOptions, conversion: Conversion) -> bool:
     """Whether the new recording is there, whole and of the same request."""
-    stem = options.folder / conversion.name
-    return not options.overwrite and results.is_done(stem, request_of(options, conversion))
+    folder = ResultFolder(options.folder)
+    return not options.overwrite and folder.is_done(
+        conversion.name, request_of(options, conversion)
+    )
 
 
 def set_up(options: ConvertOptions, advance: Advance = _silent) -> Work:
@@ -161,7 +166,17 @@ def convert(
     Raises:
         InputError: It cannot be converted, or another file is in the way.
     """
-    stem = options.folder / conversion.name
+    with ResultFolder(options.folder).writing(conversion.name, options.overwrite) as folder:
+        return _convert(networks, options, conversion, folder / conversion.name, advance)
+
+
+def _convert(
+    networks: Networks,
+    options: ConvertOptions,
+    conversion: Conversion,
+    stem: Path,
+    advance: Advance,
+) -> dict[str, Any]:
     request = request_of(options, conversion)
     if not options.overwrite:
         results.check_replaceable(stem, (".json",))

@@ -7,16 +7,17 @@ from functools import partial
 import torch
 
 from depth_anything_ros.cli.support.engine import Work
+from depth_anything_ros.formats.picture_folder import PictureFolder
 from depth_anything_ros.training.labelling import label_shard, make_labeller
 from depth_anything_ros.training.recipe import LabelRecipe
 
 
-def set_up(recipe: LabelRecipe, shards: int) -> Work:
+def set_up(recipe: LabelRecipe, pictures: PictureFolder) -> Work:
     """Load the teacher once, for all shards of a worker.
 
     Args:
         recipe: The run.
-        shards: How many there are.
+        pictures: The recipe's pictures.
 
     Returns:
         What labels the shard of a number.
@@ -24,4 +25,5 @@ def set_up(recipe: LabelRecipe, shards: int) -> Work:
     Raises:
         DepthAnythingError: The teacher cannot be had.
     """
-    return partial(label_shard, recipe, make_labeller(recipe, torch.device(recipe.device)), shards)
+    label = make_labeller(recipe, torch.device(recipe.device))
+    return partial(label_shard, recipe, label, pictures)

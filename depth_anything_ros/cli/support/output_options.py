@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
-from depth_anything_ros.cli.support.command_line import PATH, LateChoice, gathered, option
+from depth_anything_ros.cli.support.command_line import FOLDER_OR_URL, LateChoice, gathered, option
 
 _OUTPUT = "Output"
 
@@ -19,7 +18,7 @@ class OutputOptions:
     """What is written, and where.
 
     Attributes:
-        folder: Where results go.
+        folder: Where results go: a folder, or the URL of one in a store.
         overwrite: Replace what is there, whoever wrote it.
         pred_only: Preview without the image beside it.
         grayscale: Preview in grey.
@@ -32,7 +31,7 @@ class OutputOptions:
         layout: Name of the data set whose layout of files is written, too; empty for none.
     """
 
-    folder: Path
+    folder: str
     overwrite: bool = False
     pred_only: bool = False
     grayscale: bool = False
@@ -46,7 +45,7 @@ class OutputOptions:
 
 
 def _output_options(
-    folder: Path,
+    folder: str,
     overwrite: bool,
     pred_only: bool,
     grayscale: bool,
@@ -96,10 +95,10 @@ output_options = gathered(
         "--output",
         "-o",
         "folder",
-        type=PATH,
-        default=Path("depth"),
+        type=FOLDER_OR_URL,
+        default="depth",
         heading=_OUTPUT,
-        help="Folder for the results; made if missing.",
+        help="Folder for the results, made if missing, or its URL in a store (s3://, gs://, ...).",
     ),
     option(
         "--overwrite",

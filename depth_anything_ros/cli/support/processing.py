@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 
@@ -21,12 +20,14 @@ from depth_anything_ros.cli.support.run_worker import Ran, RunPlan, set_up
 from depth_anything_ros.cli.support.scale_options import ScaleOptions
 from depth_anything_ros.cli.support.terminal import DONE_OF_ALL, STDERR, warn
 from depth_anything_ros.errors import InputError, SettingError
-from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_files import farthest_of_png
-from depth_anything_ros.formats.depth_layouts import write_lists
+from depth_anything_ros.formats.depth_layouts import lists_of
 from depth_anything_ros.formats.inputs import Input, find_inputs
 from depth_anything_ros.formats.point_files import read_points
 from depth_anything_ros.formats.recording import Topics
+from depth_anything_ros.formats.remote import is_url
+from depth_anything_ros.formats.result_folder import ResultFolder
+from depth_anything_ros.formats.results import own_results
 from depth_anything_ros.formats.video import has_h264
 from depth_anything_ros.pipeline import DepthLimits
 from depth_anything_ros.settings import ModelSettings
@@ -67,10 +68,10 @@ def process(
         DepthAnythingError: The model cannot be used, a setting does not fit it, or no input gave
             a result.
     """
-    _make_folder(output.folder)
-    inputs = find_inputs(
-        arguments, recursive, lambda folder: results.own_results(folder, recursive), warn
-    )
+    folder = ResultFolder(output.folder)
+    folder.make()
+    _refuse_input_as_output(arguments, output.folder, recursive)
+    inputs = find_inputs(arguments, recursive, lambda place: own_results(place, recursive), warn)
     single = len(inputs) == 1 and not inputs[0].is_sequence
     if measured.points is not None and not measured.points.is_dir() and not single:
         raise SettingError(
@@ -82,18 +83,18 @@ def process(
     camera.camera_of_size()  # likewise
     requests = {each: digest(each, request) for each in inputs}
     waiting = [
-        each for each in inputs if output.overwrite or not _is_done(each, requests, output.folder)
+        each for each in inputs if output.overwrite or not folder.is_done(each.name, requests[each])
     ]
     tally = Tally(done=len(inputs) - len(waiting), present=len(inputs) - len(waiting))
     if not waiting:
         STDERR.print(
-            f"{output.folder}: results of all {len(inputs)} inputs are there already; --overwrite "
+            f"{folder}: results of all {len(inputs)} inputs are there already; --overwrite "
             "makes them again",
             markup=False,
             soft_wrap=True,
         )
         return
-    with _saying_where_stopped(inputs, requests, output.folder):
+    with _saying_where_stopped(inputs, requests, folder):
         start = time.perf_counter()
         plan = RunPlan(
             model,
@@ -110,7 +111,7 @@ def process(
             _run_here(plan, waiting, tally) if alone else _run_spread(plan, waiting, tally, engine)
         )
     if output.layout:
-        write_lists(output.folder, output.layout)
+        _write_lists(folder, output.layout)
     if not tally.done:
         raise InputError("none of the inputs gave a result")
     if tally.beyond_png:
@@ -118,9 +119,9 @@ def process(
             f"{tally.beyond_png} pixels lie beyond {farthest_of_png(output.png_scale):.1f} m and "
             "are 0 (unknown) in the 16-bit PNG files; the .npy files have them"
         )
-    results.forget_stopped_run(output.folder)
+    folder.forget_stopped_run()
     if ran is not None:
-        _say_what_came(ran, len(inputs), output.folder, time.perf_counter() - start)
+        _say_what_came(ran, len(inputs), folder, time.perf_counter() - start)
 
 
 def _run_here(plan: RunPlan, waiting: Sequence[Input], tally: Tally) -> Ran:
@@ -175,15 +176,15 @@ def _run_spread(
 
 @contextmanager
 def _saying_where_stopped(
-    inputs: Sequence[Input], requests: Mapping[Input, str], folder: Path
+    inputs: Sequence[Input], requests: Mapping[Input, str], folder: ResultFolder
 ) -> Iterator[None]:
     """On Ctrl-C among several inputs, leave word in the folder of how far the run came."""
     try:
         yield
     except KeyboardInterrupt:
         if len(inputs) > 1:
-            done = {each.name for each in inputs if _is_done(each, requests, folder)}
-            results.write_stopped_run(folder, done, {each.name for each in inputs} - done)
+            done = {each.name for each in inputs if folder.is_done(each.name, requests[each])}
+            folder.write_stopped_run(done, {each.name for each in inputs} - done)
             STDERR.print(
                 f"{folder}: {len(done)} of {len(inputs)} inputs are done; the same command goes on "
                 "there",
@@ -193,11 +194,23 @@ def _saying_where_stopped(
         raise
 
 
-def _is_done(source: Input, requests: Mapping[Input, str], folder: Path) -> bool:
-    return results.is_done(folder / source.name, requests[source])
+def _refuse_input_as_output(arguments: Sequence[str], output: str, recursive: bool) -> None:
+    """In a store results are not told from pictures, as they are in a folder of this machine."""
+    place = output.rstrip("/") + "/"
+    for each in arguments:
+        source = each.rstrip("/") + "/"
+        if is_url(each) and (place == source or (recursive and place.startswith(source))):
+            raise SettingError(f"--output {output} is among the inputs; choose another folder")
 
 
-def _say_what_came(ran: Ran, inputs: int, folder: Path, seconds: float) -> None:
+def _write_lists(folder: ResultFolder, layout: str) -> None:
+    """Write the lists of all pictures that a layout has."""
+    for name, text in lists_of(layout, folder.names).items():
+        with folder.writing_file(name) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def _say_what_came(ran: Ran, inputs: int, folder: ResultFolder, seconds: float) -> None:
     """The last line: what the numbers are, how good, and what to open."""
     tally, about = ran.tally, ran.description
     if tally.qualities is None:
@@ -214,7 +227,7 @@ def _say_what_came(ran: Ran, inputs: int, folder: Path, seconds: float) -> None:
         markup=False,
         soft_wrap=True,
     )
-    if any(path.suffix == ".mp4" for path in tally.previews) and not has_h264():
+    if any(path.endswith(".mp4") for path in tally.previews) and not has_h264():
         STDERR.print(
             "browsers do not play this kind of MP4; `pip install av` makes it H.264",
             markup=False,
@@ -248,10 +261,3 @@ def _progress(inputs: Sequence[Input]) -> Iterator[_Bar]:
         disable=not STDERR.is_terminal,
     ) as progress:
         yield _Bar(progress, sum(source.length for source in inputs))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(f"--output {folder} cannot be made: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from depth_anything_ros.formats.inputs import Input, Item, Kind, read_input
 from depth_anything_ros.formats.media import video_info
 from depth_anything_ros.formats.preview import DepthColors, side_by_side
 from depth_anything_ros.formats.recording import Topics
+from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.formats.video import VideoWriter
 from depth_anything_ros.formats.whole_file import whole_file
 from depth_anything_ros.frames import Frame
@@ -60,7 +62,7 @@ class Tally:
         pictures: Pictures that went through the network.
         beyond_png: Known pixels too far for the 16-bit PNG.
         qualities: Pictures by the quality of their metres; empty for disparity.
-        previews: Previews that were written.
+        previews: Previews that were written, as the user finds them.
     """
 
     done: int = 0
@@ -68,7 +70,7 @@ class Tally:
     pictures: int = 0
     beyond_png: int = 0
     qualities: Counter[str] | None = None
-    previews: tuple[Path, ...] = ()
+    previews: tuple[str, ...] = ()
 
     def add(self, other: Tally) -> None:
         """Take in what came of other inputs."""
@@ -116,7 +118,7 @@ class Job:
         self._request = request
         self._tally = tally
         self._progress = progress
-        self._stem = output.folder / source.name
+        self._folder = self._stem = Path()
         self._broken = False  # the input ended in the middle
 
     def run(self) -> None:
@@ -126,9 +128,14 @@ class Job:
             InputError: The input cannot be read, or its results would replace other files.
         """
         self._progress.start(self._source)
-        self._stem.parent.mkdir(parents=True, exist_ok=True)
-        with self._source.fetched() as here:
+        place = ResultFolder(self._output.folder)
+        with (
+            self._source.fetched() as here,
+            place.writing(self._source.name, self._output.overwrite) as self._folder,
+        ):
             self._source = here
+            self._stem = self._folder / here.name
+            self._stem.parent.mkdir(parents=True, exist_ok=True)
             if here.is_sequence:
                 self._run_sequence()
             else:
@@ -144,7 +151,7 @@ class Job:
         self._count(answer)
         output = self._output
         paths = answer.save(
-            output.folder,
+            self._folder,
             self._source.name,
             cloud=output.cloud,
             grayscale=output.grayscale,
@@ -157,8 +164,11 @@ class Job:
             preview_range=output.preview_range,
             controlnet=output.controlnet,
         )
-        self._write_layout(item, answer)
-        self._tally.previews += tuple(path for path in paths if "_preview." in path.name)
+        if output.layout:
+            results.add_files(self._stem, self._write_layout(item, answer))
+        self._tally.previews += tuple(
+            self._place(each) for each in paths if "_preview." in each.name
+        )
         if answer.metres and answer.depth_m is None:
             warn(f"{self._source.name} has no metres: {answer.scale_state.reason}")
         self._progress.advance()
@@ -209,7 +219,7 @@ class Job:
         if stop.made and not complete:
             report["stopped"] = True
         results.write_report(stem, files, report, self._request, complete)
-        self._tally.previews += (path,)
+        self._tally.previews += (self._place(path),)
         if reasons:
             reason, _ = reasons.most_common(1)[0]
             warn(
@@ -218,6 +228,11 @@ class Job:
             )
         if stop.made and self._source.kind is not Kind.WEBCAM:
             raise KeyboardInterrupt
+
+    def _place(self, path: Path) -> str:
+        """Where the user finds a file of the result: it may be stored elsewhere."""
+        folder = self._output.folder.rstrip("/") or "/"
+        return f"{folder}/{path.relative_to(self._folder).as_posix()}"
 
     def _until_broken(self, answers: Iterator[Answered]) -> Iterator[Answered]:
         """The answers up to where the input cannot be read any more; what came before is kept."""
@@ -277,7 +292,7 @@ class Job:
 
     def _write_frame(self, name: str, answer: DepthFrame) -> list[str]:
         """Write depth and cloud of one picture of a sequence; the names of its files."""
-        output, stem = self._output, self._output.folder / name
+        output, stem = self._output, self._folder / name
         writers = answer.writers(
             cloud=output.cloud,
             png_scale=output.png_scale,
@@ -298,9 +313,14 @@ class Job:
         if not output.layout:
             return []
         frame = answer.frame
-        return write_pair(
-            output.folder, output.layout, item.name, frame.stamp, frame.rgb, answer.values
+        files = write_pair(
+            self._folder, output.layout, item.name, frame.stamp, frame.rgb, answer.values
         )
+        # As all files of a result they are named from the folder of its JSON.
+        return [
+            Path(os.path.relpath(self._folder / each, self._stem.parent)).as_posix()
+            for each in files
+        ]
 
     def _count(self, answer: DepthFrame) -> None:
         self._tally.pictures += 1

@@ -68,5 +68,6 @@ def digest(source: Input, request: Mapping[str, object]) -> str:
         source: The input.
         request: As `request_of` gives it.
     """
-    about = json.dumps([source.url or fingerprint(source.path), request], sort_keys=True)
+    file = [source.url, source.version] if source.url else fingerprint(source.path)
+    about = json.dumps([file, request], sort_keys=True)
     return hashlib.sha256(about.encode()).hexdigest()[:16]

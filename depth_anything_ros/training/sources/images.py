@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from depth_anything_ros.errors import InputError
-from depth_anything_ros.formats.media import IMAGE_SUFFIXES, read_image
+from depth_anything_ros.formats.picture_folder import PictureFolder
 from depth_anything_ros.training.samples import Sample
 from depth_anything_ros.training.sources import SOURCES, Labels, SourceKind
 
@@ -21,19 +20,15 @@ class ImageFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.paths = sorted(
-            path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
-        )
-        if not self.paths:
-            raise InputError(f"{folder} holds no images")
+        self._pictures = PictureFolder(str(folder))
 
     def __len__(self) -> int:
         """Number of pictures."""
-        return len(self.paths)
+        return len(self._pictures.names)
 
     def sample(self, number: int) -> Sample:
         """Get one picture, without a label."""
-        return Sample(read_image(self.paths[number]))
+        return Sample(self._pictures.read(self._pictures.names[number]))
 
 
 SOURCES.register(
