@@ -51,6 +51,7 @@ from depth_anything_ros.geometry.cloud_filters import flying_pixels
 from depth_anything_ros.inference.frame_context import context_of
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits, DepthRequest, process_batch
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
@@ -422,9 +423,9 @@ class Model:
                 as_frame(picture, camera, each, ground)
                 for picture, each in zip(pictures, many, strict=True)
             ]
-            return self._process(made, [self._scaler() for _ in made], confidence)
+            return self._process(made, [self._scaling() for _ in made], confidence)
         frame = as_frame(pictures, camera, points, ground)
-        return self._process([frame], [self._scaler()], confidence)[0]
+        return self._process([frame], [self._scaling()], confidence)[0]
 
     def stream(
         self,
@@ -454,7 +455,7 @@ class Model:
         Raises:
             InputError: A picture or the file cannot be used.
         """
-        scaler = self._scaler()
+        scaling = self._scaling()
         context = context_of(self.estimator)
         for number, picture in enumerate(_sequence(pictures)):
             frame = as_frame(picture, camera, None, ground)
@@ -462,19 +463,24 @@ class Model:
                 frame = replace(frame, stamp=round(number * 1e9 / rate))
             if context is not None:
                 frame = context.complete(frame)
-            yield self._process([frame], [scaler], confidence)[0]
+            yield self._process([frame], [scaling], confidence)[0]
 
-    def _scaler(self) -> MetricScaler:
-        return make_scaler(self._settings, self._loaded.info)
+    def _scaling(self) -> tuple[MetricScaler, GroundFusion | None]:
+        """What gives one camera's frames metres."""
+        scaler = make_scaler(self._settings, self._loaded.info)
+        return scaler, GroundFusion() if self._settings.ground_fusion else None
 
     def _process(
-        self, made: list[Frame], scalers: list[MetricScaler], confidence: bool
+        self,
+        made: list[Frame],
+        scaling: list[tuple[MetricScaler, GroundFusion | None]],
+        confidence: bool,
     ) -> list[DepthFrame]:
         estimator = self._loaded.estimator
         views = ZOOMS if estimator.kind.metric else FLIP
         requests = [
-            DepthRequest(frame, scaler, self._limits, confidence, self._settings.ground_fusion)
-            for frame, scaler in zip(made, scalers, strict=True)
+            DepthRequest(frame, scaler, self._limits, confidence, ground_fusion)
+            for frame, (scaler, ground_fusion) in zip(made, scaling, strict=True)
         ]
         answers = process_batch(estimator, requests, ConfidenceSources(views=views))
         description = {**self.description, "max_depth": self.info.max_depth}

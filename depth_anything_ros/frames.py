@@ -236,11 +236,14 @@ class ScaledDepth:
         state: How it was made.
         sigma_m: HxW float32, one standard deviation of `depth_m` in metres, NaN where unknown;
             None when `state` is INVALID.
+        ground: The ground plane in the optical frame, where it is known better than the frame
+            says.
     """
 
     depth_m: FloatImage | None
     state: ScaleState
     sigma_m: FloatImage | None = None
+    ground: Plane | None = None
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,8 @@ class DepthFrame:
         scale_state: How the metres were made.
         sigma_m: HxW float32, one standard deviation of `depth_m` along the optical Z axis in
             metres, NaN where the depth is not a number of metres; None where `depth_m` is None.
+        ground: The ground plane in the optical frame as the frame's points show it, else as the
+            frame knows it, or None.
     """
 
     frame: Frame
@@ -265,3 +270,4 @@ class DepthFrame:
     confidence: FloatImage | None
     scale_state: ScaleState
     sigma_m: FloatImage | None = None
+    ground: Plane | None = None

@@ -25,7 +25,7 @@ from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.frame_context import predict_in_context
 from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.metric.apply import with_sky
-from depth_anything_ros.metric.ground_fusion import on_ground
+from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.sky import sky_seen
 
@@ -92,15 +92,14 @@ class DepthRequest:
         scaler: Scaler of its camera.
         limits: Which depths are given out.
         confidence: Whether to compute a confidence; it costs further runs of the network.
-        ground_fusion: Put floor on the ground plane and obstacles at their feet, where the frame
-            knows the ground.
+        ground_fusion: What makes depth and ground of its camera one; None leaves depth as it is.
     """
 
     frame: Frame
     scaler: MetricScaler
     limits: DepthLimits = field(default_factory=DepthLimits)
     confidence: bool = False
-    ground_fusion: bool = True
+    ground_fusion: GroundFusion | None = None
 
 
 class Pipeline:
@@ -111,7 +110,7 @@ class Pipeline:
         scaler: Scaler; it has state, so it belongs to this camera alone.
         limits: Which depths are given out.
         confidence_sources: What confidence is computed from.
-        ground_fusion: Whether depth and a known ground plane are made one.
+        ground_fusion: What makes depth and a known ground plane one, or None.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class Pipeline:
         self.scaler = scaler
         self.limits = limits or DepthLimits()
         self.confidence_sources = confidence_sources or ConfidenceSources()
-        self.ground_fusion = ground_fusion
+        self.ground_fusion = GroundFusion() if ground_fusion else None
 
     def process(self, frame: Frame, confidence: bool = False) -> DepthFrame:
         """Estimate the depth of one frame.
@@ -265,10 +264,12 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
     """Scale the first prediction, judge it by the others, and limit what is given out."""
     frame, limits = request.frame, request.limits
     confidence = _confidence(frame, predictions) if request.confidence else None
-    scaled = request.scaler.scale(predictions[0], frame)
-    if request.ground_fusion:
-        scaled = on_ground(scaled, frame)
-    answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state)
+    if request.ground_fusion is None:
+        scaled = request.scaler.scale(predictions[0], frame)
+    else:
+        scaled = request.ground_fusion.scale(request.scaler, predictions[0], frame)
+    ground = frame.ground if scaled.ground is None else scaled.ground
+    answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state, ground=ground)
     if scaled.depth_m is not None:
         sky = sky_seen(predictions[0], frame, scaled.state)
         depth_m = with_sky(scaled.depth_m, sky)

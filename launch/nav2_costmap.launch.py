@@ -24,7 +24,7 @@ from launch import LaunchDescription
 SHARE = get_package_share_directory("depth_anything_ros")
 NAV2 = ("nav2_costmap_2d", "nav2_lifecycle_manager")
 # Outputs of the depth node as the costmap's parameter file names them.
-OUTPUTS = ("points", "clearing_points")
+OUTPUTS = ("points", "clearing_points", "dropoffs")
 
 
 def start_costmap(context):

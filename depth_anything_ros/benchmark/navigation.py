@@ -37,6 +37,7 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.geometry.cloud import build_cloud
 from depth_anything_ros.geometry.cloud_filters import downsample, flying_pixels
+from depth_anything_ros.geometry.dropoffs import dropoff_depth
 from depth_anything_ros.geometry.scan import clearing_points
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.metric.ground_fusion import on_ground
@@ -48,10 +49,14 @@ from depth_anything_ros.synthetic.robot import KINDS, Robot
 MIN_RANGE, MAX_RANGE, STRIDE, VOXEL_SIZE = 0.3, 5.0, 2, 0.05
 """min_range, max_range, cloud_stride and voxel_size of `config/nav2_depth.yaml`."""
 
+MIN_DROP = 0.15
+"""dropoff_min_depth of the node's defaults."""
+
 EDGE_ANGLE_DEG, MAX_RELATIVE_SIGMA = 8.0, 0.08
 """edge_angle_deg and max_relative_sigma of `config/nav2_depth.yaml`."""
 
 COSTMAP = VoxelLayerSettings(
+    min_obstacle_height=-0.3,
     sources={
         "depth": ObservationSource(
             topic="/depth_anything/points",
@@ -79,7 +84,16 @@ COSTMAP = VoxelLayerSettings(
             max_obstacle_height=10.0,
             raytrace_max_range=8.0,
         ),
-    }
+        "dropoffs": ObservationSource(
+            topic="/depth_anything/dropoffs",
+            marking=True,
+            clearing=False,
+            min_obstacle_height=-0.3,
+            max_obstacle_height=0.3,
+            obstacle_min_range=0.3,
+            obstacle_max_range=8.0,
+        ),
+    },
 )
 """The costmap of `config/nav2_voxel_layer.yaml`."""
 
@@ -252,9 +266,7 @@ class _World:
 
     def __init__(self, drive: Drive, settings: VoxelLayerSettings) -> None:
         self._cell = settings.resolution
-        self._band = min(
-            source.min_obstacle_height for source in settings.sources.values() if source.marking
-        )
+        self._band = settings.sources["depth"].min_obstacle_height
         self._top = settings.max_obstacle_height
         margin = round(max(settings.width, settings.height) / self._cell)
         points = [_in_world(drive.camera, tick.pose, tick.depth_m) for tick in drive.ticks]
@@ -355,7 +367,8 @@ def answers(
         if ground_fusion:
             scaled = on_ground(scaled, frame)
         assert scaled.depth_m is not None
-        yield DepthFrame(frame, prediction, limit_depth(scaled.depth_m, limits), None, state)
+        depth_m = limit_depth(scaled.depth_m, limits)
+        yield DepthFrame(frame, prediction, depth_m, None, state, ground=frame.ground)
 
 
 def frames(drive: Drive, source: str) -> Iterator[Frame]:
@@ -371,11 +384,12 @@ def frames(drive: Drive, source: str) -> Iterator[Frame]:
             camera=drive.camera,
             points=points,
             ground=drive.ground if way.ground else None,
+            pose=tick.pose,
         )
 
 
 def clouds(answer: DepthFrame) -> dict[str, FloatArray]:
-    """`~/points` and `~/clearing_points` of an answer by topic, in the optical frame."""
+    """The clouds of an answer that a costmap reads, by topic, in the optical frame."""
     depth_m, camera = answer.depth_m, answer.frame.camera
     if depth_m is None or camera is None:
         return {}
@@ -384,9 +398,13 @@ def clouds(answer: DepthFrame) -> dict[str, FloatArray]:
     if points.data.size:
         points = downsample(points, VOXEL_SIZE)
     free = clearing_points(depth_m, camera, MAX_RANGE, max(STRIDE, 4))
+    by_topic = {"points": points, "clearing_points": free}
+    if answer.ground is not None:
+        ground = (answer.ground.normal, answer.ground.offset)
+        missing = dropoff_depth(depth_m, answer.sigma_m, camera, ground, MIN_DROP, MAX_RANGE)
+        by_topic["dropoffs"] = build_cloud(missing, camera, organized=False, stride=STRIDE)
     return {
-        "/depth_anything/points": points.xyz.astype(np.float64),
-        "/depth_anything/clearing_points": free.xyz.astype(np.float64),
+        f"/depth_anything/{name}": cloud.xyz.astype(np.float64) for name, cloud in by_topic.items()
     }
 
 

@@ -22,12 +22,15 @@ from depth_anything_ros.frames import (
     FloatImage,
     Frame,
     Plane,
+    Prediction,
     ScaledDepth,
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
 from depth_anything_ros.metric.fit import UnmeasurableError, values_at
+from depth_anything_ros.metric.point_memory import PointMemory
+from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 
 Mask = npt.NDArray[np.bool_]
@@ -49,6 +52,8 @@ _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behin
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor
 _LEVEL = 0.04  # step of its levels
 _BIAS = 0.3  # a slow error of the floor larger than that is none
+_LEAST_DROP = 0.15  # of log inverse depth below the floor, for a pit
+_SURE = 3.0  # standard deviations of the depth by which a pit is deeper than the floor
 _MIN_PIXELS = 60
 _MIN_SHARE = 0.04
 _NEAR_POINT = 0.06  # image widths from a measured point within which it is trusted
@@ -63,6 +68,9 @@ _MIN_POINTS = 100  # fewer do not tell where the ground is
 _MOST_POINTS = 20_000
 _KNOWN_WITHIN = 0.1  # relative error of a known ground's height
 _KNOWN_WITHIN_DEG = 3.0  # error of its attitude
+_GROUND_HELD = 2.0  # seconds for which a measured ground is used without a new one
+_SAME_GROUND = 0.03  # relative difference in height up to which two planes are the same ground
+_NEW = 0.3  # weight of a new measurement of it
 _ON_FLOOR = 0.04  # height in metres up to which a measured point is floor
 _OFF_FLOOR = 0.08  # height from which on it is none
 
@@ -82,8 +90,40 @@ class Grounded:
     floor: Mask
 
 
+class GroundFusion:
+    """Scales the frames of one camera and fuses their depths with the ground.
+
+    From frame to frame it follows the ground that measured points show, and remembers the low ones
+    of them while the camera's pose is known.
+    """
+
+    def __init__(self) -> None:
+        self._memory = PointMemory()
+        self._ground = _FollowedGround()
+
+    def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        """Scale a frame and put its depth on the ground.
+
+        Args:
+            scaler: The camera's scaler.
+            prediction: What the network says of the frame.
+            frame: The frame; a ground plane that it has is corrected by its measured points, and
+                found among them where it has none.
+
+        Returns:
+            The depth with floor on the plane; the scaler's where no ground is known.
+        """
+        if frame.camera is None:
+            return scaler.scale(prediction, frame)
+        ground = self._ground.follow(frame, frame.camera)
+        points = self._memory.recall(frame, ground)
+        if points is not frame.points:
+            frame = replace(frame, points=points)
+        return replace(_fused(scaler.scale(prediction, frame), frame, ground), ground=ground)
+
+
 def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
-    """Fuse the depth of a frame with its ground plane, where that is known.
+    """Fuse the depth of a single frame with its ground plane, where that is known.
 
     Args:
         scaled: Depth of the frame.
@@ -94,18 +134,69 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
         The depth with floor on the plane; the same where no ground is known. Where no floor is seen
         only sigma changes: depth that contradicts the measured points is not sure.
     """
-    camera = frame.camera
-    if scaled.depth_m is None or camera is None:
+    if frame.camera is None:
         return scaled
-    ground = frame.ground
-    if frame.points is not None:
-        ground = measured_ground(frame.points, camera, ground)
-    if ground is None:
+    return _fused(scaled, frame, _FollowedGround().follow(frame, frame.camera))
+
+
+def _fused(scaled: ScaledDepth, frame: Frame, ground: Plane | None) -> ScaledDepth:
+    if scaled.depth_m is None or frame.camera is None or ground is None:
         return scaled
-    grounded = fuse_ground(scaled.depth_m, scaled.sigma_m, camera, ground, frame.points)
+    grounded = fuse_ground(scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points)
     if grounded is None:
         return _doubted(scaled, frame.points)
     return replace(scaled, depth_m=grounded.depth_m, sigma_m=grounded.sigma_m)
+
+
+class _FollowedGround:
+    """The ground plane of a camera over time.
+
+    What points show of it is averaged; a plane far from that counts once it is seen again.
+    """
+
+    def __init__(self) -> None:
+        self._stamp = 0
+        self._plane: Plane | None = None
+        self._other: Plane | None = None
+
+    def follow(self, frame: Frame, camera: Camera) -> Plane | None:
+        """The ground of a frame: measured now or shortly before, else what the frame knows."""
+        age = (frame.stamp - self._stamp) * 1e-9
+        if not 0 <= age <= _GROUND_HELD:
+            self._plane = self._other = None
+        known, plane = frame.ground, self._plane
+        if plane is not None and known is not None and not _near(plane, known, _KNOWN_WITHIN):
+            plane = None  # the camera was turned or lifted
+        points = frame.points
+        found = None if points is None else measured_ground(points, camera, known)
+        if found is None or found is known:
+            return known if plane is None else plane
+        self._stamp = frame.stamp
+        if plane is None:
+            self._plane = found
+        elif _near(found, plane, _SAME_GROUND):
+            self._plane, self._other = _mean_plane(plane, found), None
+        elif self._other is not None and _near(found, self._other, _SAME_GROUND):
+            self._plane, self._other = found, None
+        else:
+            self._other = found
+            return plane
+        return self._plane
+
+
+def _near(one: Plane, other: Plane, share: float) -> bool:
+    """Whether planes differ by less than a share of the height, and as little in attitude."""
+    turned = float(np.dot(one.normal, other.normal))
+    widest = math.cos(math.radians(_KNOWN_WITHIN_DEG) * share / _KNOWN_WITHIN)
+    return abs(one.offset - other.offset) <= share * other.offset and turned >= widest
+
+
+def _mean_plane(before: Plane, now: Plane) -> Plane:
+    """The two weighed, with a normal of unit length."""
+    normal = (1 - _NEW) * np.array(before.normal) + _NEW * np.array(now.normal)
+    normal /= np.linalg.norm(normal)
+    offset = (1 - _NEW) * before.offset + _NEW * now.offset
+    return Plane((float(normal[0]), float(normal[1]), float(normal[2])), offset)
 
 
 def _doubted(scaled: ScaledDepth, points: SparsePoints | None) -> ScaledDepth:
@@ -140,11 +231,7 @@ def measured_ground(points: SparsePoints, camera: Camera, known: Plane | None) -
         found = find_ground(xyz[:_MOST_POINTS])
     except UnmeasurableError:
         return known
-    if known is None:
-        return found
-    turned = float(np.dot(found.normal, known.normal))
-    level = abs(found.offset - known.offset) <= _KNOWN_WITHIN * known.offset
-    return found if level and turned >= math.cos(math.radians(_KNOWN_WITHIN_DEG)) else known
+    return found if known is None or _near(found, known, _KNOWN_WITHIN) else known
 
 
 def fuse_ground(
@@ -179,7 +266,7 @@ def fuse_ground(
         with np.errstate(divide="ignore", invalid="ignore"):
             np.fmax(given, sigma_m / depth_m, out=given)
     likely = float(np.clip(2 * np.median(given[some]), *_LIKELY_ERROR))
-    columns = _Columns(depth_m[some], plane[some], camera.fy / step, heights, likely)
+    columns = _Columns(depth_m[some], plane[some], camera.fy / step, heights, likely, given[some])
     division = columns.divide()
     if division is None:
         return None
@@ -292,6 +379,7 @@ class _Columns:
         focal: Focal length in coarse rows.
         known_heights: Height over the ground of measured points, NaN elsewhere.
         likely_error: Standard deviation of the level of the floor in log inverse depth.
+        relative_sigma: Standard deviation of the depth relative to it.
     """
 
     def __init__(
@@ -301,6 +389,7 @@ class _Columns:
         focal: float,
         known_heights: FloatImage,
         likely_error: float,
+        relative_sigma: FloatImage,
     ) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
@@ -313,6 +402,7 @@ class _Columns:
         self._looks_down = plane * _RANGE >= 1
         self._known_heights = known_heights
         self._likely_error = likely_error
+        self._relative_sigma = relative_sigma
 
     def divide(self) -> _Division | None:
         """Divide it; None where no floor is seen."""
@@ -329,7 +419,8 @@ class _Columns:
             return None
         of_floor = self._log_ratio[floor]
         accuracy = math.sqrt(float(np.nanmean(np.square(of_floor))))
-        return _Division(floor.astype(np.float32), error, *self._feet(floor), spread, accuracy)
+        feet = self._feet(floor, self._below(error, spread))
+        return _Division(floor.astype(np.float32), error, *feet, spread, accuracy)
 
     def _label(self, bias: FloatImage, spread: float) -> Mask:
         """Floor by dynamic programming up each column."""
@@ -340,13 +431,13 @@ class _Columns:
         as_obstacle += np.square(np.minimum(off - 2 * spread, 0) / _UNDER)
         margin = np.minimum(as_floor, _CAP) - np.minimum(as_obstacle, _CAP)
         margin = np.where(np.isfinite(margin), margin, 0).astype(np.float32)
-        # What rises clearly above the floor is none, however level it is.
-        high = np.nan_to_num(off) > 4 * spread
-        margin[high] = np.maximum(margin[high], _CAP / 2)
+        # What rises clearly above the floor or lies below it is none, however level it is.
+        apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)
+        margin[apart] = np.maximum(margin[apart], _CAP / 2)
         margin[~self._looks_down] = _CAP
         with np.errstate(invalid="ignore"):
-            margin[self._known_heights < _ON_FLOOR] = -10 * _CAP
-            margin[self._known_heights > _OFF_FLOOR] = 10 * _CAP
+            margin[np.abs(self._known_heights) < _ON_FLOOR] = -10 * _CAP
+            margin[np.abs(self._known_heights) > _OFF_FLOOR] = 10 * _CAP
         margin = cv2.blur(margin, (5, 1)) * np.float32(_SHARE)
         rows, columns = margin.shape
         cost = np.zeros((2, columns), np.float32)  # of floor and obstacle up to this row
@@ -363,6 +454,12 @@ class _Columns:
             floor[row] = state == 0
             state = np.where(came[row, state, every], 1 - state, state)
         return floor & self._looks_down
+
+    def _below(self, bias: FloatImage, spread: float) -> Mask:
+        """What lies surely below the floor: stairs down, a pit."""
+        least = np.maximum(max(4 * spread, _LEAST_DROP), _SURE * self._relative_sigma)
+        below = np.nan_to_num(self._log_ratio - bias) < -least
+        return np.asarray(cv2.medianBlur(below.astype(np.uint8), 5) > 0) & self._looks_down
 
     def _slow_error(self, floor: Mask) -> tuple[FloatImage, float] | None:
         """A quadratic through the level of the floor, and the spread around it."""
@@ -408,7 +505,7 @@ class _Columns:
         votes = support * np.exp(-0.5 * np.square(levels / self._likely_error)) - 0.1 * below
         return float(levels[int(np.argmax(votes))])
 
-    def _feet(self, floor: Mask) -> tuple[FloatImage, FloatImage, FloatImage]:
+    def _feet(self, floor: Mask, below: Mask) -> tuple[FloatImage, FloatImage, FloatImage]:
         """`lacks`, `doubted` and `standing` of the division."""
         rows, columns = floor.shape
         low, high = (
@@ -434,6 +531,7 @@ class _Columns:
         for number in range(rows - 1, -1, -1):
             on_floor = floor[number]
             last[:, on_floor] = here[:, number, on_floor]
+            last[:, below[number]] = 0  # behind an edge, nothing stands on the floor before it
             with np.errstate(invalid="ignore"):
                 same = np.abs(self._log_inverse[number] - last[3]) < _SAME_OBSTACLE
             stands = ~on_floor & same

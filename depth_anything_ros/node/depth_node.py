@@ -492,7 +492,7 @@ class DepthNode(GuardedNode):
         if own is not None and before is not None:
             settings = scaler_settings_of(parameters, name)
             if settings == scaler_settings_of(before.parameters, name):
-                return CameraSetup(own.scaler, files, limits, context)
+                return CameraSetup(own.scaler, files, limits, context, own.ground_fusion)
         return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, context)
 
     def _make_scaler(

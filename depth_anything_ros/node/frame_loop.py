@@ -136,7 +136,7 @@ class FrameLoop:
                 work.taken.limits,
                 parameters.min_confidence > 0
                 or any(output.needs_confidence(parameters) for output in work.wanted),
-                parameters.ground_fusion,
+                setup.cameras[work.camera.name].ground_fusion if parameters.ground_fusion else None,
             )
             for work in works
         ]

@@ -139,7 +139,8 @@ class NodeParameters(ParameterSet):
     ground_fusion: bool = parameter(
         True,
         "Where the ground is known (base_frame, camera_height, returns of a LiDAR), put floor on "
-        "its plane and bring obstacles to the distance of their foot.",
+        "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
+        "the last 5 s are remembered.",
     )
     scale_max_age: float = parameter(
         2.0,
@@ -209,7 +210,8 @@ class NodeParameters(ParameterSet):
     )
     odometry_topic: str = parameter(
         "odom",
-        "Scalers views, motion and slam: nav_msgs/Odometry of the robot in metres.",
+        "Scalers views, motion and slam, and ground_fusion: nav_msgs/Odometry of the robot in "
+        "metres.",
         topic=True,
     )
     slam_pose_topic: str = parameter(
@@ -385,6 +387,13 @@ class NodeParameters(ParameterSet):
         "this angle (flying pixels); 0 keeps them.",
         minimum=0.0,
         maximum=80.0,
+    )
+    dropoff_min_depth: float = parameter(
+        0.15,
+        "Metres below the ground from which on what is seen is a drop-off (~/dropoffs), where two "
+        "standard deviations of its depth agree.",
+        minimum=0.01,
+        maximum=1000.0,
     )
     scan_frame: str = parameter(
         "",

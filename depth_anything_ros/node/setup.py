@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.inference.frame_context import FrameContext
+from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
 from depth_anything_ros.node.parameters import NodeParameters
@@ -31,12 +32,14 @@ class CameraSetup:
         files: Its calibration and mask.
         limits: Which of its depths are given out.
         context: What its images are seen with; None where the network sees each alone.
+        ground_fusion: What makes its depth and the ground one; it has state.
     """
 
     scaler: MetricScaler
     files: CameraFiles
     limits: DepthLimits
     context: FrameContext | None = None
+    ground_fusion: GroundFusion = field(default_factory=GroundFusion)
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ def test_the_costmap_listens_to_the_node(
     assert plain(costmap._Node__remappings) == {
         "/depth_anything/points": f"{node}/points",
         "/depth_anything/clearing_points": f"{node}/clearing_points",
+        "/depth_anything/dropoffs": f"{node}/dropoffs",
     }
     shown = plain(found["rviz2"]._Node__remappings)
     points = shown.get("depth_anything/points", "depth_anything/points")

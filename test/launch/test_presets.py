@@ -45,10 +45,13 @@ def test_nav2_marks_with_points_and_clears_with_both_clouds() -> None:
     costmap = yaml.safe_load((CONFIG / "nav2_voxel_layer.yaml").read_text())
     parameters = costmap["/**"]["ros__parameters"]
     layer = parameters["voxel_layer"]
-    points, floor, free = (layer[name] for name in layer["observation_sources"].split())
+    points, floor, free, edges = (layer[name] for name in layer["observation_sources"].split())
     assert points["topic"] == floor["topic"] == "/depth_anything/points"
     assert free["topic"] == "/depth_anything/clearing_points"
+    assert edges["topic"] == "/depth_anything/dropoffs"
     assert [points["marking"], points["clearing"]] == [True, True]
+    assert [edges["marking"], edges["clearing"]] == [True, False]
+    assert layer["min_obstacle_height"] <= edges["min_obstacle_height"] < 0  # on the ground
     for clears in (floor, free):
         assert [clears["marking"], clears["clearing"]] == [False, True]
         assert clears["min_obstacle_height"] < 0  # lines of sight to the floor

@@ -12,13 +12,21 @@ from depth_anything_ros.frames import (
     FloatImage,
     Frame,
     Plane,
+    Prediction,
+    PredictionKind,
     Quality,
     ScaledDepth,
     ScaleState,
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.metric.ground_fusion import fuse_ground, measured_ground, on_ground
+from depth_anything_ros.metric.ground_fusion import (
+    GroundFusion,
+    fuse_ground,
+    measured_ground,
+    on_ground,
+)
+from depth_anything_ros.metric.sources.network import NetworkScaler
 
 CAMERA = Camera.from_hfov(320, 240, 70.0)
 HEIGHT = 0.85
@@ -178,3 +186,80 @@ def test_depth_that_contradicts_its_points_is_not_sure() -> None:
     right = on_ground(replace(scaled, depth_m=truth), replace(frame, points=_points(truth, 200)))
     assert right.sigma_m is not None
     assert right.sigma_m.max() == pytest.approx(0.02)
+
+
+def _measured(depth: FloatImage, seconds: float, known: Plane | None = None) -> Frame:
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    stamp = round(seconds * 1e9)
+    return Frame(rgb, stamp, camera=CAMERA, points=_points(depth, 2000), ground=known)
+
+
+class Keeps(NetworkScaler):
+    """Gives the same depth to every frame and keeps the frames."""
+
+    def __init__(self, depth: FloatImage) -> None:
+        super().__init__()
+        self.depth = depth
+        self.frames: list[Frame] = []
+
+    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        self.frames.append(frame)
+        return ScaledDepth(self.depth.copy(), ScaleState("test", Quality.GOOD, "test"))
+
+
+def test_the_ground_of_points_is_kept_between_frames() -> None:
+    """One scan without floor, then one of a bench top, change nothing of what is known."""
+    given = bent(scene(), 0.15)
+    scaler, fusion = Keeps(given), GroundFusion()
+    prediction = Prediction(given, PredictionKind.METRIC_DEPTH, given.shape)
+
+    def floor_height(frame: Frame) -> float:
+        scaled = fusion.scale(scaler, prediction, frame)
+        assert scaled.depth_m is not None
+        floor = (heights(scene()) < 0.01) & (scene() < 3.0)
+        return float(np.median(heights(scaled.depth_m)[floor]))
+
+    alone = np.median(heights(given)[(heights(scene()) < 0.01) & (scene() < 3.0)])
+    assert abs(alone) > 0.05
+    assert floor_height(_measured(scene(), 1.0)) == pytest.approx(0, abs=0.01)
+    empty = replace(_measured(scene(), 1.5), points=_points(scene(), 20))
+    assert floor_height(empty) == pytest.approx(0, abs=0.01)
+    bench = (scene() * np.float32(0.6)).astype(np.float32)  # all that is seen lies higher
+    floor_height(_measured(bench, 2.0))
+    assert floor_height(replace(empty, stamp=2_500_000_000)) == pytest.approx(0, abs=0.01)
+    fusion = GroundFusion()
+    assert abs(floor_height(empty)) > 0.05  # without what was seen before
+
+
+def test_low_points_of_before_reach_the_scaler() -> None:
+    scaler, fusion = Keeps(scene()), GroundFusion()
+    prediction = Prediction(scene(), PredictionKind.METRIC_DEPTH, scene().shape)
+    for number in range(2):
+        pose = np.eye(4)
+        pose[2, 3] = 0.1 * number
+        fusion.scale(scaler, prediction, replace(_measured(scene(), 1.0 + number), pose=pose))
+    now, with_before = scaler.frames
+    assert now.points is not None
+    assert with_before.points is not None
+    assert len(now.points) == 2000
+    assert len(with_before.points) > 2200
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_hole_in_the_floor_stays_one(measured: bool) -> None:
+    """Floor to 2.5 m, then 0.5 m lower to a wall: neither filled nor made a wall at its edge."""
+    y = np.broadcast_arrays(*ray_table(CAMERA))[1]
+    with np.errstate(divide="ignore"):
+        near = np.where(y > 0, HEIGHT / y, 99.0)
+        lower = np.where(y > 0, (HEIGHT + 0.5) / y, 99.0)
+    truth = np.where(near <= 2.5, near, np.minimum(lower, 6.0)).astype(np.float32)
+    given = bent(truth, 0.03, 0.005)
+    points = _points(truth, 600) if measured else None
+    grounded = fuse_ground(given, 0.04 * given, CAMERA, GROUND, points)
+    assert grounded is not None
+    hole = cv2.erode(((heights(truth) < -0.45) & (truth < 5)).astype(np.uint8), np.ones((5, 5)))
+    assert hole.sum() > 1000
+    assert grounded.floor[hole > 0].mean() < 0.02
+    off = np.abs(grounded.depth_m / given - 1)[hole > 0]
+    print(f"hole moved by p95 {np.percentile(off, 95):.3f}")
+    assert np.percentile(off, 95) < 0.03

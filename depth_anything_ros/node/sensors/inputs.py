@@ -91,10 +91,12 @@ class SensorInputs:
         self._ground_wanted = FrameInput.GROUND in wanted or parameters.ground_fusion
         # auto and fusion must not wait for a frame that does not exist.
         self._ground_needed = FrameInput.GROUND in wanted and parameters.scaler != AUTO
+        self._pose_needed = FrameInput.POSE in wanted
+        remembers = parameters.ground_fusion and FrameInput.POINTS in wanted
         try:
             if FrameInput.POINTS in wanted:
                 self._listen_to_points(matcher, on_points)
-            if FrameInput.POSE in wanted:
+            if self._pose_needed or remembers:
                 self._odometry = OdometryInput(matcher, parameters.odometry_topic)
             if FrameInput.SLAM in wanted:
                 self._slam = SlamInput(
@@ -199,16 +201,18 @@ class SensorInputs:
         if self._odometry is None:
             return None
         parameters, transforms = self._parameters, self._placement.transforms
-        fixed, timeout = parameters.fixed_frame, parameters.tf_timeout
+        fixed = parameters.fixed_frame
+        timeout = parameters.tf_timeout if self._pose_needed else 0.0
         base = self._odometry.at(frame.stamp)
         try:
             if base is None:
                 if not fixed or not transforms.available:
                     return None
                 return transforms.lookup(fixed, frame.frame_id, frame.stamp, timeout)
-            return base @ np.linalg.inv(self._from_base(self._odometry.base_frame, frame, name))
+            from_base = self._from_base(self._odometry.base_frame, frame, name, timeout)
+            return base @ np.linalg.inv(from_base)
         except TransformError as error:
-            if parameters.scaler != AUTO:  # auto goes without
+            if self._pose_needed and parameters.scaler != AUTO:  # auto goes without
                 log.warn(f"odometry is not used: {error}")
             return None
 
@@ -217,14 +221,13 @@ class SensorInputs:
         odometry = "" if self._odometry is None else self._odometry.fixed_frame
         return odometry or self._parameters.fixed_frame
 
-    def _from_base(self, base_frame: str, frame: Frame, name: str) -> Matrix:
+    def _from_base(self, base_frame: str, frame: Frame, name: str, timeout: float) -> Matrix:
         """The transform from the odometry's base to the optical frame."""
         known = self._placement.configured(name, self._parameters.odometry_topic)
         if known is not None:
             return known
-        return self._placement.transforms.lookup(
-            frame.frame_id, base_frame, frame.stamp, self._parameters.tf_timeout
-        )
+        transforms = self._placement.transforms
+        return transforms.lookup(frame.frame_id, base_frame, frame.stamp, timeout)
 
     def _slam_view(self, frame: Frame) -> SlamView | None:
         known = None if self._slam is None else self._slam.at(frame.stamp)

@@ -14,7 +14,7 @@ import pytest
 from ros_harness import FRAME_ID, RELIABLE, Consumer, NodeProcess
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from std_msgs.msg import Header
-from tiny_networks import red_depth, write_red_network
+from tiny_networks import OFFSET, SLOPE, red_depth, write_red_network
 from visualization_msgs.msg import Marker, MarkerArray
 
 from depth_anything_ros.formats.depth_files import read_depth
@@ -61,7 +61,25 @@ def kept(consumer: Consumer, kind: type, topic: str) -> list[Any]:
     return messages
 
 
-def test_a_scan_of_a_wall_and_what_may_be_cleared(
+def points_of(cloud: PointCloud2) -> npt.NDArray[np.float32]:
+    """x, y, z of a cloud, Nx3."""
+    layout = [(field.name, field.offset, field.datatype) for field in cloud.fields]
+    size = (cloud.width, cloud.height, cloud.point_step, cloud.row_step)
+    return np.asarray(read_xyz(cloud.data, layout, *size), np.float32)
+
+
+def floor_with_a_hole(edge: float, height: float, drop: float) -> npt.NDArray[np.uint8]:
+    """What `write_red_network` sees as a floor that lies lower from some metres ahead on."""
+    y = (np.arange(120) - 59.5) / 130
+    with np.errstate(divide="ignore"):
+        floor, lower = (np.where(y > 0, high / y, 9.0) for high in (height, height + drop))
+    depth = np.where(floor <= edge, floor, np.minimum(lower, 9.0))
+    rgb = np.zeros((120, 160, 3), np.uint8)
+    rgb[..., 0] = np.rint((depth[:, None] - OFFSET) / SLOPE * 255)
+    return rgb
+
+
+def test_a_scan_of_a_wall_what_may_be_cleared_and_where_the_ground_ends(
     start: Start, consumer: Consumer, model: Path
 ) -> None:
     start(
@@ -72,8 +90,10 @@ def test_a_scan_of_a_wall_and_what_may_be_cleared(
         scan_min_height=0.5,
         scan_max_height=1.1,
         sensor_extrinsics=f'"{{level: {LEVEL}}}"',
+        camera_height=0.8,
     )
     scans = kept(consumer, LaserScan, "scan")
+    dropoffs = kept(consumer, PointCloud2, "dropoffs")
     clearing = kept(consumer, PointCloud2, "clearing_points")
     consumer.wait_ready()
     # The left half is a wall at 3 m, the right half is 9 m away: beyond max_range.
@@ -90,17 +110,18 @@ def test_a_scan_of_a_wall_and_what_may_be_cleared(
     right = (angles < -math.radians(3)) & (angles > -math.radians(29))
     np.testing.assert_allclose(ranges[left] * np.cos(angles[left]), near, rtol=0.01)
     assert np.isposinf(ranges[right]).all(), "seen to be free up to max_range (REP-117)"
-    points = read_xyz(
-        clearing[0].data,
-        [(field.name, field.offset, field.datatype) for field in clearing[0].fields],
-        clearing[0].width,
-        clearing[0].height,
-        clearing[0].point_step,
-        clearing[0].row_step,
-    )
+    points = points_of(clearing[0])
     assert len(points) > 100
     np.testing.assert_allclose(points[:, 2], 6.0, rtol=1e-6)
     assert (points[:, 0] > -0.1).all(), "only where depth is beyond the range"
+    answered = len(dropoffs)
+    consumer.send(floor_with_a_hole(2.5, 0.8, 1.0), CAMERA)
+    consumer.wait(lambda: len(dropoffs) > answered, 30, "no drop-offs")
+    hole = points_of(dropoffs[-1])
+    assert len(hole) > 100
+    np.testing.assert_allclose(hole[:, 1], 0.8, atol=0.01)  # on the ground plane
+    assert 2.3 < hole[:, 2].min() < 2.8
+    assert hole[:, 2].max() <= 6.0
 
 
 def test_confidence_finds_the_errors_of_a_real_network(
