@@ -53,6 +53,7 @@ from depth_anything_ros.inference.preprocess import check_image
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.selection import make_scaler
+from depth_anything_ros.metric.temporal_filter import TemporalFilter
 from depth_anything_ros.pipeline import ConfidenceSources, DepthLimits, DepthRequest, process_batch
 from depth_anything_ros.settings import ModelSettings, ScalerSettings
 
@@ -438,7 +439,8 @@ class Model:
     ) -> Iterator[DepthFrame]:
         """Estimate the depth of pictures of one camera that follow each other.
 
-        The scale of one picture is kept for the next ones and followed over time. A network with
+        The scale of one picture is kept for the next ones and followed over time; with the setting
+        `temporal_filter` depth itself is steadied, too. A network with
         a window sees keyframes with each picture, where the pictures are frames with poses, and one
         for videos looks back at the pictures before.
 
@@ -456,6 +458,7 @@ class Model:
             InputError: A picture or the file cannot be used.
         """
         scaling = self._scaling()
+        steady = TemporalFilter() if self._settings.temporal_filter else None
         context = context_of(self.estimator)
         for number, picture in enumerate(_sequence(pictures)):
             frame = as_frame(picture, camera, None, ground)
@@ -463,7 +466,7 @@ class Model:
                 frame = replace(frame, stamp=round(number * 1e9 / rate))
             if context is not None:
                 frame = context.complete(frame)
-            yield self._process([frame], [scaling], confidence)[0]
+            yield self._process([frame], [scaling], confidence, steady)[0]
 
     def _scaling(self) -> tuple[MetricScaler, GroundFusion | None]:
         """What gives one camera's frames metres."""
@@ -475,11 +478,12 @@ class Model:
         made: list[Frame],
         scaling: list[tuple[MetricScaler, GroundFusion | None]],
         confidence: bool,
+        steady: TemporalFilter | None = None,
     ) -> list[DepthFrame]:
         estimator = self._loaded.estimator
         views = ZOOMS if estimator.kind.metric else FLIP
         requests = [
-            DepthRequest(frame, scaler, self._limits, confidence, ground_fusion)
+            DepthRequest(frame, scaler, self._limits, confidence, ground_fusion, steady)
             for frame, (scaler, ground_fusion) in zip(made, scaling, strict=True)
         ]
         answers = process_batch(estimator, requests, ConfidenceSources(views=views))

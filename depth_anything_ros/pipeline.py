@@ -28,6 +28,7 @@ from depth_anything_ros.metric.apply import with_sky
 from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.sky import sky_seen
+from depth_anything_ros.metric.temporal_filter import TemporalFilter
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class DepthRequest:
         limits: Which depths are given out.
         confidence: Whether to compute a confidence; it costs further runs of the network.
         ground_fusion: What makes depth and ground of its camera one; None leaves depth as it is.
+        temporal_filter: Steadies the depth of its camera over time; None for each image alone.
     """
 
     frame: Frame
@@ -100,6 +102,7 @@ class DepthRequest:
     limits: DepthLimits = field(default_factory=DepthLimits)
     confidence: bool = False
     ground_fusion: GroundFusion | None = None
+    temporal_filter: TemporalFilter | None = None
 
 
 class Pipeline:
@@ -111,6 +114,7 @@ class Pipeline:
         limits: Which depths are given out.
         confidence_sources: What confidence is computed from.
         ground_fusion: What makes depth and a known ground plane one, or None.
+        temporal_filter: Steadies depth over time; None for each image alone.
     """
 
     def __init__(
@@ -120,12 +124,14 @@ class Pipeline:
         limits: DepthLimits | None = None,
         confidence_sources: ConfidenceSources | None = None,
         ground_fusion: bool = True,
+        temporal_filter: TemporalFilter | None = None,
     ) -> None:
         self.estimator = estimator
         self.scaler = scaler
         self.limits = limits or DepthLimits()
         self.confidence_sources = confidence_sources or ConfidenceSources()
         self.ground_fusion = GroundFusion() if ground_fusion else None
+        self.temporal_filter = temporal_filter
 
     def process(self, frame: Frame, confidence: bool = False) -> DepthFrame:
         """Estimate the depth of one frame.
@@ -140,7 +146,14 @@ class Pipeline:
         Raises:
             InputError: Image and camera of the frame differ in size, or the image is unusable.
         """
-        request = DepthRequest(frame, self.scaler, self.limits, confidence, self.ground_fusion)
+        request = DepthRequest(
+            frame,
+            self.scaler,
+            self.limits,
+            confidence,
+            self.ground_fusion,
+            self.temporal_filter,
+        )
         return process_batch(self.estimator, [request], self.confidence_sources)[0]
 
 
@@ -269,6 +282,8 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
     else:
         scaled = request.ground_fusion.scale(request.scaler, predictions[0], frame)
     ground = frame.ground if scaled.ground is None else scaled.ground
+    if request.temporal_filter is not None:
+        scaled = request.temporal_filter.steady(scaled, frame)
     answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state, ground=ground)
     if scaled.depth_m is not None:
         sky = sky_seen(predictions[0], frame, scaled.state)

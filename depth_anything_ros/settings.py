@@ -54,6 +54,7 @@ class ScalerSettings:
             network finish that, "none" does not.
         prior_model: For "prior": catalogue name or path of Prior Depth Anything's second stage.
         ground_fusion: Where the ground plane is known, put floor on it and obstacles at their feet.
+        temporal_filter: Average the depth of images that follow each other (not of single ones).
         max_age: Seconds for which a scale is held without measurement; may be infinite.
         seed: Of all random choices.
     """
@@ -68,5 +69,6 @@ class ScalerSettings:
     refinement: str = "local"
     prior_model: str = "prior_depth_anything_vits_1_1"
     ground_fusion: bool = True
+    temporal_filter: bool = False
     max_age: float = 2.0
     seed: int = 0

@@ -13,6 +13,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality, RgbImage
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.sources.network import NetworkScaler
+from depth_anything_ros.metric.temporal_filter import TemporalFilter
 from depth_anything_ros.metric.uncertainty import UNMEASURED
 from depth_anything_ros.pipeline import (
     ConfidenceSources,
@@ -64,6 +65,19 @@ def test_limits_are_what_rep_117_asks_for() -> None:
 def test_without_limits_nothing_changes_and_nothing_is_copied() -> None:
     depth = np.array([[1.0, np.nan, np.inf]], np.float32)
     assert limit_depth(depth, DepthLimits()) is depth
+
+
+def test_temporal_filter_averages_what_stays_the_same() -> None:
+    red = np.random.default_rng(0).integers(80, 160, (30, 40), np.uint8).repeat(4, 0).repeat(4, 1)
+    pictures = [np.stack([red + brighter] * 3, axis=2) for brighter in (0, 4)]
+    pipeline = Pipeline(RedIsDepth(), NetworkScaler(), temporal_filter=TemporalFilter())
+    first, second = (
+        pipeline.process(Frame(rgb, stamp=1 + 10**8 * number)).depth_m
+        for number, rgb in enumerate(pictures)
+    )
+    assert first is not None and second is not None
+    np.testing.assert_array_equal(first, red)
+    assert float(np.median(second - red)) == pytest.approx(2, abs=0.3)
 
 
 def test_doubtful_pixels_are_unknown() -> None:

@@ -67,6 +67,7 @@ from depth_anything_ros.node.setup import (
     limits_of,
     model_settings_of,
     scaler_settings_of,
+    temporal_filter_of,
 )
 from depth_anything_ros.node.start import signals_as_before
 from depth_anything_ros.settings import ModelSettings
@@ -231,7 +232,11 @@ class DepthNode(GuardedNode):
         with self._changing:
             setup = self._configured()
             sensors = self._listen_around(setup.parameters, setup.placement)
-            self._setup = replace(setup, sensors=sensors)
+            cameras = {
+                name: replace(own, temporal_filter=temporal_filter_of(setup.parameters))
+                for name, own in setup.cameras.items()
+            }
+            self._setup = replace(setup, sensors=sensors, cameras=cameras)
         for camera in self._cameras:
             camera.channel.listen(setup.parameters, self._worker.wake)
             camera.outputs.listen(self._worker.wake)
@@ -354,6 +359,7 @@ class DepthNode(GuardedNode):
                         own,
                         scaler=self._make_scaler(name, setup.parameters, loaded),
                         context=context_of(loaded.model.estimator),
+                        temporal_filter=temporal_filter_of(setup.parameters),
                     )
                     for name, own in setup.cameras.items()
                 }
@@ -489,11 +495,15 @@ class DepthNode(GuardedNode):
         files = CameraFiles.read(parameters, name, None if own is None else own.files)
         limits = limits_of(parameters, files)
         context = context_of(networks.model.estimator) if own is None else own.context
+        steady = temporal_filter_of(parameters)
         if own is not None and before is not None:
+            if steady is not None and own.temporal_filter is not None:
+                steady = own.temporal_filter
             settings = scaler_settings_of(parameters, name)
             if settings == scaler_settings_of(before.parameters, name):
-                return CameraSetup(own.scaler, files, limits, context, own.ground_fusion)
-        return CameraSetup(self._make_scaler(name, parameters, networks), files, limits, context)
+                return CameraSetup(own.scaler, files, limits, context, own.ground_fusion, steady)
+        scaler = self._make_scaler(name, parameters, networks)
+        return CameraSetup(scaler, files, limits, context, temporal_filter=steady)
 
     def _make_scaler(
         self, camera: str, parameters: NodeParameters, networks: Networks

@@ -137,6 +137,7 @@ class FrameLoop:
                 parameters.min_confidence > 0
                 or any(output.needs_confidence(parameters) for output in work.wanted),
                 setup.cameras[work.camera.name].ground_fusion if parameters.ground_fusion else None,
+                setup.cameras[work.camera.name].temporal_filter,
             )
             for work in works
         ]

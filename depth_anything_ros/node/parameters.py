@@ -142,6 +142,12 @@ class NodeParameters(ParameterSet):
         "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
         "the last 5 s are remembered.",
     )
+    temporal_filter: str = parameter(
+        "off",
+        "on averages the depth of images that follow each other, moved by the camera's motion "
+        "(odometry or tf2 where the scaler uses them, else optical flow), where nothing moves.",
+        choices=("off", "on"),
+    )
     scale_max_age: float = parameter(
         2.0,
         "Seconds for which a scale is used without a fresh measurement.",

@@ -14,6 +14,7 @@ from depth_anything_ros.confidence.agreement import FLIP, ZOOMS
 from depth_anything_ros.inference.frame_context import FrameContext
 from depth_anything_ros.metric.ground_fusion import GroundFusion
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.temporal_filter import TemporalFilter
 from depth_anything_ros.node.camera.files import CameraFiles, scale_file_of
 from depth_anything_ros.node.parameters import NodeParameters
 from depth_anything_ros.node.runtime.model_loader import Networks
@@ -33,6 +34,7 @@ class CameraSetup:
         limits: Which of its depths are given out.
         context: What its images are seen with; None where the network sees each alone.
         ground_fusion: What makes its depth and the ground one; it has state.
+        temporal_filter: Steadies its depth; None where each image is taken alone.
     """
 
     scaler: MetricScaler
@@ -40,6 +42,7 @@ class CameraSetup:
     limits: DepthLimits
     context: FrameContext | None = None
     ground_fusion: GroundFusion = field(default_factory=GroundFusion)
+    temporal_filter: TemporalFilter | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ class NodeSetup:
             metric = self.networks.model.estimator.kind.metric
             choice = "off" if experts else "zoom" if metric else "flip"
         return ConfidenceSources({"flip": FLIP, "zoom": ZOOMS}.get(choice, ()), experts)
+
+
+def temporal_filter_of(parameters: NodeParameters) -> TemporalFilter | None:
+    """A filter that has seen nothing yet, where the parameters ask for one."""
+    return TemporalFilter() if parameters.temporal_filter == "on" else None
 
 
 def limits_of(parameters: NodeParameters, files: CameraFiles) -> DepthLimits:

@@ -141,6 +141,7 @@ def _scale_options(
     refinement: str,
     prior_model: str,
     ground_fusion: bool,
+    temporal_filter: str,
     camera_height: float | None,
     camera_pitch: float,
     camera_roll: float,
@@ -173,6 +174,7 @@ def _scale_options(
         refinement=refinement,
         prior_model=prior_model,
         ground_fusion=ground_fusion,
+        temporal_filter=temporal_filter == "on",
         max_age=max_age,
     )
     return ScaleOptions(
@@ -222,6 +224,13 @@ scale_options = gathered(
         default=True,
         heading=METRES,
         help="Put floor on the ground plane, where that is known, and obstacles at their feet.",
+    ),
+    option(
+        "--temporal-filter",
+        type=click.Choice(["off", "on"]),
+        default="off",
+        heading=METRES,
+        help="on: average depth along the camera's motion, in videos and recordings.",
     ),
     option(
         "--camera-height",

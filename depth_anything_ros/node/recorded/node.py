@@ -31,6 +31,7 @@ from depth_anything_ros.node.setup import (
     NodeSetup,
     limits_of,
     scaler_settings_of,
+    temporal_filter_of,
 )
 
 DEFAULT_OUTPUTS = ("depth/image", "depth/camera_info", "depth/sigma")
@@ -251,7 +252,9 @@ def _camera_setup(name: str, parameters: NodeParameters, networks: Networks) -> 
     files = CameraFiles.read(parameters, name)
     scaler = make_scaler(scaler_settings_of(parameters, name), networks.model.info)
     context = context_of(networks.model.estimator)
-    return CameraSetup(scaler, files, limits_of(parameters, files), context)
+    steady = temporal_filter_of(parameters)
+    limits = limits_of(parameters, files)
+    return CameraSetup(scaler, files, limits, context, temporal_filter=steady)
 
 
 def _nothing() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from rclpy.serialization import deserialize_message
 from ros_harness import OUTPUTS, Consumer, NodeProcess
-from scaled_bag import IMAGES, SCALE, SHIFT, write_scaled_bag
+from scaled_bag import IMAGES, SCALE, SHIFT, recorded_frames, write_scaled_bag
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from small_bag import write_bag
 from tiny_networks import write_red_network
 
 from depth_anything_ros.errors import InputError, SettingError
@@ -164,3 +165,31 @@ def test_parameters_of_the_robots_file_and_of_the_command_line(tmp_path: Path) -
         read_parameters(None, ("max_range:=-1",), said.append)
     with pytest.raises(InputError, match="cannot be read"):
         read_parameters(tmp_path / "nothing.yaml", (), said.append)
+
+
+def test_temporal_filter_averages_images_that_show_the_same(
+    networks: Networks, tmp_path: Path
+) -> None:
+    frames = recorded_frames()
+    pictures = [each for each in frames if each.topic == "/camera/image_raw"]
+    same = np.array(pictures[0].message.data)
+    for number, picture in enumerate(pictures):
+        picture.message.data = (same + 6 * (number % 2)).astype(np.uint8)
+    write_bag(tmp_path / "bag", frames)
+    fixed = {"scaler": "fixed", "scale": SCALE, "shift": SHIFT}
+    spread = {}
+    for choice in ("off", "on"):
+        got, said = answers(
+            networks,
+            tmp_path / "bag",
+            tmp_path / choice,
+            ("depth/image",),
+            temporal_filter=choice,
+            **fixed,
+        )
+        assert said == []
+        depths = np.stack([depth_of(each) for each in of_topic(got, "depth/image")])
+        assert len(depths) == IMAGES
+        spread[choice] = float(np.mean(np.abs(np.diff(np.log(depths), axis=0))))
+    print(f"flicker {spread}")
+    assert spread["on"] < 0.6 * spread["off"]

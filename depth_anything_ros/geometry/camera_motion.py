@@ -1,0 +1,136 @@
+"""The motion of a camera between two images, and where each pixel goes by it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.geometry.arrays import FloatArray, FloatImage, RgbImage
+from depth_anything_ros.geometry.camera import Camera, distort, ray_table
+
+_STEP = 4  # every fourth row and column of the flow is enough for six numbers
+_MIN_PIXELS = 60
+_ROUNDS = 3
+_TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
+_LEAST_SPREAD = 0.05  # pixels; flow is not known better
+
+
+def displacement(
+    camera: Camera, inverse_m: FloatImage, motion: FloatArray
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """How far each pixel of an image lies from the same point in an earlier image of the camera.
+
+    Args:
+        camera: The camera of both images.
+        inverse_m: HxW float32 1/m of the present image, NaN where unknown.
+        motion: 4x4, optical frame of the present image -> optical frame of the earlier one.
+
+    Returns:
+        Columns and rows in pixels to add to a pixel's own, and the depth there divided by the
+        pixel's own depth; each HxW float32, NaN where unknown or behind the earlier image.
+    """
+    x, y = ray_table(camera)
+    if not camera.is_distorted:
+        return _displaced(camera, x, y, inverse_m, motion)
+    u, v, ratio = _displaced(camera, x, y, inverse_m, motion)
+    back_u, back_v, _ = _displaced(camera, x, y, inverse_m, np.eye(4))
+    return u - back_u, v - back_v, ratio
+
+
+def _displaced(
+    camera: Camera,
+    x: FloatImage,
+    y: FloatImage,
+    inverse_m: FloatImage,
+    motion: FloatArray,
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """As `displacement`, of any rays; with distortion the pixel itself in place of its change."""
+    turn, shift = motion[:3, :3].astype(np.float32), motion[:3, 3].astype(np.float32)
+    # (R (x, y, 1) Z + t) / Z
+    ahead = [
+        turn[k, 0] * x + (turn[k, 1] * y + turn[k, 2]) + shift[k] * inverse_m for k in range(3)
+    ]
+    ratio = np.where(ahead[2] > np.float32(1e-3), ahead[2], np.float32(np.nan))
+    there_x, there_y = ahead[0] / ratio, ahead[1] / ratio
+    if camera.is_distorted:
+        u, v = (
+            part.reshape(inverse_m.shape).astype(np.float32)
+            for part in distort(
+                camera, there_x.ravel().astype(np.float64), there_y.ravel().astype(np.float64)
+            )
+        )
+        return u, v, ratio
+    du = np.float32(camera.fx) * (there_x - x)
+    dv = np.float32(camera.fy) * (there_y - y)
+    return du, dv, ratio
+
+
+def motion_of_flow(
+    camera: Camera, inverse_m: FloatImage, flow: FloatImage
+) -> tuple[FloatArray, float] | None:
+    """The camera's motion that explains most of the optical flow between two images.
+
+    The motion field of a rigid scene is linear in a small motion (Longuet-Higgins and Prazdny
+    1980); it is solved by weighted least squares with Tukey's weights, so what moves by itself
+    does not count.
+
+    Args:
+        camera: The camera of both images; its distortion is small enough not to change the
+            directions of flow.
+        inverse_m: HxW float32 1/m of the present image, NaN where unknown.
+        flow: HxWx2 float32, columns and rows from each pixel of the present image to the same
+            point in the earlier one.
+
+    Returns:
+        4x4, optical frame of the present image -> of the earlier one, in the unit of depth, and
+        the median length in pixels of what is left of the flow; None where too little is known.
+    """
+    part = np.s_[_STEP // 2 :: _STEP, _STEP // 2 :: _STEP]
+    x, y = (ray[part].ravel() for ray in np.broadcast_arrays(*ray_table(camera)))
+    w, target = inverse_m[part].ravel(), flow[part].reshape(-1, 2)
+    known = np.isfinite(w) & np.isfinite(x) & np.isfinite(target).all(axis=1)
+    if known.sum() < _MIN_PIXELS:
+        return None
+    x, y, w, target = x[known], y[known], w[known], target[known]
+    zero, one = np.zeros_like(x), np.ones_like(x)
+    across = camera.fx * np.stack([w, zero, -x * w, -x * y, one + x * x, -y])
+    along = camera.fy * np.stack([zero, w, -y * w, -one - y * y, x * y, x])
+    rows = np.concatenate([across, along], axis=1).astype(np.float64)
+    motion, length = np.eye(4), 0.0
+    start = _displaced(camera, x, y, w, motion)
+    for _ in range(_ROUNDS):
+        du, dv, _ = _displaced(camera, x, y, w, motion)
+        if camera.is_distorted:
+            du, dv = du - start[0], dv - start[1]
+        off = np.stack([target[:, 0] - du, target[:, 1] - dv]).astype(np.float64)
+        size = np.hypot(off[0], off[1])
+        sound = np.isfinite(size)
+        if sound.sum() < _MIN_PIXELS:
+            return None
+        length = float(np.median(size[sound]))
+        gate = _TUKEY * max(length, _LEAST_SPREAD)
+        weight = np.where(sound, np.maximum(1 - (size / gate) ** 2, 0) ** 2, 0)
+        weighted = rows * np.concatenate([weight, weight])
+        right = weighted @ np.where(sound, off, 0).ravel()
+        step = np.linalg.lstsq(weighted @ rows.T, right, rcond=None)[0]
+        update = np.eye(4)
+        update[:3, :3] = cv2.Rodrigues(step[3:])[0]
+        update[:3, 3] = step[:3]
+        motion = update @ motion
+    return motion, length
+
+
+def small_grey(rgb: RgbImage, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """A small grey picture for optical flow.
+
+    Args:
+        rgb: HxWx3 uint8.
+        size: Its columns and rows.
+
+    Returns:
+        uint8 of this size.
+    """
+    step = max(1, rgb.shape[1] // (2 * size[0]))
+    green = np.ascontiguousarray(rgb[::step, ::step, 1])
+    return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8)

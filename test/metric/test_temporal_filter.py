@@ -1,0 +1,193 @@
+"""Depth steadied over time: static pixels hardly flicker, what moves or comes into sight stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+from metric_scenes import CAMERA, look_at_plane, texture
+from real_frames import Array
+
+from depth_anything_ros.frames import (
+    Frame,
+    Plane,
+    Quality,
+    ScaledDepth,
+    ScaleState,
+    SparsePoints,
+)
+from depth_anything_ros.geometry.camera import ray_table
+from depth_anything_ros.geometry.camera_motion import displacement, motion_of_flow
+from depth_anything_ros.metric.temporal_filter import TemporalFilter
+
+STATE = ScaleState("sparse", Quality.GOOD, "")
+NOISE = 0.05
+STEPS = 14
+SLANTED = Plane((0.1, -0.5, -0.86), 4.0)
+"""It faces the camera from 4.6 m away, leaning back."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    frame: Frame
+    truth: Array
+    scaled: ScaledDepth
+    object: Array
+    """HxW bool: what moves by itself."""
+
+
+def pose_at(step: int) -> Array:
+    """Forwards by 4 cm, to the right by 2 cm and turned by half a degree a step."""
+    pose = np.eye(4)
+    angle = np.radians(0.5 * step)
+    pose[:3, :3] = cv2.Rodrigues(np.array([0.0, angle, 0.0]))[0]
+    pose[:3, 3] = 0.02 * step, 0, 0.04 * step
+    return pose
+
+
+def drive(with_object: bool = False) -> list[Seen]:
+    """A drive with slow errors of depth that are others in each image."""
+    rng = np.random.default_rng(0)
+    image, patch = texture(1), texture(2)[:90, :70]
+    height, width = CAMERA.height, CAMERA.width
+    seen = []
+    for step in range(STEPS):
+        rgb, truth = look_at_plane(pose_at(step), SLANTED, CAMERA, image)
+        moving = np.zeros(truth.shape, bool)
+        points = None
+        if with_object:
+            part = np.s_[60:150, 30 + 9 * step : 100 + 9 * step]
+            rgb = rgb.copy()
+            rgb[part] = patch[..., None]
+            truth[part] = 2.0
+            moving[part] = True
+            u, v = (
+                axis.ravel().astype(float)
+                for axis in np.meshgrid(range(4, width, 9), range(4, height, 9))
+            )
+            points = SparsePoints(u, v, truth[v.astype(int), u.astype(int)], "lidar")
+        off = cv2.resize(
+            rng.normal(0, NOISE, (6, 8)), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        depth = (truth * np.exp(off)).astype(np.float32)
+        frame = Frame(rgb, 10**9 + step * 10**8, camera=CAMERA, points=points, pose=pose_at(step))
+        scaled = ScaledDepth(depth, STATE, np.float32(NOISE) * depth)
+        seen.append(Seen(frame, truth, scaled, moving))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def static() -> list[Seen]:
+    return drive()
+
+
+def steadied(seen: list[Seen], with_pose: bool = True) -> list[Array]:
+    filter_ = TemporalFilter()
+    depths = []
+    for each in seen:
+        frame = each.frame if with_pose else replace(each.frame, pose=None)
+        depth = filter_.steady(each.scaled, frame).depth_m
+        assert depth is not None
+        depths.append(depth)
+    return depths
+
+
+def flicker(depths: list[Array], seen: list[Seen]) -> float:
+    """Mean |log| of each depth over the one before, moved by the true motion."""
+    total = []
+    for k in range(1, len(seen)):
+        motion = np.linalg.inv(pose_at(k - 1)) @ pose_at(k)
+        du, dv, ratio = displacement(CAMERA, (1 / seen[k].truth).astype(np.float32), motion)
+        u = du + np.arange(CAMERA.width, dtype=np.float32)
+        v = dv + np.arange(CAMERA.height, dtype=np.float32)[:, None]
+        before = cv2.remap(1 / depths[k - 1], u, v, cv2.INTER_LINEAR, None, 0, float("nan")) * ratio
+        total.append(np.nanmean(np.abs(np.log(depths[k] * before))))
+    return float(np.mean(total))
+
+
+def error(depths: list[Array], seen: list[Seen], of_object: bool = False) -> float:
+    """AbsRel from the fourth image on."""
+    parts = [
+        np.mean(np.abs(depth / each.truth - 1)[each.object == of_object])
+        for depth, each in zip(depths[3:], seen[3:], strict=True)
+    ]
+    return float(np.mean(parts))
+
+
+@pytest.mark.parametrize("with_pose", [True, False])
+def test_static_pixels_flicker_less_and_depth_gets_better(
+    static: list[Seen], with_pose: bool
+) -> None:
+    raw = [each.scaled.depth_m for each in static if each.scaled.depth_m is not None]
+    steady = steadied(static, with_pose)
+    less = flicker(raw, static) / flicker(steady, static)
+    before, after = error(raw, static), error(steady, static)
+    print(f"flicker {less:.1f} times less, AbsRel {before:.4f} -> {after:.4f}")
+    assert less > 2.5
+    assert after < 0.7 * before
+
+
+def test_what_moves_by_itself_is_not_smeared() -> None:
+    seen = drive(with_object=True)
+    raw = [each.scaled.depth_m for each in seen if each.scaled.depth_m is not None]
+    for with_pose in (True, False):
+        steady = steadied(seen, with_pose)
+        before, after = error(raw, seen, True), error(steady, seen, True)
+        print(f"AbsRel of the object {before:.4f} -> {after:.4f}, pose {with_pose}")
+        assert after < 1.03 * before
+        assert error(steady, seen) < 0.8 * error(raw, seen)
+
+
+def test_nothing_is_kept_over_cuts_gaps_jumps_and_other_cameras(static: list[Seen]) -> None:
+    first, second = static[0], static[1]
+
+    def after_first(frame: Frame, scaled: ScaledDepth = second.scaled) -> Array:
+        filter_ = TemporalFilter()
+        filter_.steady(first.scaled, first.frame)
+        depth = filter_.steady(scaled, frame).depth_m
+        assert depth is not None
+        return depth
+
+    now = second.scaled.depth_m
+    assert now is not None
+    assert np.abs(after_first(second.frame) / now - 1).max() > 0.01
+    inverted = np.ascontiguousarray(255 - second.frame.rgb)
+    for name, frame in {
+        "cut": replace(second.frame, rgb=inverted),
+        "gap": replace(second.frame, stamp=first.frame.stamp + 1_100_000_000),
+        "back": replace(second.frame, stamp=first.frame.stamp - 1),
+        "camera": replace(second.frame, camera=replace(CAMERA, fx=CAMERA.fx + 1)),
+    }.items():
+        np.testing.assert_array_equal(after_first(frame), now, err_msg=name)
+    rescaled = replace(second.scaled, depth_m=(1.4 * now).astype(np.float32))
+    np.testing.assert_allclose(after_first(second.frame, rescaled), 1.4 * now, rtol=1e-5)
+
+
+def test_unknown_stays_unknown_and_sigma_goes_with_the_depth(static: list[Seen]) -> None:
+    filter_ = TemporalFilter()
+    for each in static[:4]:
+        depth, sigma = each.scaled.depth_m, each.scaled.sigma_m
+        assert depth is not None and sigma is not None
+        depth, sigma = depth.copy(), sigma.copy()
+        depth[:50] = sigma[:50] = np.nan
+        out = filter_.steady(ScaledDepth(depth, STATE, sigma), each.frame)
+        assert out.depth_m is not None and out.sigma_m is not None
+        assert np.isnan(out.depth_m[:50]).all() and np.isnan(out.sigma_m[:50]).all()
+        np.testing.assert_allclose(out.sigma_m[50:] / out.depth_m[50:], NOISE, rtol=1e-3)
+    assert filter_.steady(ScaledDepth(None, STATE), static[4].frame).depth_m is None
+
+
+def test_motion_is_found_from_flow_and_depth(static: list[Seen]) -> None:
+    motion = np.linalg.inv(pose_at(3)) @ pose_at(4)
+    inverse = (1 / static[4].truth).astype(np.float32)
+    du, dv, ratio = displacement(CAMERA, inverse, motion)
+    flow = np.stack([du, dv], axis=-1)
+    flow[40:120, 50:150] += 6.0
+    found = motion_of_flow(CAMERA, inverse, flow)
+    assert found is not None
+    np.testing.assert_allclose(found[0], motion, atol=1e-4)
+    x, y = ray_table(CAMERA)
+    ahead = motion[2, 0] * x + motion[2, 1] * y + motion[2, 2] + motion[2, 3] * inverse
+    np.testing.assert_allclose(ratio, ahead, rtol=1e-5)
