@@ -24,6 +24,10 @@ OPSET = 18
 """ONNX operator set of the file: read by ONNX Runtime >= 1.14, OpenVINO and TensorRT alike."""
 
 
+_LARGEST = 2**31 - 2**24
+"""Bytes of weights in one file: protobuf's limit, less the graph."""
+
+
 def export_onnx(
     network: DepthNetwork,
     path: str | Path,
@@ -45,8 +49,8 @@ def export_onnx(
         The spec written: image N x 3 x H x W normalised float32 -> depth N x H x W.
 
     Raises:
-        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU or
-            looks back at the images before.
+        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU,
+            looks back at the images before or is too large for one file.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     path = Path(path)
@@ -61,6 +65,12 @@ def export_onnx(
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         raise SettingError(
             f"the network is {weight.dtype} on {weight.device}; export needs float32 on the CPU"
+        )
+    size = sum(each.numel() * each.element_size() for each in network.parameters())
+    if size > _LARGEST:
+        raise SettingError(
+            f"the network has {size / 1e9:.1f} GB of weights, and an ONNX file holds at most 2 GB; "
+            "run it with backend torch"
         )
     require("onnxscript", "onnx")
     onnx = require("onnx", "onnx")

@@ -15,6 +15,7 @@ import onnxruntime as ort  # type: ignore[import-untyped]
 import torch
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.inference import export
 from depth_anything_ros.inference.backends.onnxruntime import OnnxEstimator
 from depth_anything_ros.inference.backends.torch.estimator import TorchEstimator
 from depth_anything_ros.inference.export import export_onnx
@@ -74,3 +75,12 @@ def test_what_cannot_be_exported(small_network: Make, tmp_path: Path) -> None:
         export_onnx(small_network(), tmp_path / "x.pt")
     with pytest.raises(SettingError, match="needs float32"):
         export_onnx(small_network().half(), tmp_path / "x.onnx")
+
+
+def test_weights_beyond_what_a_file_holds_are_refused(
+    small_network: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "_LARGEST", 1_000_000)
+    with pytest.raises(SettingError, match=r"0\.0 GB of weights, .* run it with backend torch"):
+        export_onnx(small_network(), tmp_path / "large.onnx")
+    assert not list(tmp_path.iterdir())

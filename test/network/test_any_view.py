@@ -12,78 +12,39 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 import torch
-from safetensors.torch import save_file, save_model
-from scipy.spatial.transform import Rotation
+from official_da3 import (
+    GIANT_TAPS,
+    cameras,
+    differences_nested,
+    differences_views,
+    official_giant,
+    official_nested,
+    official_views,
+    share,
+)
+from safetensors.torch import save_model
 
-from depth_anything_ros.errors import CheckpointError, InputError
+from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.network.checkpoints import load_network, resolve, save_network
+from depth_anything_ros.network.families.depth_anything_3 import checkpoint
 from depth_anything_ros.network.families.depth_anything_3.any_view import AnyView, AnyViewConfig
 from depth_anything_ros.network.families.depth_anything_3.cameras import (
     decode_cameras,
     encode_cameras,
 )
+from depth_anything_ros.network.families.depth_anything_3.nested import Nested
+from depth_anything_ros.network.family import CheckpointHints
 from depth_anything_ros.settings import ModelSettings
 
 SIZE = (98, 140)
 
 
-def official(encoder: str) -> Any:
-    """The official network of a size, from its own configuration."""
-    cfg = pytest.importorskip("depth_anything_3.cfg")
-    registry = pytest.importorskip("depth_anything_3.registry")
-    names = {"vits": "da3-small", "vitb": "da3-base"}
-    return cfg.create_object(cfg.load_config(registry.MODEL_REGISTRY[names[encoder]])).eval()
-
-
-@torch.no_grad()
-def randomise(network: Any) -> None:
-    """Weights with which every part of the network has a say in the result."""
-    generator = torch.Generator().manual_seed(1)
-    for name, tensor in network.named_parameters():
-        if name.endswith("gamma"):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        elif tensor.dim() > 1 and "pos_embed" not in name and "token" not in name:
-            fan_in = tensor.shape[0] if "resize_layers" in name else tensor[0].numel()
-            gain = 2 if name.startswith("head") else 1
-            tensor.normal_(std=(gain / fan_in) ** 0.5, generator=generator)
-        elif "norm" in name and name.endswith("weight"):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        else:
-            tensor.normal_(std=0.1, generator=generator)
-    network.cam_dec.fc_fov[0].bias.fill_(2.0)  # fields of view behind a ReLU
-    last = network.head.scratch.output_conv2
-    raw: list[torch.Tensor] = []
-    hook = last.register_forward_hook(lambda module, inputs, out: raw.append(out))
-    network(torch.randn(1, 1, 3, *SIZE, generator=generator))
-    hook.remove()
-    for channel in range(2):  # before exponential functions
-        scale = 0.25 / raw[0][:, channel].std()
-        mean = raw[0][:, channel].mean()
-        last[2].weight[channel].mul_(scale)
-        last[2].bias[channel].mul_(scale).sub_(mean * scale)
-
-
-def cameras(views: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Poses along a bend, relative to the first and in units of their median distance from it."""
-    rng = np.random.default_rng(0)
-    poses = np.tile(np.eye(4), (1, views, 1, 1))
-    for view in range(1, views):
-        poses[0, view, :3, :3] = Rotation.from_rotvec(rng.normal(0, 0.4, 3)).as_matrix()
-        poses[0, view, :3, 3] = rng.normal(0, 1, 3)
-    intrinsics = np.tile(np.eye(3), (1, views, 1, 1))
-    intrinsics[..., 0, 0], intrinsics[..., 1, 1] = 120.0, 118.0
-    intrinsics[..., 0, 2], intrinsics[..., 1, 2] = SIZE[1] / 2, SIZE[0] / 2
-    return torch.from_numpy(poses).float(), torch.from_numpy(intrinsics).float()
-
-
 @pytest.fixture(scope="module")
 def small() -> Any:
-    network = official("vits")
-    randomise(network)
-    return network
+    return official_views("vits")
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +57,6 @@ def folder(small: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def share(ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Largest difference as a share of the standard deviation."""
-    return float((ours - theirs.reshape(ours.shape)).abs().max() / theirs.std())
-
-
 @pytest.mark.parametrize("given", [False, True], ids=["poses-unknown", "poses-given"])
 @pytest.mark.parametrize("views", [1, 2, 5])
 def test_parity(small: Any, folder: Path, views: int, given: bool) -> None:
@@ -108,18 +64,8 @@ def test_parity(small: Any, folder: Path, views: int, given: bool) -> None:
     assert isinstance(ours, AnyView)
     assert (info.encoder, info.kind) == ("vits", PredictionKind.RELATIVE_DEPTH)
     images = torch.randn(1, views, 3, *SIZE, generator=torch.Generator().manual_seed(views))
-    poses, lenses = cameras(views) if given else (None, None)
-    with torch.inference_mode():
-        theirs = small(images, poses, lenses)
-        mine = ours.views(images, poses, lenses)
-    figures = {
-        "depth": share(mine.depth, theirs.depth),
-        "confidence": share(mine.confidence, theirs.depth_conf),
-        "extrinsics": share(mine.extrinsics, theirs.extrinsics),
-        "focal": float(((mine.intrinsics - theirs.intrinsics).abs() / SIZE[1]).max()),
-    }
+    figures = differences_views(small, ours, images, given)
     print(f"\nvits, {views} views, {'given' if given else 'unknown'} poses: {figures}")
-    assert float(theirs.depth.std()) > 0.05
     assert max(figures.values()) <= 1e-4
 
 
@@ -138,7 +84,7 @@ def test_rays(small: Any, folder: Path) -> None:
 
 
 def test_cameras_come_back_from_their_nine_numbers() -> None:
-    poses, lenses = cameras(4)
+    poses, lenses = cameras(4, SIZE)
     numbers = encode_cameras(torch.linalg.inv(poses), lenses, SIZE)
     again, lenses_again = decode_cameras(numbers, SIZE)
     np.testing.assert_allclose(again, poses[..., :3, :], atol=1e-5)
@@ -176,12 +122,82 @@ def test_our_own_file_of_it(folder: Path, tmp_path: Path) -> None:
     assert again.config == network.config == AnyViewConfig.official("vits")
 
 
-def test_what_is_refused(small: Any, folder: Path, tmp_path: Path) -> None:
-    state = {f"model.da3.{name}": tensor.clone() for name, tensor in small.state_dict().items()}
-    state["model.da3_metric.head.norm.bias"] = torch.zeros(1)
-    save_file(state, tmp_path / "nested.safetensors")
-    with pytest.raises(CheckpointError, match="nested network"):
-        load_network(tmp_path / "nested.safetensors")
+@pytest.fixture(scope="module")
+def nested() -> Any:
+    return official_nested("vits")
+
+
+@pytest.fixture(scope="module")
+def nested_folder(nested: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("nested") / "any"
+    folder.mkdir()
+    save_model(torch.nn.ModuleDict({"model": nested}), str(folder / "model.safetensors"))
+    (folder / "config.json").write_text(json.dumps({"model_name": "da3nested-giant-large"}))
+    return folder
+
+
+def test_nested_parity(nested: Any, nested_folder: Path, tmp_path: Path) -> None:
+    ours, info = load_network(resolve(nested_folder))
+    assert isinstance(ours, Nested)
+    assert (info.canonical_focal, info.kind) == (300.0, PredictionKind.RELATIVE_DEPTH)
+    assert info.licence == "CC-BY-NC-4.0"
+    image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(4))
+    figures = differences_nested(nested, ours, image)
+    print(f"\nnested: {figures}")
+    assert max(figures.values()) <= 1e-4
+    save_network(ours, tmp_path / "mine.safetensors")
+    again, _ = load_network(tmp_path / "mine.safetensors")
+    assert isinstance(again, Nested)
+    with torch.inference_mode():
+        pair = torch.cat([image, image.flip(-1)])
+        assert torch.allclose(again.named_outputs(pair)["depth"][:1], ours(image), rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_nested_views_are_in_the_unit_of_the_metric_network(nested_folder: Path) -> None:
+    ours, _ = load_network(resolve(nested_folder))
+    assert isinstance(ours, Nested)
+    images = torch.randn(3, 3, *SIZE, generator=torch.Generator().manual_seed(5))
+    poses, lenses = (each[0] for each in cameras(3, SIZE))
+    known = [ours.view_features(each) for each in images]
+    answer = ours.answer_views(known, SIZE, poses, lenses)
+    plain = ours.da3.answer_views([each[:-1] for each in known], SIZE, poses, lenses)
+    ratio = answer.outputs["depth"] / plain.outputs["depth"]
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    torch.testing.assert_close(answer.poses[:, :3, 3], ratio.mean() * plain.poses[:, :3, 3])
+    metric = ours.da3_metric.named_outputs(images[:1])
+    ground = metric["sky"][0] < 0.3
+    sure = ground & (answer.outputs["confidence"] >= answer.outputs["confidence"][ground].median())
+    depth, reference = answer.outputs["depth"][sure], metric["depth"][0][sure]
+    assert float((depth * reference).sum() / depth.square().sum()) == pytest.approx(1, abs=1e-3)
+
+
+@torch.inference_mode()
+def test_nothing_but_sky_has_no_depth(nested_folder: Path) -> None:
+    ours, _ = load_network(resolve(nested_folder))
+    assert isinstance(ours, Nested)
+    last = ours.da3_metric.depth_head.scratch.get_submodule("sky_output_conv2")
+    last.get_parameter("2.bias").add_(1e6)
+    image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(4))
+    assert ours(image).isnan().all()
+
+
+def test_the_giant_network_but_narrow() -> None:
+    """SwiGLU, and blocks that turn from its thirteenth; `make parity` has it in its own width."""
+    theirs = official_giant(width=128)
+    state = {f"model.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    hints = CheckpointHints("its name", details={"taps": ",".join(map(str, GIANT_TAPS))})
+    ours = checkpoint.build(state, hints, Path("giant"))
+    assert isinstance(ours, AnyView)
+    assert ours.config.start == AnyViewConfig.official("vitg").start == 13
+    assert ours.config.swiglu
+    images = torch.randn(1, 2, 3, *SIZE, generator=torch.Generator().manual_seed(2))
+    figures = differences_views(theirs, ours, images, given=True)
+    print(f"\nnarrow vitg: {figures}")
+    assert max(figures.values()) <= 1e-4
+
+
+def test_what_is_refused(folder: Path) -> None:
     network, _ = load_network(resolve(folder))
     assert isinstance(network, AnyView)
     with pytest.raises(InputError, match="both extrinsics and intrinsics"):
@@ -194,6 +210,7 @@ def test_licences_and_sizes_of_the_catalogue() -> None:
     licences = {name: catalogue()[f"da3_{name}"].licence for name in ("small", "base", "large")}
     assert licences == {"small": "Apache-2.0", "base": "Apache-2.0", "large": "CC-BY-NC-4.0"}
     assert catalogue()["da3_giant"].non_commercial
+    assert catalogue()["da3nested_giant_large"].non_commercial
     for name, encoder in (("small", "vits"), ("base", "vitb"), ("large", "vitl")):
         with torch.device("meta"):
             network = AnyView(AnyViewConfig.official(encoder))

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 import torch
+from official_da3 import differences_single, official_single
 from safetensors.torch import save_file
 
 from depth_anything_ros.errors import CheckpointError
@@ -19,7 +20,6 @@ from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.network.checkpoints import load_network, resolve, save_network
-from depth_anything_ros.network.families.depth_anything.network import ENCODERS, default_taps
 from depth_anything_ros.network.families.depth_anything_3.single_view import (
     SingleView,
     SingleViewConfig,
@@ -28,64 +28,6 @@ from depth_anything_ros.settings import ModelSettings
 
 State = dict[str, torch.Tensor]
 SIZES = [(504, 504), (504, 378), (280, 504)]
-
-
-def config_of(encoder: str) -> SingleViewConfig:
-    width, depth, features, out_channels = ENCODERS[encoder]
-    taps = default_taps(depth)
-    return SingleViewConfig(width, depth, width // 64, features, out_channels, taps, False)
-
-
-def official(encoder: str) -> Any:
-    """The official network of a size, from its own classes."""
-    model = pytest.importorskip("depth_anything_3.model.da3")
-    dinov2 = pytest.importorskip("depth_anything_3.model.dinov2.dinov2")
-    dpt = pytest.importorskip("depth_anything_3.model.dpt")
-    config = config_of(encoder)
-    backbone = dinov2.DinoV2(encoder, list(config.taps), cat_token=False)
-    head = dpt.DPT(
-        config.width,
-        output_dim=1,
-        features=config.features,
-        out_channels=list(config.out_channels),
-    )
-    return model.DepthAnything3Net(backbone, head).eval()
-
-
-@torch.no_grad()
-def randomise(network: torch.nn.Module) -> None:
-    """Weights with which every part of the network has a say in the result."""
-    generator = torch.Generator().manual_seed(1)
-    for name, tensor in network.named_parameters():
-        if name.endswith("gamma"):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        elif tensor.dim() > 1 and "pos_embed" not in name and "token" not in name:
-            fan_in = tensor.shape[0] if "resize_layers" in name else tensor[0].numel()
-            gain = 2 if "head" in name else 1
-            tensor.normal_(std=(gain / fan_in) ** 0.5, generator=generator)
-        elif "norm" in name and name.endswith("weight"):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        else:
-            tensor.normal_(std=0.1, generator=generator)
-
-
-@torch.no_grad()
-def calibrate_outputs(network: Any) -> None:
-    """Outputs before their activations spread by 0.25 around 0 (depth) and 0.3 (sky).
-
-    Noise has no smooth surfaces: with more, single pixels would be a hundred times the others.
-    """
-    head = network.head.scratch
-    image = torch.randn(1, 1, 3, 98, 126, generator=torch.Generator().manual_seed(3))
-    for last, middle in ((head.output_conv2, 0.0), (head.sky_output_conv2, 0.3)):
-        raw: list[torch.Tensor] = []
-        hook = last.register_forward_hook(lambda module, inputs, out, raw=raw: raw.append(out))
-        feats, _ = network.backbone(image, cam_token=None, export_feat_layers=[])
-        network.head(feats, 98, 126, patch_start_idx=0)
-        hook.remove()
-        scale = 0.25 / raw[0].std()
-        last[2].weight.mul_(scale)
-        last[2].bias.mul_(scale).add_(middle - raw[0].mean() * scale)
 
 
 def official_state(network: Any) -> State:
@@ -101,26 +43,9 @@ def write_official(network: Any, folder: Path, name: str) -> Path:
     return folder
 
 
-def differences(network: Any, ours: SingleView, image: torch.Tensor) -> dict[str, float]:
-    """Largest difference of each output as a share of its standard deviation."""
-    with torch.inference_mode():
-        mine = ours.named_outputs(image)
-        feats, _ = network.backbone(image[:, None], cam_token=None, export_feat_layers=[])
-        theirs = network.head(feats, *image.shape[-2:], patch_start_idx=0)
-    figures = {}
-    for name, values in mine.items():
-        reference = theirs[name][:, 0].reshape(values.shape)
-        assert 0.05 < float(reference.std()) < 10
-        figures[name] = float((values - reference).abs().max() / reference.std())
-    return figures
-
-
 @pytest.fixture(scope="module")
 def small() -> Any:
-    network = official("vits")
-    randomise(network)
-    calibrate_outputs(network)
-    return network
+    return official_single("vits")
 
 
 @pytest.fixture(scope="module")
@@ -134,20 +59,18 @@ def test_parity(small: Any, folder: Path, size: tuple[int, int]) -> None:
     assert isinstance(ours, SingleView)
     assert (info.kind, info.version, info.encoder) == (PredictionKind.RELATIVE_DEPTH, "v3", "vits")
     image = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
-    figures = differences(small, ours, image)
+    figures = differences_single(small, ours, image)
     print(f"\nvits {size[0]}x{size[1]}: {figures}")
     assert max(figures.values()) <= 1e-4
     if size == SIZES[-1]:
         ours.simplify()
-        folded = differences(small, ours, image)
+        folded = differences_single(small, ours, image)
         assert max(folded.values()) <= 1e-4
 
 
 @pytest.mark.slow
 def test_parity_of_the_published_size() -> None:
-    network = official("vitl")
-    randomise(network)
-    calibrate_outputs(network)
+    network = official_single("vitl")
     state = network.state_dict()
     assert len(state) == 406
     ours = SingleView(SingleViewConfig.official(metric=True)).eval()
@@ -160,7 +83,7 @@ def test_parity_of_the_published_size() -> None:
         }
     )
     image = torch.randn(1, 3, 154, 280, generator=torch.Generator().manual_seed(2))
-    figures = differences(network, ours, image)
+    figures = differences_single(network, ours, image)
     print(f"\nvitl 154x280: {figures}")
     assert max(figures.values()) <= 1e-4
     megabytes = sum(tensor.numel() * 4 for tensor in state.values()) / 1e6

@@ -1,6 +1,7 @@
 """Checkpoints of Depth Anything 3: recognised, read, and made a network.
 
-An any-view network has a camera decoder. The files of the monocular and the metric network hold the
+An any-view network has a camera decoder; a nested one is such a network and the metric one in one
+file. The files of the monocular and the metric network hold the
 same tensors; which it is stands in the official config.json beside them (`model_name`), in our own
 metadata or in the name.
 """
@@ -32,7 +33,7 @@ _HEAD = "head."
 _SKY = "scratch.sky_output_conv2.2.weight"
 
 _ANY_VIEW = "cam_dec.fc_t.weight"
-_NESTED = "da3_metric."
+_VIEWS, _NESTED = "da3.", "da3_metric."
 _UNUSED = ("gs_head.", "gs_adapter.")  # Gaussian splats of the giant network
 
 
@@ -65,26 +66,26 @@ def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> Depth
     """The network of some tensors; see `NetworkFamily`."""
     # Late: the record of this family is read where torch is not needed.
     from depth_anything_ros.network.families.depth_anything_3.any_view import AnyView
+    from depth_anything_ros.network.families.depth_anything_3.nested import Nested
     from depth_anything_ros.network.families.depth_anything_3.single_view import SingleView
 
     state = {name.removeprefix("model."): tensor for name, tensor in state.items()}
-    if any(name.startswith(_NESTED) for name in state):
-        raise CheckpointError(
-            f"'{path}' holds the nested network of Depth Anything 3, two in one file, which is not "
-            f"read; use one of the two: DA3-GIANT or {METRIC.upper()}"
-        )
     if hints.kind not in (None, PredictionKind.RELATIVE_DEPTH):
         raise CheckpointError(
             f"'{path}' is a Depth Anything 3 network, which gives relative depth, where "
             f"{hints.kind.words} is asked for; {METRIC.upper()} gives metres with the focal length"
         )
-    state = {
-        name.replace(_ENCODER, "pretrained.").replace(_HEAD, "depth_head.", 1)
-        if name.startswith((_ENCODER, _HEAD))
-        else name: tensor
-        for name, tensor in state.items()
-        if not name.startswith(_UNUSED)
-    }
+    if any(name.startswith(_NESTED) for name in state):
+        inner, metric_state = _under(_VIEWS, state), _under(_NESTED, state)
+        _fill_shared_norms(inner)
+        views = _any_view_config(inner, hints, path)
+        metric = _config_of(metric_state, True, path)
+        parts = {_VIEWS: inner, _NESTED: metric_state}
+        joined = {part + name: t for part, each in parts.items() for name, t in each.items()}
+        return with_weights(
+            lambda: Nested(views, metric), joined, path, f"{views.encoder} nested network"
+        )
+    state = _under("", state)
     if _ANY_VIEW in state:
         _fill_shared_norms(state)
         views = _any_view_config(state, hints, path)
@@ -95,6 +96,18 @@ def build(state: dict[str, Tensor], hints: CheckpointHints, path: Path) -> Depth
     return with_weights(
         lambda: SingleView(config), state, path, f"{config.encoder} network of Depth Anything 3"
     )
+
+
+def _under(part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one network of a file, with our names."""
+    names = {name: name.removeprefix(part) for name in state if name.startswith(part)}
+    return {
+        name.replace(_ENCODER, "pretrained.").replace(_HEAD, "depth_head.", 1)
+        if name.startswith((_ENCODER, _HEAD))
+        else name: state[full]
+        for full, name in names.items()
+        if not name.startswith(_UNUSED)
+    }
 
 
 def _fill_shared_norms(state: dict[str, Tensor]) -> None:

@@ -23,6 +23,11 @@ _ANY_VIEW = {
 """Name in config.json -> encoder, MB of the tensors in float32, licence (README)."""
 
 
+_RETRAINED = "-1.1"
+"""The large networks were trained again after a mistake in their training, and the README asks to
+prefer these."""
+
+
 def _info(
     name: str, encoder: str, size_mb: float, licence: str, canonical_focal: float | None = None
 ) -> ModelInfo:
@@ -34,15 +39,18 @@ def _info(
         canonical_focal=canonical_focal,
         licence=licence,
         size_mb=size_mb,
-        repo=f"depth-anything/{name.upper()}",
+        repo=f"depth-anything/{name.upper()}{_RETRAINED if licence == NON_COMMERCIAL else ''}",
         filename="model.safetensors",
         input_size=INPUT_SIZE,
     )
 
 
+_NESTED = "da3nested-giant-large"
+
 MODELS = (
     _info(MONO, "vitl", 1337.0, APACHE),
     _info(METRIC, "vitl", 1337.0, APACHE, CANONICAL_FOCAL),
     *(_info(name, *facts) for name, facts in _ANY_VIEW.items()),
+    _info(_NESTED, "vitg", 6765.0, NON_COMMERCIAL, CANONICAL_FOCAL),
 )
 """The catalogue entries of this family; sizes are those of the tensors (README: licences)."""
