@@ -19,6 +19,7 @@ from depth_anything_ros.frames import (
     Frame,
     Prediction,
     PredictionKind,
+    RgbImage,
     SparsePoints,
 )
 from depth_anything_ros.metric.fit import values_at
@@ -30,9 +31,6 @@ COUNTS = (20, 100, 1000, 5000)
 _SCORED = 4_000  # truth points that are scored
 _MOST_GIVEN = 0.75  # share of the truth that may be given
 
-Way = Callable[[FloatImage, SparsePoints, SparsePoints], FloatArray]
-"""(disparity HxW, points given, points asked for) -> metres of the latter; their z is not used."""
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -42,11 +40,13 @@ class Scene:
         name: What a table calls it.
         disparity: HxW float32, relative.
         truth: Points whose depth is known, at whole pixels or LiDAR returns.
+        rgb: HxWx3 image; black where there is none.
     """
 
     name: str
     disparity: FloatImage
     truth: SparsePoints
+    rgb: RgbImage | None = None
 
     def split(self, count: int, seed: int) -> tuple[SparsePoints, SparsePoints] | None:
         """`count` random truth points to give and others to score on; None if there are too few."""
@@ -55,6 +55,10 @@ class Scene:
         order = np.random.default_rng(seed).permutation(len(self.truth))
         given, asked = order[:count], order[count : count + _SCORED]
         return _taken(self.truth, given), _taken(self.truth, asked)
+
+
+Way = Callable[[Scene, SparsePoints, SparsePoints], FloatArray]
+"""(scene, points given, points asked for) -> metres of the latter; their z is not used."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +83,20 @@ class Row:
         return self.absrel[OURS] / min(self.absrel[way] for way in CLASSICAL)
 
 
-def global_fit(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+def global_fit(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """Least squares of scale and shift in inverse depth over all points."""
-    x = values_at(disparity, given)
+    x = values_at(scene.disparity, given)
     scale, shift = np.linalg.lstsq(np.c_[x, np.ones_like(x)], 1 / given.z, rcond=None)[0]
-    return _metres(scale * values_at(disparity, asked) + shift, given)
+    return _metres(scale * values_at(scene.disparity, asked) + shift, given)
 
 
-def inverse_distance(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+def inverse_distance(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """Mean depth of the eight nearest points, weighted by inverse distance (Shepard 1968)."""
     weight, index = _neighbours(given, asked, 8)
     return np.asarray((weight * given.z[index]).sum(axis=1))
 
 
-def linear(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+def linear(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """Delaunay interpolation of inverse depth, the nearest point outside the convex hull."""
     from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
@@ -103,20 +107,20 @@ def linear(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> F
     return np.asarray(1 / inverse)
 
 
-def local_fit(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+def local_fit(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """Scale and shift in disparity over the five nearest points, weighted by inverse distance.
 
     The coarse stage of Prior Depth Anything (Wang et al. 2025, section 3.1).
     """
     weight, index = _neighbours(given, asked, 5)
-    x, y = values_at(disparity, given)[index], 1 / given.z[index]
+    x, y = values_at(scene.disparity, given)[index], 1 / given.z[index]
     mean_x = (weight * x).sum(axis=1)
     mean_y = (weight * y).sum(axis=1)
     off = x - mean_x[:, None]
     variance = (weight * off**2).sum(axis=1)
     covariance = (weight * off * (y - mean_y[:, None])).sum(axis=1)
     scale = np.where(variance > 1e-9, covariance / np.maximum(variance, 1e-9), 0)
-    return _metres(mean_y + scale * (values_at(disparity, asked) - mean_x), given)
+    return _metres(mean_y + scale * (values_at(scene.disparity, asked) - mean_x), given)
 
 
 CLASSICAL: dict[str, Way] = {
@@ -128,11 +132,12 @@ CLASSICAL: dict[str, Way] = {
 """The ways to be better than."""
 
 
-def ours(disparity: FloatImage, given: SparsePoints, asked: SparsePoints) -> FloatArray:
+def ours(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """The sparse scaler with local refinement; NaN where it knows nothing."""
-    height, width = disparity.shape
-    prediction = Prediction(disparity, PredictionKind.RELATIVE_DISPARITY, disparity.shape)
-    frame = Frame(np.zeros((height, width, 3), np.uint8), points=given)
+    shape = scene.disparity.shape
+    prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
+    rgb = np.zeros((*shape, 3), np.uint8) if scene.rgb is None else scene.rgb
+    frame = Frame(rgb, points=given)
     scaled = LiveScaler([SparseSource()]).scale(prediction, frame)
     if scaled.depth_m is None:
         return np.full(len(asked), np.nan)
@@ -203,26 +208,29 @@ def costs(scene: Scene, count: int, rounds: int = 3) -> dict[str, float]:
         taken = []
         for _ in range(rounds):
             start = time.process_time()
-            way(scene.disparity, parts[0], everywhere)
+            way(scene, parts[0], everywhere)
             taken.append(time.process_time() - start)
         found[name] = 1000 * min(taken)
     return found
 
 
-def scene_of(name: str, prediction: Prediction, depth_m: FloatImage) -> Scene:
+def scene_of(
+    name: str, prediction: Prediction, depth_m: FloatImage, rgb: RgbImage | None = None
+) -> Scene:
     """A scene of a real network and a true depth image.
 
     Args:
         name: What a table calls it.
         prediction: The network's answer; depth is taken as disparity, up to scale and shift.
         depth_m: HxW metres of the picture's size; NaN, 0 or infinite where unknown.
+        rgb: The picture.
     """
     values = prediction.values
     disparity = values if prediction.kind.inverse else 1 / np.maximum(values, np.float32(1e-3))
     rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
     z = depth_m[rows, columns].astype(np.float64)
     truth = SparsePoints(columns.astype(np.float64), rows.astype(np.float64), z)
-    return Scene(name, disparity.astype(np.float32, copy=False), truth)
+    return Scene(name, disparity.astype(np.float32, copy=False), truth, rgb)
 
 
 def compare(scene: Scene, count: int, seed: int) -> Row | None:
@@ -254,7 +262,7 @@ def score(scene: Scene, given: SparsePoints, asked: SparsePoints, seed: int = 0)
     """
     scores = {}
     for name, way in WAYS.items():
-        error = np.abs(way(scene.disparity, given, asked) / asked.z - 1)
+        error = np.abs(way(scene, given, asked) / asked.z - 1)
         scores[name] = float(np.where(np.isfinite(error), error, 1.0).mean())
     return Row(scene.name, len(given), seed, scores)
 

@@ -2,9 +2,9 @@
 
 Planes are linear in inverse depth, and so is what a relative network says of the scene, up to
 errors that vary slowly and differ from surface to surface. So inverse depth itself is kriged from
-the points over image and network value (`kriging`), by the variograms that predict left-out points
-best; the global fit takes part as one of them, so a network that is right is not spoilt. What then
-remains at the points is averaged over near neighbours on the same surface.
+the points over image, network value and grey (`kriging`), by the variograms that predict left-out
+points best; the global fit takes part as one of them, so a network that is right is not spoilt.
+What then remains at the points is averaged over near neighbours on the same surface.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.frames import FloatImage, SparsePoints
+from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
@@ -39,8 +39,10 @@ _STREAM = 2  # apart from other users of the same seed
 # Own choices for cost.
 _MAX_POINTS = 20_000
 _MAX_SAMPLES = 5_000
-_JUDGING_TILES = 48
-_KEPT = 2  # variograms that are solved everywhere
+_JUDGING_TILES = 150
+_KEPT = 2  # ways, variograms and the global fit, that are solved everywhere
+_KEPT_OF_FEW = 5
+_NODES_OF_FEW = 4_800
 _NODES = 19_200
 _NODES_OF_MANY = 38_400
 _MANY = 2_000  # points from which on the latter are more and one variogram is kept
@@ -75,6 +77,10 @@ _NEAREST = 4
 _SAME_DEPTH = 0.1  # of log depth
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
 _THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
+_FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
+_LEAST_GUIDE = 1e-2
+_GREY_WIDTH = 640  # pixels of which the grey is made
+_GREY_BLUR = 1 / 320  # of the image's width
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,12 @@ class Refined:
     error: FloatImage
 
 
-def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refined | None:
+def refine(
+    inverse_m: FloatImage,
+    points: SparsePoints,
+    seed: int = 0,
+    rgb: RgbImage | None = None,
+) -> Refined | None:
     """Correct the inverse depth of a global fit by measured points.
 
     Args:
@@ -99,6 +110,8 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
             beyond), NaN where the network says nothing; not modified.
         points: Visible measured points inside the image.
         seed: Of the random choice among many points.
+        rgb: HxWx3 image, whose edges tell surfaces apart that the network does not; None for
+            without.
 
     Returns:
         The corrected inverse depth, or None where there are too few points.
@@ -115,9 +128,11 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     known = np.sort(inverse_m[::4, ::4], axis=None)  # NaN last; faster than np.percentile
     known = known[: np.count_nonzero(np.isfinite(known))]
     low, high = known[len(known) // 50], known[-1 - len(known) // 50]
-    span = max(float(high - low), 1e-6)
+    span = max(float(high - low), _FLATTEST * float(max(abs(high), abs(low))), 1e-6)
+    grey = _grey(rgb, inverse_m.shape)
+    tone = np.zeros(len(here)) if grey is None else grey[rows, columns].astype(np.float64)
     samples = _Samples(
-        np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span], axis=1)[usable],
+        np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span, tone], axis=1)[usable],
         1 / z[usable],
         here[usable],
     )
@@ -128,11 +143,14 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
     if len(doubted):
         few = few.chosen(trusted)
         tiles = tiling(few.places)
-    lattice = _Lattice.over(inverse_m, len(few), float(low), span)
+    lattice = _Lattice.over(inverse_m, grey, len(few), float(low), span)
     fused, error = _fuse(few, doubted, tiles, lattice)
-    level, slope = (_resized(part, inverse_m.shape) for part in fused)
+    level, slope = (_resized(part, inverse_m.shape) for part in fused[:2])
     slope *= inverse_m
     level += slope
+    if grey is not None:
+        np.multiply(_resized(fused[2], inverse_m.shape), grey, out=slope)
+        level += slope
     if len(samples) <= _MAX_SAMPLES:
         samples = few
     level *= _resized(_rest(samples, level, inverse_m, lattice), inverse_m.shape)
@@ -167,7 +185,7 @@ def refine(inverse_m: FloatImage, points: SparsePoints, seed: int = 0) -> Refine
 
 @dataclass(frozen=True)
 class _Samples:
-    """Points in random order: places (u, v, s), inverse depth, inverse depth of the global fit."""
+    """Points in random order: places (u, v, s, g), inverse depth, that of the global fit."""
 
     places: Floats
     inverse: Floats
@@ -184,10 +202,13 @@ class _Samples:
 class _Lattice:
     """Nodes at the centres of about square cells, with the range of the network around each.
 
+    Between the two layers of a node its pixels lie on either side of an edge, if there is one.
+
     Attributes:
         u: Columns of the nodes in image widths.
         v: Rows of the nodes in image widths.
-        layers: Rows x columns x 2 float32, the least and most surface coordinate near a node.
+        layers: 2 x 2 x rows x columns float32: surface coordinate and grey, of the one layer with
+            the least and the other with the most surface coordinate near a node.
         low: Inverse depth of the global fit where the surface coordinate is 0.
         span: Inverse depth per unit of the surface coordinate.
     """
@@ -199,24 +220,64 @@ class _Lattice:
     span: float
 
     @classmethod
-    def over(cls, inverse_m: FloatImage, samples: int, low: float, span: float) -> _Lattice:
+    def over(
+        cls,
+        inverse_m: FloatImage,
+        grey: FloatImage | None,
+        samples: int,
+        low: float,
+        span: float,
+    ) -> _Lattice:
         aspect = inverse_m.shape[0] / inverse_m.shape[1]
-        cells = _NODES if samples <= _MANY else _NODES_OF_MANY
+        cells = _NODES_OF_FEW if samples <= _FEW else _NODES
+        cells = cells if samples <= _MANY else _NODES_OF_MANY
         columns = max(2, round((cells / aspect) ** 0.5))
         rows = max(2, round(columns * aspect))
-        near = cv2.resize(inverse_m, (2 * columns, 2 * rows), interpolation=cv2.INTER_NEAREST)
-        surface = (near - np.float32(low)) * np.float32(1 / span)
+        fine = (2 * columns, 2 * rows)
+        surface = cv2.resize(inverse_m, fine, interpolation=cv2.INTER_NEAREST)
+        surface -= np.float32(low)
+        surface *= np.float32(1 / span)
         np.nan_to_num(surface, copy=False, nan=0.0)
         around = np.ones((5, 5), np.uint8)
-        least = cv2.erode(surface, around)[::2, ::2]
-        most = cv2.dilate(surface, around)[::2, ::2]
+        layers = np.zeros((2, 2, rows, columns), np.float32)
+        layers[0, 0] = cv2.erode(surface, around)[::2, ::2]
+        layers[0, 1] = cv2.dilate(surface, around)[::2, ::2]
+        np.maximum(layers[0, 1], layers[0, 0] + _THINNEST_LAYER, out=layers[0, 1])
+        if grey is not None:
+            tone = cv2.resize(grey, fine, interpolation=cv2.INTER_NEAREST)
+            mean, others, product = (
+                cv2.blur(part, (5, 5))[::2, ::2] for part in (surface, tone, surface * tone)
+            )
+            least, most = cv2.erode(tone, around)[::2, ::2], cv2.dilate(tone, around)[::2, ::2]
+            darker = product < mean * others  # what is nearer is darker
+            layers[1, 0] = np.where(darker, most, least)
+            layers[1, 1] = np.where(darker, least, most)
         return cls(
             ((np.arange(columns) + 0.5) / columns).astype(np.float32),
             ((np.arange(rows) + 0.5) * (aspect / rows)).astype(np.float32),
-            np.stack([least, np.maximum(most, least + _THINNEST_LAYER)], axis=-1),
+            layers,
             low,
             span,
         )
+
+    def linear(
+        self, value: FloatImage, guides: tuple[float, float]
+    ) -> tuple[FloatImage, FloatImage, FloatImage]:
+        """Values of the two layers as a linear function of the global fit and the grey.
+
+        Args:
+            value: 2 x rows x columns.
+            guides: Weights of surface coordinate and grey where a pixel lies between the layers.
+
+        Returns:
+            Level, slope over inverse depth of the global fit, slope over grey; at every node.
+        """
+        across = self.layers[:, 1] - self.layers[:, 0]
+        pull = across * np.square(np.array(guides, np.float32))[:, None, None]
+        pull *= (value[1] - value[0]) / (pull * across).sum(axis=0)
+        level = value[0] - (pull * self.layers[:, 0]).sum(axis=0)
+        slope = pull[0] * np.float32(1 / self.span)
+        return level - slope * np.float32(self.low), slope, pull[1]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -254,25 +315,40 @@ def _resized(image: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatImage:
     return resized.astype(np.float32, copy=False)
 
 
+def _grey(rgb: RgbImage | None, shape: tuple[int, ...]) -> FloatImage | None:
+    """Smooth grey of an image, black 0 and white 1."""
+    if rgb is None:
+        return None
+    height, width = shape
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    if width > _GREY_WIDTH:
+        small = (_GREY_WIDTH, max(1, round(height * _GREY_WIDTH / width)))
+        grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
+    grey = cv2.GaussianBlur(grey, (0, 0), _GREY_BLUR * grey.shape[1])
+    return _resized(grey.astype(np.float32) * np.float32(1 / 255), shape)
+
+
 def _fuse(
     samples: _Samples, doubted: _Samples, tiles: Tiling, lattice: _Lattice
-) -> tuple[tuple[FloatImage, FloatImage], FloatImage]:
-    """Level and slope over the global fit at every node, and the relative deviation there."""
+) -> tuple[tuple[FloatImage, FloatImage, FloatImage], FloatImage]:
+    """What `_Lattice.linear` gives, and the relative deviation at every node."""
     fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
     kriging = _kriging(samples, tiles)
-    variograms = VARIOGRAMS if len(samples) <= _FEW else VARIOGRAMS_OF_MANY
+    variograms = _choices(samples)
     share = _shares(samples, tiles, kriging, variograms, fitted)
     column, row = (axis.ravel() for axis in np.meshgrid(lattice.u, lattice.v))
     tile = lattice.nearest(tiles.centre)
-    surface = np.ascontiguousarray(lattice.layers.reshape(-1, 2).T)
+    layers = lattice.layers.reshape(2, 2, -1)
     # The global fit itself, as far as left-out points say that it is good.
-    fit = lattice.layers * np.float32(lattice.span) + np.float32(lattice.low)
-    value = fit.reshape(-1, 2).T * np.float32(share[-1])
+    value = layers[0] * np.float32(lattice.span * share[-1])
+    value += np.float32(lattice.low * share[-1])
     left_out = fitted[tiles.members] * share[-1]
+    pulls = np.array([share[-1] + _LEAST_GUIDE, 0.0])
     for variogram, weight in zip(variograms, share, strict=False):
         if weight:
+            pulls += weight * np.array([variogram.surface, variogram.grey])
             kriged = kriging.solve(variogram)
-            part = kriged.at(column, row, surface, tile)
+            part = kriged.at(column, row, layers, tile)
             part *= np.float32(weight)
             value += part
             left_out += weight * kriged.left_out
@@ -285,8 +361,7 @@ def _fuse(
     # of left-out points is larger than that of pixels, and not normal.
     value *= (1 + np.float32(_NEARER) * square).ravel()
     value = value.reshape(2, *lattice.shape)
-    slope = (value[1] - value[0]) / (fit[:, :, 1] - fit[:, :, 0])
-    level = value[0] - slope * fit[:, :, 0]
+    level, slope, slope_of_grey = lattice.linear(value, (pulls[0], pulls[1]))
     steps = _steps((value[0] + value[1]) / 2, len(samples))
     # Relative to the depth given out, not to the true one.
     off = np.minimum(np.abs(left_out[tiles.own] / samples.inverse[known] - 1), _MOST_OFF)
@@ -294,9 +369,16 @@ def _fuse(
         # So few may be right as well: what is thin or far behind an edge.
         beside = lattice.cell_of(doubted.places)
         guess = level.ravel()[beside] + slope.ravel()[beside] * doubted.fitted
+        guess += slope_of_grey.ravel()[beside] * doubted.places[:, 3]
         off = np.r_[off, np.minimum(np.abs(guess / doubted.inverse - 1), _MOST_OFF)]
         cell = np.r_[cell, beside]
-    return (level, slope), _calibrated(off, cell, steps)
+    return (level, slope, slope_of_grey), _calibrated(off, cell, steps)
+
+
+def _choices(samples: _Samples) -> Sequence[Variogram]:
+    """Variograms to choose from; those that need the grey only where there is one."""
+    choices = VARIOGRAMS if len(samples) <= _FEW else VARIOGRAMS_OF_MANY
+    return choices if samples.places[:, 3].any() else [each for each in choices if not each.grey]
 
 
 def _kriging(samples: _Samples, tiles: Tiling) -> Kriging:
@@ -322,7 +404,7 @@ def _shares(
     ]
     errors.append(_TRUST_IN_FIT * float(relative_error(fitted[known], truth).mean()))
     share = shares(errors, len(truth))
-    kept = _KEPT if len(samples) <= _MANY else 1
+    kept = _KEPT_OF_FEW if len(samples) <= _FEW else _KEPT if len(samples) <= _MANY else 1
     share[np.argsort(share)[:-kept]] = 0
     return np.asarray(share / share.sum())
 
@@ -522,7 +604,7 @@ def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
     from scipy.spatial import cKDTree
 
     if len(places) <= _EACH_NEIGHBOURS:
-        near = places * np.array([1.0, 1.0, 0.5])
+        near = places * np.array([1.0, 1.0, 0.5, 0.0])
         count = min(_NEIGHBOURS, len(places) - 1)
         index = cKDTree(near).query(near, k=count + 1)[1][:, 1:]
         return np.asarray(index), np.arange(len(places))

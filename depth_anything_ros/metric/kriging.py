@@ -1,11 +1,11 @@
 """Universal kriging of scattered samples over an image and the surfaces in it.
 
-A place is (u, v, s): column and row in image widths, and a surface coordinate (what the network
-says of the pixel) that keeps neighbours across an edge apart. Between two places the samples differ
-by a power of their distance (power variogram; Chiles and Delfiner, "Geostatistics", 2012, sections
-2.5 and 3.4), around an unknown mean that may rise linearly with the surface coordinate. Which
-variogram suits a scene cannot be known in advance: each sample is left out in turn, in closed form,
-and the variograms that predict it best are averaged.
+A place is (u, v, s, g): column and row in image widths, a surface coordinate (what the network says
+of the pixel) and the image's grey, which keep neighbours across an edge apart. Between two places
+the samples differ by a power of their distance (power variogram; Chiles and Delfiner,
+"Geostatistics", 2012, sections 2.5 and 3.4), around an unknown mean that may rise linearly with the
+surface coordinate. Which variogram suits a scene cannot be known in advance: each sample is left
+out in turn, in closed form, and the variograms that predict it best are averaged.
 
 Samples are shared out among tiles of about equal numbers. Each tile has an equation of its own over
 the samples nearest to its centre, so the cost grows linearly with the number of samples.
@@ -34,7 +34,7 @@ _TILE_SAMPLES = 4  # about so many belong to a tile,
 _TILE_REACH = 24  # and so many nearest ones are in its equation
 _MANY = 2_000  # samples from which on the latter are fewer, for cost
 _TILE_REACH_OF_MANY = 16
-_TEMPERATURE = 3.0
+_TEMPERATURE = 6.0
 _MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
 _RIDGE = 1e-6
 _BLOCK = 1_200  # places predicted at once, so that their distances stay in the processor's cache
@@ -50,6 +50,7 @@ class Variogram:
         noise: Variance of a sample's own error, relative to the mean of distance ** power.
         trend: Whether the mean rises linearly with the surface coordinate.
         logarithm: Whether the logarithm of the samples is kriged.
+        grey: Weight of the grey (black 0, white 1) against image widths.
     """
 
     surface: float
@@ -57,6 +58,7 @@ class Variogram:
     noise: float
     trend: bool = False
     logarithm: bool = False
+    grey: float = 0.0
 
 
 VARIOGRAMS = (
@@ -68,17 +70,24 @@ VARIOGRAMS = (
     Variogram(0.5, 1.4, 1e-2),
     Variogram(1.0, 1.0, 1e-3),
     Variogram(1.0, 1.0, 1e-2, trend=True),
+    Variogram(0.0, 1.0, 1e-2, grey=0.1),
+    Variogram(0.25, 1.0, 1e-2, grey=0.1),
+    Variogram(0.5, 1.0, 1e-2, grey=0.2),
 )
 """The ones to choose from: found by forward selection on real frames with 20 to 5000 points."""
 
 VARIOGRAMS_OF_MANY = (
     Variogram(0.0, 1.0, 1e-3),
+    Variogram(0.0, 1.0, 1e-3, grey=0.1),
     Variogram(0.25, 1.0, 1e-3),
+    Variogram(0.25, 1.0, 1e-3, grey=0.1),
+    Variogram(0.25, 1.0, 1e-3, grey=0.2),
     Variogram(0.5, 1.4, 1e-2),
+    Variogram(0.5, 1.4, 1e-2, grey=0.2),
     Variogram(1.0, 1.4, 1e-2),
     Variogram(1.0, 1.0, 1e-2, trend=True),
 )
-"""The same where samples are near to each other: more or less weight on the network's edges."""
+"""The same for samples near to each other: more or less weight on edges of network and image."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Tiling:
         """Distance in image widths within which samples speak for what is around them.
 
         Args:
-            places: Nx3 places that were shared out.
+            places: Nx4 places that were shared out.
 
         Returns:
             The upper quartile of the distance to the ninth neighbour.
@@ -130,7 +139,7 @@ def tiling(places: Floats) -> Tiling:
     Sort-tile-recursive packing (Leutenegger, Lopez and Edgington 1997).
 
     Args:
-        places: Nx3 places.
+        places: Nx4 places.
 
     Returns:
         The tiles.
@@ -169,18 +178,19 @@ class Kriging:
     """The samples of some tiles, with what the equations of all variograms share.
 
     Args:
-        places: TxKx3 places of the members of each tile.
+        places: TxKx4 places of the members of each tile.
         values: TxK positive samples.
     """
 
     def __init__(self, places: Floats, values: Floats) -> None:
         self.places = places
         self.values = values
-        u, v, s = (places[:, :, axis] for axis in range(3))
+        u, v, s, g = (places[:, :, axis] for axis in range(4))
         square = np.square(u[:, :, None] - u[:, None])
         square += np.square(v[:, :, None] - v[:, None])
         self._in_image = square
         self._in_surface = np.square(s[:, :, None] - s[:, None])
+        self._in_grey = np.square(g[:, :, None] - g[:, None])
         self._middle = s.mean(axis=1)
         self._spread = s.std(axis=1) + 1e-9
         self._solved: dict[Variogram, Kriged] = {}
@@ -206,6 +216,8 @@ class Kriging:
         square = self._in_image
         if variogram.surface:
             square = square + variogram.surface**2 * self._in_surface
+        if variogram.grey:
+            square = square + variogram.grey**2 * self._in_grey
         distance = _power(square, variogram.power)
         mean_distance = np.maximum(distance.mean(axis=(1, 2)), 1e-12)
         # Minus a power of the distance is a covariance up to a constant, which the unknown mean
@@ -252,7 +264,7 @@ class Kriged:
 
     Attributes:
         variogram: Which one.
-        places: TxKx3 places of the members.
+        places: TxKx4 places of the members.
         weights: TxK weights of the members.
         mean: T constant part of the mean.
         slope: T rise of the mean with the surface coordinate.
@@ -266,22 +278,30 @@ class Kriged:
     slope: Floats
     left_out: Floats
 
-    def at(self, u: Floats32, v: Floats32, s: Floats32, tile: Indices) -> Floats32:
+    def at(self, u: Floats32, v: Floats32, layers: Floats32, tile: Indices) -> Floats32:
         """Predict at places.
 
         Args:
             u: P columns.
             v: P rows.
-            s: LxP surface coordinates at each.
+            layers: 2xLxP surface coordinates and greys at each.
             tile: P tile each lies in.
 
         Returns:
             LxP float32.
         """
+        s, g = layers
         result = np.empty_like(s)
-        pull = np.float32(self.variogram.surface)
-        known_u, known_v, known_s = np.moveaxis(self.places.astype(np.float32), 2, 0)
-        known_s = known_s * pull
+        variogram = self.variogram
+        known_u, known_v, known_s, known_g = np.moveaxis(self.places.astype(np.float32), 2, 0)
+        pulls = [
+            (np.float32(pull), known * np.float32(pull), asked)
+            for pull, known, asked in (
+                (variogram.surface, known_s, s),
+                (variogram.grey, known_g, g),
+            )
+            if pull
+        ]
         weights = self.weights.astype(np.float32)
         mean, slope = self.mean.astype(np.float32), self.slope.astype(np.float32)
         rows = max(1, _BLOCK * 32 // weights.shape[1])
@@ -291,20 +311,22 @@ class Kriged:
             square = np.square(known_u[index] - u[here, None])
             square += np.square(known_v[index] - v[here, None])
             weight = weights[index]
-            if not pull:
-                value = np.einsum("pk,pk->p", _power(square, self.variogram.power), weight)
+            if not pulls:
+                value = np.einsum("pk,pk->p", _power(square, variogram.power), weight)
                 result[:, here] = value
                 continue
-            surface = known_s[index]
-            for layer, level in zip(result, s, strict=True):
-                step = surface - (pull * level[here])[:, None]
-                np.square(step, out=step)
-                step += square
-                layer[here] = np.einsum("pk,pk->p", _power(step, self.variogram.power), weight)
+            known = [(pull, values[index], asked) for pull, values, asked in pulls]
+            for number, layer in enumerate(result):
+                distance = square.copy()
+                for pull, values, asked in known:
+                    step = values - (pull * asked[number, here])[:, None]
+                    np.square(step, out=step)
+                    distance += step
+                layer[here] = np.einsum("pk,pk->p", _power(distance, variogram.power), weight)
         result += mean[tile]
-        if self.variogram.trend:
+        if variogram.trend:
             result += slope[tile] * s
-        return np.exp(result, out=result) if self.variogram.logarithm else result
+        return np.exp(result, out=result) if variogram.logarithm else result
 
 
 def _power(square: npt.NDArray[Any], power: float) -> npt.NDArray[Any]:

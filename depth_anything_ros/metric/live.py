@@ -111,7 +111,7 @@ class LiveScaler:
         points = measured.points if isinstance(measured, Measurement) and follows else None
         if points is not None and len(points) >= MIN_POINTS:
             inverse = to_inverse(prediction, state.scale, state.shift)
-            refined = refine(inverse, points, self._seed)
+            refined = refine(inverse, points, self._seed, frame.rgb)
             if refined is not None:
                 if self._completion is not None:
                     finished = (frame.rgb, inverse, refined.inverse_m, points)

@@ -31,8 +31,8 @@ def scenes(data_dir: Path) -> dict[str, list[Scene]]:
     for frame in depth_frames(data_dir):
         truth = points_of_depth(frame.depth)
         (prediction,) = embedded.estimate([frame.rgb])
-        found["embedded"].append(Scene(frame.name, prediction.values, truth))
-        found["fastdepth"].append(Scene(frame.name, fastdepth(frame.rgb).values, truth))
+        found["embedded"].append(Scene(frame.name, prediction.values, truth, frame.rgb))
+        found["fastdepth"].append(Scene(frame.name, fastdepth(frame.rgb).values, truth, frame.rgb))
     return found
 
 
@@ -58,7 +58,8 @@ def errors_in_sigma(scene: Scene, count: int) -> npt.NDArray[np.float64]:
     given, asked = parts
     shape = scene.disparity.shape
     prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
-    frame = Frame(np.zeros((*shape, 3), np.uint8), points=given)
+    assert scene.rgb is not None
+    frame = Frame(scene.rgb, points=given)
     scaled = LiveScaler([SparseSource()]).scale(prediction, frame)
     if scaled.depth_m is None or scaled.sigma_m is None:
         return np.empty(0)

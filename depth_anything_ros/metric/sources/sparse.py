@@ -7,12 +7,14 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.frames import Frame, Prediction, SparsePoints
+from depth_anything_ros.frames import Frame, Prediction, RgbImage, SparsePoints
+from depth_anything_ros.metric.contradiction import contradicting
 from depth_anything_ros.metric.fit import (
     FitSettings,
     OpposedError,
     UnmeasurableError,
     fit_points,
+    values_at,
 )
 from depth_anything_ros.metric.source import (
     SCALE_SOURCES,
@@ -44,7 +46,7 @@ class SparseSource:
         if frame.points is None:
             raise UnmeasurableError("no measured points for this image")
         try:
-            measured = measure_points(prediction, frame.points, self._fit, self.name)
+            measured = measure_points(prediction, frame.points, self._fit, self.name, frame.rgb)
         except OpposedError as error:
             if self._agreed:
                 raise UnmeasurableError(
@@ -61,15 +63,23 @@ class SparseSource:
 
 
 def measure_points(
-    prediction: Prediction, points: SparsePoints, settings: FitSettings, method: str
+    prediction: Prediction,
+    points: SparsePoints,
+    settings: FitSettings,
+    method: str,
+    rgb: RgbImage | None = None,
 ) -> Measurement:
     """Fit scale and shift to the visible ones of some points.
+
+    Points of a sensor, which may be wrong in a whole place (a mirror, a dirty window), are left out
+    where they contradict the network and all others; tell this by giving the image.
 
     Args:
         prediction: The network's values.
         points: Measured depths in the same image.
         settings: How to fit.
         method: Name to report.
+        rgb: HxWx3 image the points were measured for; None where whole places cannot be wrong.
 
     Returns:
         The measurement, with the visible points for refinement.
@@ -86,10 +96,23 @@ def measure_points(
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     points = subset(points, visible(prediction, points))
     fit = fit_points(prediction, points, settings)
+    left_out = ""
+    if rgb is not None:
+        fitted = fit.scale * values_at(prediction.values, points) + fit.shift
+        if not prediction.kind.inverse:
+            fitted = 1 / np.maximum(fitted, 1e-3)
+        wrong = contradicting(points, fitted, rgb)
+        if wrong.any():
+            left_out = (
+                f"; {np.count_nonzero(wrong)} in one place contradict the image and the others: "
+                "a mirror or a dirty sensor?"
+            )
+            points = subset(points, ~wrong)
+            fit = fit_points(prediction, points, settings)
     inliers = int(fit.inliers.sum())
     return Measurement(
         method=method,
-        reason=f"{inliers} of {len(points)} points ({points.source}) agree",
+        reason=f"{inliers} of {len(points)} points ({points.source}) agree{left_out}",
         scale=fit.scale,
         shift=fit.shift,
         inliers=inliers,

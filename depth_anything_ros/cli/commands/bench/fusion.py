@@ -109,8 +109,10 @@ def _scenes(index: Path, model: str) -> Iterator[Scene]:
 
     estimator = make_estimator(ModelSettings(model)).estimator
     for sample in read_index(index):
-        (prediction,) = estimator.estimate([read_image(sample.image)])
-        yield scene_of(sample.image.stem, prediction, read_depth(sample.depth, sample.png_scale))
+        rgb = read_image(sample.image)
+        (prediction,) = estimator.estimate([rgb])
+        depth = read_depth(sample.depth, sample.png_scale)
+        yield scene_of(sample.image.stem, prediction, depth, rgb)
 
 
 BENCHMARKS.register(Subcommand("fusion", fusion, 45))

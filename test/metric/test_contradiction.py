@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from metric_scenes import frame, relative, sample, wavy_depth
+
+from depth_anything_ros.frames import SparsePoints
+from depth_anything_ros.metric.contradiction import contradicting
+from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
+
+DEPTH = wavy_depth()
+GREY = np.full((*DEPTH.shape, 3), 120, np.uint8)
+
+
+def in_one_place(points: SparsePoints, share: float) -> np.ndarray:
+    """The points nearest to one of them."""
+    off = np.maximum(np.abs(points.u - points.u[0]), np.abs(points.v - points.v[0]))
+    return np.asarray(np.argsort(off)[: round(share * len(points))])
+
+
+def moved(points: SparsePoints, index: np.ndarray, factor: float) -> SparsePoints:
+    z = points.z.copy()
+    z[index] *= factor
+    return SparsePoints(points.u, points.v, z, points.source)
+
+
+def found(points: SparsePoints, rgb: np.ndarray = GREY) -> np.ndarray:
+    return np.flatnonzero(contradicting(points, 1 / values_at(DEPTH, points), rgb))
+
+
+@pytest.mark.parametrize("count", [100, 1000, 5000])
+@pytest.mark.parametrize("factor", [2.5, 0.35])
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_a_wrong_place_is_found(count: int, factor: float, share: float) -> None:
+    points = sample(DEPTH, count)
+    wrong = in_one_place(points, share)
+    seen = found(moved(points, wrong, factor))
+    assert np.isin(wrong, seen).mean() > 0.95
+    assert np.isin(seen, wrong).mean() > 0.95
+
+
+def test_nothing_is_found_where_the_network_errs_smoothly_or_says_nothing() -> None:
+    points = sample(DEPTH, 500)
+    rng = np.random.default_rng(0)
+    bent = np.exp(0.6 * np.sin(points.u / 60) * np.cos(points.v / 50))
+    for z in (points.z, points.z * bent, points.z * np.exp(0.5 * rng.standard_normal(500))):
+        assert not len(found(SparsePoints(points.u, points.v, z)))
+
+
+def test_an_object_that_the_network_misses_but_the_image_shows_stays() -> None:
+    points = sample(DEPTH, 500)
+    thing = (np.abs(points.u - 160) < 40) & (np.abs(points.v - 120) < 40)
+    nearer = moved(points, np.flatnonzero(thing), 0.35)
+    shown = GREY.copy()
+    shown[80:160, 120:200] = 220
+    assert not len(found(nearer, shown))
+    assert np.array_equal(found(nearer), np.flatnonzero(thing))
+
+
+def test_a_few_points_are_no_place() -> None:
+    points = sample(DEPTH, 300)
+    assert not len(found(moved(points, in_one_place(points, 0.03), 3.0)))
+    few = sample(DEPTH, 40)
+    assert not len(found(moved(few, in_one_place(few, 0.3), 3.0)))
+
+
+def test_the_scaler_leaves_a_wrong_place_out_and_says_so() -> None:
+    points = sample(DEPTH, 1000)
+    wrong = in_one_place(points, 0.3)
+    prediction = relative(DEPTH, 0.01, 0.02)
+    scaled = LiveScaler([SparseSource()]).scale(
+        prediction, frame(DEPTH, rgb=GREY, points=moved(points, wrong, 2.5))
+    )
+    assert scaled.depth_m is not None
+    assert np.mean(np.abs(scaled.depth_m / DEPTH - 1)) < 0.01
+    assert "in one place contradict the image and the others" in scaled.state.reason
