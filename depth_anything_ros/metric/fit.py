@@ -35,7 +35,13 @@ _NETWORK = "likelier the network misreads this scene than the extrinsics are wro
 
 
 class UnmeasurableError(DepthAnythingError):
-    """A frame from which no scale can be measured; the text is the reason."""
+    """A frame from which no scale can be measured; the text is the reason.
+
+    Attributes:
+        points: Visible points that are no scale for the network, yet may be right; or None.
+    """
+
+    points: SparsePoints | None = None
 
 
 class OpposedError(UnmeasurableError):
@@ -43,6 +49,7 @@ class OpposedError(UnmeasurableError):
 
     Attributes:
         finding: What was seen, without a guess at the cause.
+        is_strong: Whether the points are likelier wrong than the network.
     """
 
     def __init__(self, correlation: float, count: int) -> None:
@@ -52,11 +59,12 @@ class OpposedError(UnmeasurableError):
             correlation: Spearman's rank correlation of network and points.
             count: Number of points.
         """
+        self.is_strong = correlation < _OPPOSED
         self.finding = (
             "no positive scale fits: the points get farther where the network says nearer (rank "
             f"correlation {correlation:.2f} of {count} points)"
         )
-        cause = _EXTRINSICS if correlation < _OPPOSED else _NETWORK
+        cause = _EXTRINSICS if self.is_strong else _NETWORK
         super().__init__(f"{self.finding}; {cause}")
 
 

@@ -59,6 +59,7 @@ _MAX_CELLS = 40_000
 _SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
 _ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
+_COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
 _STEP_SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # to choose from
 _OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
@@ -181,6 +182,46 @@ def refine(
     of_fit = np.sort(np.abs(few.fitted / few.inverse - 1))[int(0.683 * len(few))]
     error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
     return Refined(level, error)
+
+
+def interpolate(
+    shape: tuple[int, ...], points: SparsePoints, seed: int = 0, rgb: RgbImage | None = None
+) -> Refined | None:
+    """Inverse depth between points that are not explained by any network.
+
+    Args:
+        shape: Height and width of the image.
+        points: Visible measured points inside the image.
+        seed: Of the random choice among many points.
+        rgb: HxWx3 image, whose edges tell surfaces apart; None for without.
+
+    Returns:
+        Inverse depth, NaN beyond the reach of the points; None where there are too few or they
+        say no more of each other than their median does.
+    """
+    if len(points) < MIN_POINTS:
+        return None
+    inverse = 1 / points.z
+    middle = float(np.median(inverse))
+    flat = np.full(shape, middle, np.float32)
+    places = np.stack([points.u, points.v], axis=1) / shape[1]
+    places = np.concatenate([places, np.zeros((len(points), 2))], axis=1)
+    samples = _Samples(places, inverse, np.full(len(points), middle))
+    error, _ = _left_out_error(samples, _JUDGING_TILES)
+    alone = np.minimum(relative_error(samples.fitted, inverse), _LARGEST_ERROR)
+    if error > _COHERENT * float(alone.mean()):
+        return None
+    refined = refine(flat, points, seed, rgb)
+    if refined is None:
+        return None
+    tiles = tiling(places)
+    apart = np.ones(shape, np.uint8)
+    rows = np.clip(np.rint(points.v), 0, shape[0] - 1).astype(np.intp)
+    columns = np.clip(np.rint(points.u), 0, shape[1] - 1).astype(np.intp)
+    apart[rows, columns] = 0
+    reach = _ALONE * tiles.reach(places) * shape[1]
+    refined.inverse_m[cv2.distanceTransform(apart, cv2.DIST_L2, 3) > reach] = np.nan
+    return refined
 
 
 @dataclass(frozen=True)

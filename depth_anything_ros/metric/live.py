@@ -20,12 +20,13 @@ from depth_anything_ros.frames import (
     Quality,
     RgbImage,
     ScaledDepth,
+    ScaleState,
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import metres_of_inverse, to_inverse, to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
-from depth_anything_ros.metric.fusion import MIN_POINTS, Refined, refine
+from depth_anything_ros.metric.fusion import MIN_POINTS, Refined, interpolate, refine
 from depth_anything_ros.metric.scale_file import load_scale, save_scale
 from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
@@ -91,10 +92,12 @@ class LiveScaler:
         self._operating = threading.Lock()  # about the tracker; never held while measuring
         self._start_over()
         self._reset_wanted = False
+        self._unscaled: SparsePoints | None = None  # of this frame, without a scale
 
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Measure, follow and apply; see `MetricScaler.scale`."""
         self._notice_breaks(frame)
+        self._unscaled = None
         measured = self._measure(prediction, frame)
         with self._operating:
             state = self._tracker.follow(
@@ -105,7 +108,7 @@ class LiveScaler:
                 self.name,
             )
         if state.quality is Quality.INVALID:
-            return ScaledDepth(None, state)
+            return self._interpolated(prediction, frame, state)
         # Points of this moment correct the depth also where their scale is doubted (HELD).
         follows = self._refine and not self._tracker.frozen
         points = measured.points if isinstance(measured, Measurement) and follows else None
@@ -182,6 +185,18 @@ class LiveScaler:
             return metres_of_inverse(refined.inverse_m)
         return metres_of_inverse(inverse + np.float32(share) * (refined.inverse_m - inverse))
 
+    def _interpolated(self, prediction: Prediction, frame: Frame, state: ScaleState) -> ScaledDepth:
+        """Depth between points that agree with each other though no scale fits the network."""
+        if self._unscaled is None or not self._refine:
+            return ScaledDepth(None, state)
+        refined = interpolate(prediction.values.shape, self._unscaled, self._seed, frame.rgb)
+        if refined is None:
+            return ScaledDepth(None, state)
+        depth_m = metres_of_inverse(refined.inverse_m)
+        reason = f"{state.reason}; depth is interpolated between the points alone"
+        state = replace(state, quality=Quality.HELD, reason=reason)
+        return ScaledDepth(depth_m, state, sigma_of_error(depth_m, refined.error))
+
     def _start_over(self) -> None:
         for source in self._sources:
             source.reset()
@@ -222,6 +237,8 @@ class LiveScaler:
                 measured = source.measure(prediction, frame)
                 _check_finite(measured)
             except (UnmeasurableError, np.linalg.LinAlgError) as error:
+                if isinstance(error, UnmeasurableError) and self._unscaled is None:
+                    self._unscaled = error.points
                 reasons.append(f"{source.name}: {error}" if self.name == "auto" else str(error))
                 continue
             self._current, self._last_success = rank, frame.stamp

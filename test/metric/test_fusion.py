@@ -95,3 +95,19 @@ def test_far_below_the_lowest_beam_the_global_fit_stays() -> None:
     np.testing.assert_allclose(refined[200:], inverse[200:], rtol=1e-5)
     beams = refined[60:98, 10:310] / inverse[60:98, 10:310]
     np.testing.assert_allclose(beams, 1.2 + 0.003 * (rows[60:98, 10:310] - 60), rtol=0.02)
+
+
+def test_edges_of_the_image_tell_surfaces_apart_that_the_network_does_not() -> None:
+    truth = np.full((240, 320), 8.0)
+    truth[60:180, 100:220] = 4.0
+    rgb = np.full((240, 320, 3), 90, np.uint8)
+    rgb[60:180, 100:220] = 170
+    flat = np.full((240, 320), 0.15, np.float32)
+    points = sample(truth, 300)
+    error = {}
+    for name, image in (("without", None), ("with", rgb)):
+        refined = fusion.refine(flat, points, rgb=image)
+        assert refined is not None and np.isfinite(refined.inverse_m).all()
+        error[name] = absrel(1 / refined.inverse_m, truth)
+    print(error)
+    assert error["with"] < 0.6 * error["without"]

@@ -350,3 +350,51 @@ def test_a_scaler_is_operated_while_another_thread_measures(tmp_path: Path) -> N
     go_on.set()
     worker.join(10)
     assert scaler.frozen
+
+
+def noise_network() -> Prediction:
+    """A network whose values have nothing to do with the scene."""
+    values = np.random.default_rng(3).uniform(1, 2, DEPTH.shape).astype(np.float32)
+    return Prediction(values, PREDICTION.kind, DEPTH.shape)
+
+
+def test_points_that_agree_give_depth_though_no_scale_fits() -> None:
+    for count in (20, 200):
+        points = sample(DEPTH, count, seed=1)
+        rng = np.random.default_rng(0)
+        scaled = LiveScaler([SparseSource()]).scale(noise_network(), at(0, points=points))
+        if scaled.state.quality is Quality.GOOD:  # chance agreement of a few points
+            continue
+        assert scaled.depth_m is not None and scaled.sigma_m is not None
+        assert scaled.state.quality is Quality.HELD and math.isnan(scaled.state.scale)
+        assert "interpolated between the points alone" in scaled.state.reason
+        error = np.abs(scaled.depth_m / DEPTH - 1)
+        assert np.nanmean(error) < (0.15 if count == 20 else 0.05)
+        shuffled = SparsePoints(points.u, points.v, rng.permutation(points.z))
+        scaled = LiveScaler([SparseSource()]).scale(noise_network(), at(0, points=shuffled))
+        assert scaled.state.quality is not Quality.HELD
+
+
+def test_auto_measures_no_more_than_it_uses() -> None:
+    """A worse source is not asked while a better one measures, nor before it may take over."""
+    asked: list[str] = []
+
+    class Counted(SparseSource):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+            asked.append(self.name)
+            return super().measure(prediction, frame)
+
+    class Silent(Counted):
+        def measure(self, prediction: Prediction, frame: Frame) -> Measurement:
+            silent = (frame.stamp - 1_000_000_000) // 100_000_000 >= 2
+            return super().measure(prediction, frame if not silent else at(0))
+
+    scaler = LiveScaler([Silent("sparse"), Counted("slam")], switch_after=0.5)
+    for index in range(10):
+        scaler.scale(PREDICTION, at(index, points=POINTS))
+    # Frames 0 and 1 are measured, 0.5 s are waited for, then the second takes over.
+    assert asked == ["sparse"] * 7 + ["sparse", "slam"] * 3

@@ -49,10 +49,12 @@ class SparseSource:
             measured = measure_points(prediction, frame.points, self._fit, self.name, frame.rgb)
         except OpposedError as error:
             if self._agreed:
-                raise UnmeasurableError(
+                misread = UnmeasurableError(
                     f"{error.finding}; points agreed before, so likelier the network misreads this "
                     "scene than the extrinsics are wrong"
-                ) from error
+                )
+                misread.points = error.points
+                raise misread from error
             raise
         self._agreed = True
         return measured
@@ -95,7 +97,12 @@ def measure_points(
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     points = subset(points, visible(prediction, points))
-    fit = fit_points(prediction, points, settings)
+    try:
+        fit = fit_points(prediction, points, settings)
+    except UnmeasurableError as error:
+        if not (isinstance(error, OpposedError) and error.is_strong):
+            error.points = points
+        raise
     left_out = ""
     if rgb is not None:
         fitted = fit.scale * values_at(prediction.values, points) + fit.shift
