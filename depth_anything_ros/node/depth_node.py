@@ -42,6 +42,7 @@ from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
 from depth_anything_ros.node.runtime.file_thread import FileThread
 from depth_anything_ros.node.runtime.health import CameraHealth
 from depth_anything_ros.node.runtime.log import ThrottledLog, log_through
+from depth_anything_ros.node.runtime.memory import limit_arenas
 from depth_anything_ros.node.runtime.model_loader import (
     Done,
     Load,
@@ -576,6 +577,7 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
         print(usage("depth_node", _PURPOSE.format(doctor=own_command("doctor")), NodeParameters))
         return 0
     signals_as_before()
+    limit_arenas()
     transport_warning = prefer_shared_memory()
     node: DepthNode | None = None
     initialised, ended = False, True

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.errors import InputError
-from depth_anything_ros.geometry.camera import Camera, project, ray_table, rays_of_pixels
+from depth_anything_ros.geometry.camera import Camera, distort, project, ray_table, rays_of_pixels
 from depth_anything_ros.geometry.rectification import rectify
 
 K = [500.0, 0.0, 310.0, 0.0, 505.0, 236.0, 0.0, 0.0, 1.0]
@@ -46,9 +46,27 @@ def test_distorted_rays_project_back_onto_their_pixels(model: str) -> None:
     error = np.abs(pixels.reshape(-1, 2) - np.stack([u.ravel(), v.ravel()], axis=1)).max()
     print(f"{model}: largest reprojection error {error:.1e} px")
     assert error < 1e-3
+    there = distort(bent, x.ravel().astype(np.float64), y.ravel().astype(np.float64))
+    np.testing.assert_allclose(np.stack(there, axis=1), pixels.reshape(-1, 2), atol=1e-6)
     ours = project(bent, points)
     inner = (u.ravel() > 2) & (u.ravel() < 637) & (v.ravel() > 2) & (v.ravel() < 477)
     assert len(ours[2]) >= inner.sum()
+
+
+def test_a_field_of_view_is_that_of_all_columns() -> None:
+    camera = Camera.from_hfov(640, 480, 90.0)
+    assert (camera.fx, camera.fy) == pytest.approx((320.0, 320.0))
+    assert (camera.cx, camera.cy) == (319.5, 239.5)
+
+
+@pytest.mark.parametrize("count", [8, 12, 14])
+def test_more_coefficients_than_plumb_bob_has_are_of_the_rational_model(count: int) -> None:
+    d = [*MODELS["rational_polynomial"], *(0.0,) * 6][:count]
+    named = Camera.from_fields(640, 480, K, d, distortion_model="plumb_bob")
+    assert named.distortion_model == "rational_polynomial"
+    np.testing.assert_array_equal(
+        ray_table(named), ray_table(camera("rational_polynomial", MODELS["rational_polynomial"]))
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -48,6 +48,7 @@ def test_a_sphere_is_a_sphere(camera: Camera, organized: bool) -> None:
     xyz = cloud.xyz[np.isfinite(cloud.xyz[:, 2])].astype(np.float64)
     assert len(xyz) == known
     assert len(cloud.xyz) == (depth.size if organized else known)
+    assert cloud.is_organized is organized
     error = np.abs(np.linalg.norm(xyz - [0.2, -0.1, 5.0], axis=1) - 1.0).max()
     assert error <= 1e-5
 
@@ -103,6 +104,7 @@ def test_stride_takes_the_same_points(camera: Camera, organized: bool) -> None:
 def test_range_limits_cut_along_the_optical_axis() -> None:
     depth = plane_depth(CAMERA)
     depth[0, 0], depth[0, 1], depth[0, 2] = np.inf, -np.inf, 0.0
+    depth[0, 3] = 0.01
     inside = (depth >= 3.5) & (depth <= 4.5)
     cloud = build_cloud(depth, CAMERA, organized=False, min_range=3.5, max_range=4.5)
     np.testing.assert_array_equal(cloud.xyz[:, 2], depth[inside])

@@ -129,6 +129,13 @@ def test_every_label_is_one_object() -> None:
     assert find_objects(labels, unknown, CAMERA) == []
 
 
+def test_only_the_pixels_of_a_mask_belong_to_its_object() -> None:
+    labels = np.zeros((480, 640), np.uint8)
+    labels[200:300, 300:400] = 5 * np.tri(100, dtype=np.uint8)  # beside it, the same surface
+    (found,) = find_objects(labels, np.full((480, 640), 1.0, np.float32), CAMERA)
+    assert len(found.points) == pytest.approx((labels == 5).sum(), rel=0.01)
+
+
 def test_small_objects_are_still_found() -> None:
     labels = np.zeros((480, 640), np.uint8)
     labels[200:204, 300:303] = 5

@@ -109,6 +109,29 @@ def test_nothing_there_is_infinite_and_nothing_seen_is_nan() -> None:
     assert (ranges[angles() < -0.02] == np.inf).all()
 
 
+def test_a_camera_off_the_middle_sees_free_what_its_own_field_of_view_holds() -> None:
+    transform = mounted()
+    transform[1, 3] = 2.0
+    wide = replace(LAYOUT, angle_min=-math.pi, angle_max=math.pi)
+    ends = wide.range_max * np.stack([np.cos(angles(wide)), np.sin(angles(wide))])
+    seen_at = np.abs(np.degrees(np.arctan2(ends[1] - 2.0, ends[0])))
+    ranges = depth_to_scan(see(CAMERA, transform, np.inf), CAMERA, transform, wide)
+    assert (ranges[seen_at < 39] == np.inf).all()
+    assert np.isnan(ranges[seen_at > 41]).all()
+
+
+def test_what_ends_a_line_of_sight_above_the_band_leaves_it_unknown() -> None:
+    # A beam just above the band, seen from above: behind it the line of sight enters the band.
+    transform = mounted(z=2.0)
+    x, y = (part.astype(float) for part in np.broadcast_arrays(*ray_table(CAMERA)))
+    beam = (np.abs(x) < 0.3) & (2.0 - 7.0 * y > 1.01) & (2.0 - 7.6 * y < 1.0)
+    assert beam.sum() > 100
+    depth = np.where(beam, 7.0, np.nan).astype(np.float32)
+    assert np.isnan(depth_to_scan(depth, CAMERA, transform, LAYOUT)).all()
+    open_view = np.where(beam, np.inf, np.nan).astype(np.float32)
+    assert (depth_to_scan(open_view, CAMERA, transform, LAYOUT)[30:41] == np.inf).all()
+
+
 def test_a_hit_beats_free_space_behind_it() -> None:
     transform = mounted()
     depth = see(CAMERA, transform, np.inf)

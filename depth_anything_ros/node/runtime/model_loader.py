@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
 import threading
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from depth_anything_ros.errors import CheckpointError, DepthAnythingError
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.estimator import DepthEstimator
 from depth_anything_ros.inference.selection import make_estimator
+from depth_anything_ros.node.runtime.memory import return_memory
 from depth_anything_ros.settings import ModelSettings
 
 _WARM_UP_SIZE = (480, 640)
@@ -126,14 +125,4 @@ class ModelLoader:
                 result = DepthAnythingError(f"{type(error).__name__}: {error}")
             request.done(result)
             del request, result
-            _return_memory()
-
-
-def _return_memory() -> None:
-    """Give freed memory back to the system.
-
-    glibc keeps what a thread has freed for the threads after it, in up to eight arenas a core: some
-    ten megabytes of a warm-up for each load, until all arenas have them.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
+            return_memory()  # the warm-up took some ten megabytes

@@ -85,10 +85,14 @@ def test_four_cameras_of_different_rates_and_sizes_share_a_slow_model(
     threads = [threading.Thread(target=play, args=item) for item in rates.items() if item[1]]
     for thread in threads:
         thread.start()
-    time.sleep(6.0)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        consumer.wait(
+            lambda: len(consumer.received["right/depth/image"]) >= 5, 120, "right is not answered"
+        )
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     time.sleep(1.5)
     answered = {name: consumer.received[f"{name}/depth/image"] for name in rates}
     counts = {name: len(messages) for name, messages in answered.items()}
