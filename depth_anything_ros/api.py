@@ -183,7 +183,7 @@ class DepthFrame(frames.DepthFrame):
         Returns:
             HxWx3 uint8 RGB.
         """
-        return preview.picture_of(self, colors or preview.DepthColors(grayscale))
+        return (colors or preview.DepthColors(grayscale)).answer(self)
 
     def describe(self, png_scale: float = 1000.0) -> dict[str, Any]:
         """What there is to know besides the depth, as the JSON of `save` has it.
@@ -307,7 +307,8 @@ class DepthFrame(frames.DepthFrame):
     def _picture(
         self, grayscale: bool, image_beside: bool, limits: tuple[float, float] | None
     ) -> RgbImage:
-        painter = preview.DepthColors(grayscale, limits=limits)
+        fixed = None if limits is None else preview.ColorRange.of_metres(*limits)
+        painter = preview.DepthColors(grayscale, fixed=fixed)
         picture = self.preview(colors=painter)
         if not image_beside:
             return picture

@@ -21,6 +21,7 @@ from depth_anything_ros.cli.support.stereo_job import stereo_points
 from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.formats.posed_views import PosedView
 from depth_anything_ros.formats.preview import (
+    ColorRange,
     DepthColors,
     colorize_depth,
     colorize_disparity,
@@ -201,7 +202,7 @@ def video_row(estimator: DepthEstimator) -> RgbImage:
     (prediction,) = estimator.estimate([rgb])
     depth = LiveScaler([SparseSource()]).scale(prediction, frame).depth_m
     assert depth is not None
-    colors = DepthColors(limits=(2.0, 40.0))
+    colors = DepthColors(fixed=ColorRange.of_metres(2.0, 40.0))
     return side_by_side(rgb, colors.depth(depth), colors.legend())
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.encodings import decode_image, to_8_bit
 from depth_anything_ros.formats.whole_file import write_whole
+
+Item = TypeVar("Item")
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -287,6 +289,27 @@ def _decoded(content: npt.NDArray[np.uint8], how: int, name: str) -> npt.NDArray
     if image is None:
         raise InputError(f"{name} is not an image that OpenCV can read, or it is damaged")
     return image
+
+
+def spread(items: Iterable[Item], count: int) -> list[Item]:
+    """Some of a sequence whose length is not known, evenly over all of it.
+
+    Args:
+        items: The sequence; it is read to its end.
+        count: How many at least, where there are as many.
+
+    Returns:
+        At most twice as many, the first one among them.
+    """
+    kept: list[Item] = []
+    step = 1
+    for number, item in enumerate(items):
+        if number % step == 0:
+            kept.append(item)
+        if len(kept) > 2 * count:
+            kept = kept[::2]
+            step *= 2
+    return kept
 
 
 def video_info(path: Path) -> VideoInfo:

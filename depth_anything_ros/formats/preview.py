@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import cv2
@@ -25,29 +27,65 @@ _SAMPLES = 40_000
 """About how many pixels the range of a preview is taken from; enough for a percentile."""
 
 
+@dataclass(frozen=True)
+class ColorRange:
+    """Nearness (1/Z, or disparity) of the darkest and the brightest colour.
+
+    Attributes:
+        metres: In 1/m, for pictures with metres; None where it is not known.
+        relative: In the network's own units, for pictures without; None where it is not known.
+    """
+
+    metres: tuple[float, float] | None = None
+    relative: tuple[float, float] | None = None
+
+    @classmethod
+    def of_metres(cls, near: float, far: float) -> ColorRange:
+        """The range between two distances in metres."""
+        return cls(metres=(1 / far, 1 / near))
+
+    @classmethod
+    def of_pictures(cls, answers: Iterable[DepthFrame]) -> ColorRange:
+        """The range that fits several pictures together: 1st to 99th percentile of all.
+
+        Args:
+            answers: Depth of the pictures.
+        """
+        samples: dict[bool, list[npt.NDArray[np.float32]]] = {True: [], False: []}
+        for answer in answers:
+            nearness, metres = _nearness(answer)
+            samples[metres].append(_sample(nearness))
+        metric, relative = (
+            _range(np.concatenate(samples[metres])) if samples[metres] else (0.0, 0.0)
+            for metres in (True, False)
+        )
+        return cls(
+            metric if metric[1] > metric[0] else None,
+            relative if relative[1] > relative[0] else None,
+        )
+
+
 class DepthColors:
     """Pictures of depth whose colours mean the same from one picture to the next.
 
-    The range of colours follows 1/Z, so that metric and relative pictures look alike. It takes the
-    first picture's and then drifts slowly, so that a video does not flicker.
+    The range of colours follows 1/Z, so that metric and relative pictures look alike. Where it is
+    not given it takes the first picture's and then drifts slowly, so that live pictures do not
+    flicker.
 
     Args:
         grayscale: Grey in place of colours.
         drift: Share of the way towards a picture's own range that the range goes each time.
-        limits: Metres of the brightest and the darkest colour, the same in every picture of
-            metres; None takes the pictures' own.
+        fixed: The range of every picture, as far as it is known.
     """
 
     def __init__(
-        self,
-        grayscale: bool = False,
-        drift: float = 0.1,
-        limits: tuple[float, float] | None = None,
+        self, grayscale: bool = False, drift: float = 0.1, fixed: ColorRange | None = None
     ) -> None:
-        self._limits = limits
         self._grayscale = grayscale
         self._drift = drift
-        self._range: tuple[float, float] | None = None
+        fixed = fixed or ColorRange()
+        self._fixed = {True: fixed.metres, False: fixed.relative}
+        self._ranges: dict[bool, tuple[float, float]] = {}
         self._metres = False
 
     def depth(self, depth_m: npt.NDArray[np.float32]) -> RgbImage:
@@ -59,16 +97,7 @@ class DepthColors:
         Returns:
             HxWx3 uint8 RGB, near bright, black where unknown.
         """
-        with np.errstate(divide="ignore"):
-            inverse = np.float32(1) / depth_m
-        if self._limits is not None:
-            near, far = self._limits
-            self._range = 1 / far, 1 / near
-            picture = _paint(inverse, *self._range, self._grayscale)
-        else:
-            picture = self.disparity(inverse)
-        self._metres = True
-        return picture
+        return self._picture(_inverse(depth_m), metres=True)
 
     def disparity(self, disparity: npt.NDArray[np.float32]) -> RgbImage:
         """Picture disparity, stretched between its 1st and 99th percentile.
@@ -79,24 +108,42 @@ class DepthColors:
         Returns:
             HxWx3 uint8 RGB, near bright, black where unknown.
         """
-        self._metres = False
-        low, high = _range(disparity)
-        if self._range is not None and high > low:
-            before_low, before_high = self._range
-            low = before_low + self._drift * (low - before_low)
-            high = before_high + self._drift * (high - before_high)
-        if high > low:
-            self._range = low, high
-        return _paint(disparity, low, high, self._grayscale)
+        return self._picture(disparity, metres=False)
+
+    def answer(self, answer: DepthFrame) -> RgbImage:
+        """Picture the best that is known of an image: metres, else what the network says.
+
+        Args:
+            answer: Its depth.
+
+        Returns:
+            HxWx3 uint8 RGB, near bright, black where unknown or out of range.
+        """
+        return self._picture(*_nearness(answer))
 
     def legend(self) -> Legend | None:
         """What the colours of the last picture mean, None where it had no metres or no range."""
-        if not self._metres or self._range is None:
+        if not self._metres or True not in self._ranges:
             return None
-        low, high = self._range
+        low, high = self._ranges[True]
         if not high > max(low, 0):
             return None
         return Legend(1 / high, 1 / low if low > 0 else np.inf, self._grayscale)
+
+    def _picture(self, nearness: npt.NDArray[np.float32], metres: bool) -> RgbImage:
+        self._metres = metres
+        fixed = self._fixed[metres]
+        if fixed is not None:
+            self._ranges[metres] = fixed
+            return _paint(nearness, *fixed, self._grayscale)
+        low, high = _range(_sample(nearness))
+        before = self._ranges.get(metres)
+        if before is not None and high > low:
+            low = before[0] + self._drift * (low - before[0])
+            high = before[1] + self._drift * (high - before[1])
+        if high > low:
+            self._ranges[metres] = low, high
+        return _paint(nearness, low, high, self._grayscale)
 
 
 class Legend(NamedTuple):
@@ -136,28 +183,6 @@ class Legend(NamedTuple):
             )
         cv2.putText(bar, "m", (14, 9), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA)
         return bar
-
-
-def picture_of(answer: DepthFrame, colors: DepthColors) -> RgbImage:
-    """The best that is known of an image as a picture: metres, else what the network says.
-
-    Args:
-        answer: Depth of one image.
-        colors: What paints it.
-
-    Returns:
-        HxWx3 uint8 RGB, near bright, black where unknown or out of range.
-    """
-    depth_m, prediction = answer.depth_m, answer.prediction
-    if depth_m is not None:
-        inside = np.isfinite(depth_m)
-        if inside.all():
-            return colors.depth(depth_m)
-        if inside.any():
-            return colors.depth(np.where(inside, depth_m, np.float32(np.nan)))
-    if prediction.kind.inverse:
-        return colors.disparity(prediction.values)
-    return colors.depth(prediction.values)
 
 
 def colorize_depth(depth_m: npt.NDArray[np.float32], grayscale: bool = False) -> RgbImage:
@@ -250,10 +275,33 @@ def _paint(
     return np.asarray(picture, np.uint8)
 
 
-def _range(disparity: npt.NDArray[np.float32]) -> tuple[float, float]:
-    stride = max(1, round((disparity.size / _SAMPLES) ** 0.5))
-    sample = disparity[::stride, ::stride]
-    sample = sample[np.isfinite(sample)]
+def _nearness(answer: DepthFrame) -> tuple[npt.NDArray[np.float32], bool]:
+    """The best that is known so that larger is nearer, and whether it is 1/Z in metres."""
+    depth_m, prediction = answer.depth_m, answer.prediction
+    if depth_m is not None:
+        inside = np.isfinite(depth_m)
+        if inside.all():
+            return _inverse(depth_m), True
+        if inside.any():
+            return _inverse(np.where(inside, depth_m, np.float32(np.nan))), True
+    if prediction.kind.inverse:
+        return prediction.values, False
+    return _inverse(prediction.values), False
+
+
+def _inverse(depth_m: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    with np.errstate(divide="ignore"):
+        return np.float32(1) / depth_m
+
+
+def _sample(nearness: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Some known pixels, evenly over the picture."""
+    stride = max(1, round((nearness.size / _SAMPLES) ** 0.5))
+    sample = nearness[::stride, ::stride]
+    return sample[np.isfinite(sample)]
+
+
+def _range(sample: npt.NDArray[np.float32]) -> tuple[float, float]:
     if not sample.size:
         return 0.0, 0.0
     low, high = np.percentile(sample, [1, 99])

@@ -20,6 +20,7 @@ from depth_anything_ros.inference.backend import (
     backend_choices,
     precision_choices,
 )
+from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.network.catalogue import EMBEDDED_FILES
 from depth_anything_ros.settings import ModelSettings
 
@@ -54,6 +55,7 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
             raise SettingError(
                 f"{name} is '{getattr(settings, name)}'; use one of {', '.join(choices)}"
             )
+    _refuse_stereo(settings.model)
     file = resolve(settings.model)
     threads = settings.num_threads or max((os.cpu_count() or 2) - 1, 1)
     settings = replace(settings, num_threads=threads)
@@ -61,6 +63,17 @@ def make_estimator(settings: ModelSettings) -> LoadedModel:
         _check(BACKENDS.get(settings.backend), file, settings)
     runtime = _choose(file, settings)
     return _load(file, settings, runtime)
+
+
+def _refuse_stereo(model: str) -> None:
+    from depth_anything_ros.inference.stereo import STEREO_MATCHERS
+
+    if model in STEREO_MATCHERS.names():
+        raise SettingError(
+            f"model '{model}' matches the two images of a stereo pair, and here is one: match with "
+            f"`{own_command('stereo')} LEFT RIGHT --model {model}`; a node takes the depth image "
+            "of a stereo driver as measured points (parameter depth_topics)"
+        )
 
 
 def auto_order(device: str, graph: bool) -> list[Runtime]:

@@ -41,6 +41,7 @@ class StereoMatcher:
         name: The word that selects it.
         rank: Its place in lists.
         meaning: What it is, in one line.
+        licence: Licence of what it runs.
         match: From left and right (HxWx3 uint8 RGB), the smallest disparity and the number of
             disparities, to the left image's disparity: HxW float32 pixels, NaN where unknown.
     """
@@ -48,6 +49,7 @@ class StereoMatcher:
     name: str
     rank: int
     meaning: str
+    licence: str
     match: Callable[[RgbImage, RgbImage, int, int], FloatImage]
 
 

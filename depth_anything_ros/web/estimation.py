@@ -6,6 +6,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from depth_anything_ros.formats.media import (
     MediaFile,
     read_image,
     read_media,
+    spread,
     video_info,
     write_image,
 )
-from depth_anything_ros.formats.preview import DepthColors, side_by_side
+from depth_anything_ros.formats.preview import ColorRange, DepthColors, side_by_side
 from depth_anything_ros.formats.results import state_report
 from depth_anything_ros.formats.video import VideoWriter, has_h264
 from depth_anything_ros.frames import Frame, RgbImage
@@ -52,6 +54,9 @@ _STEM = "result"
 _VIEW_PIXELS = 1_500_000
 _VIEW_POINTS = 400_000
 _VIDEO_PIXELS = 640 * 480
+
+_SAMPLED = 8
+"""Pictures of a video, at least, from which the range of its colours is taken."""
 _HEADER_BYTES = 1 << 20
 _LARGEST_ARRAYS = 256 << 20
 _JPEG_QUALITY = 92
@@ -160,7 +165,13 @@ class Estimation:
         if step > 1:
             remarks.append(f"every {step}. picture of {info.frames} was taken")
         frames = self._video_frames(source, step)
-        colors = DepthColors()
+        job.report("looking through the video", 0, total)
+        some = spread(islice(self._video_frames(source, step), total), _SAMPLED)
+        colors = DepthColors(
+            fixed=ColorRange.of_pictures(
+                model(each, camera=request.camera(), ground=request.ground) for each in some
+            )
+        )
         pictures: list[dict[str, Any]] = []
         stream = model.stream(
             frames, camera=request.camera(), ground=request.ground, confidence=request.confidence

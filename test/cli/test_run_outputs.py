@@ -12,7 +12,8 @@ import pytest
 from tiny_networks import OFFSET, SLOPE, write_red_network
 
 from depth_anything_ros.formats.depth_files import read_depth
-from depth_anything_ros.formats.preview import DepthColors, conditioning_image
+from depth_anything_ros.formats.media import MediaFile, read_media
+from depth_anything_ros.formats.preview import ColorRange, DepthColors, conditioning_image
 
 RunCli = Callable[..., Any]
 
@@ -82,8 +83,30 @@ def test_a_video_becomes_a_tum_sequence(
     assert np.median(np.abs(depth - true_depth(pictures / "1.png"))) < 0.1  # JPEG
 
 
+def test_a_colour_means_the_same_from_the_first_picture_to_the_last(
+    run_cli: RunCli, model: Path, tmp_path: Path
+) -> None:
+    # The network takes red as depth: a wall that stays, a board that goes away.
+    video = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48)
+    )
+    for level in (20, 60, 120, 240):
+        image = np.full((48, 64, 3), 120, np.uint8)
+        image[:, 32:] = level
+        video.write(image)
+    video.release()
+    result = run_cli("run", tmp_path / "clip.avi", "-o", tmp_path, "-m", model, "--pred-only")
+    assert result.code == 0, result.err
+    frames = [each.rgb for each in read_media(MediaFile(tmp_path / "clip_preview.mp4", "clip"))]
+    wall = [frame[10:38, 4:24].reshape(-1, 3).mean(axis=0) for frame in frames]
+    board = [float(frame[10:38, 40:60].mean()) for frame in frames]
+    np.testing.assert_allclose(wall, np.broadcast_to(wall[0], (4, 3)), atol=6)
+    assert board == sorted(board, reverse=True)
+    assert board[0] - board[-1] > 60
+
+
 def test_colours_are_those_of_the_range() -> None:
-    colors = DepthColors(limits=(1.0, 9.0))
+    colors = DepthColors(fixed=ColorRange.of_metres(1.0, 9.0))
     first = colors.depth(np.full((4, 4), 3.0, np.float32))
     colors.depth(np.linspace(1, 90, 16, dtype=np.float32).reshape(4, 4))
     np.testing.assert_array_equal(colors.depth(np.full((4, 4), 3.0, np.float32)), first)

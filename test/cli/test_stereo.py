@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from depth_anything_ros.formats.media import read_image
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.stereo import StereoRig
 from depth_anything_ros.inference.stereo import stereo_depth
+
+RunCli = Callable[..., Any]
 
 MIDDLEBURY = StereoRig(
     Camera(741, 500, 994.978, 994.978, 311.193, 254.877), baseline=0.193001, offset=31.086
@@ -106,7 +109,7 @@ def test_a_real_pair(pair: tuple[Path, Path, npt.NDArray[np.float32]]) -> None:
 
 
 def test_stereo_gives_a_network_its_metres(
-    run_cli: Callable[..., Any],
+    run_cli: RunCli,
     pair: tuple[Path, Path, npt.NDArray[np.float32]],
     tmp_path: Path,
 ) -> None:
@@ -126,15 +129,39 @@ def test_stereo_gives_a_network_its_metres(
     points = out / "motorcycle_left_points.npz"
     scaled = run_cli("run", left, "-o", tmp_path / "run", "-m", "embedded", "--points", points)
     assert scaled.code == 0, scaled.err
-    depth = np.load(tmp_path / "run" / "motorcycle_left_depth.npy")
-    known = np.isfinite(truth) & np.isfinite(depth)
-    assert known.sum() > 0.99 * np.isfinite(truth).sum()  # where stereo is blind, too
-    abs_rel = float(np.mean(np.abs(depth[known] / truth[known] - 1)))
-    print(f"embedded network scaled by stereo points: AbsRel {abs_rel:.4f}")
-    assert abs_rel < 0.06
+    # The same in one command, which knows the camera, too.
+    both = run_cli(
+        "stereo", left, right, "-o", tmp_path / "both", "--model", "embedded", "--intrinsics",
+        "994.978,994.978,311.193,254.877", "--baseline", "0.193001", "--offset", "31.086",
+    )  # fmt: skip
+    assert both.code == 0, both.err
+    for folder in ("run", "both"):
+        depth = np.load(tmp_path / folder / "motorcycle_left_depth.npy")
+        known = np.isfinite(truth) & np.isfinite(depth)
+        assert known.sum() > 0.99 * np.isfinite(truth).sum()  # where stereo is blind, too
+        abs_rel = float(np.mean(np.abs(depth[known] / truth[known] - 1)))
+        print(f"embedded network scaled by stereo points ({folder}): AbsRel {abs_rel:.4f}")
+        assert abs_rel < 0.06
 
 
-def test_the_cameras_must_be_known(run_cli: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_matcher_is_a_model_among_the_others(run_cli: RunCli, tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in json.loads(run_cli("models", "--json").out)}
+    assert rows["sgm"]["input"] == "stereo pair"
+    assert (rows["sgm"]["kind"], rows["sgm"]["licence"]) == ("metric_depth", "Apache-2.0")
+    assert "metres of a stereo pair" in run_cli("models").out
+    cv2.imwrite(str(tmp_path / "left.png"), np.zeros((20, 40, 3), np.uint8))
+    refused = run_cli("run", tmp_path / "left.png", "--model", "sgm", "-o", tmp_path / "out")
+    assert refused.code == 1
+    assert "stereo LEFT RIGHT --model sgm" in refused.err
+    unknown = run_cli(
+        "stereo", tmp_path / "left.png", tmp_path / "left.png", "--model", "sgn",
+        "--intrinsics", "20,20,20,10", "--baseline", "0.1",
+    )  # fmt: skip
+    assert unknown.code == 1
+    assert "model 'sgn' is not in the catalogue" in unknown.err
+
+
+def test_the_cameras_must_be_known(run_cli: RunCli, tmp_path: Path) -> None:
     for name in ("left.png", "right.png"):
         cv2.imwrite(str(tmp_path / name), np.zeros((20, 40, 3), np.uint8))
     result = run_cli("stereo", tmp_path / "left.png", tmp_path / "right.png", "--baseline", "0.1")

@@ -75,6 +75,9 @@ def test_the_image_is_built_as_images_should_be() -> None:
         if "apt-get install" in line:
             assert "--no-install-recommends" in line
             assert "apt-get update" in line and "rm -rf /var/lib/apt/lists/*" in line
+    pinned = re.findall(r"\^\(([a-z_|]+)\)==", text)[0].split("|")
+    versions = (ROOT / "constraints.txt").read_text()
+    assert all(re.search(f"^{name}==", versions, re.M) for name in pinned)
     copied = re.findall(r"^COPY (?:--\S+ )?(\S+)", text, re.M)
     assert all((ROOT / each).exists() for each in copied)
     assert not (DEPLOY / "entrypoint.sh").read_text().count("\r")

@@ -14,6 +14,7 @@ from depth_anything_ros.formats.media import (
     read_all_media,
     read_image,
     read_media,
+    spread,
     video_info,
 )
 
@@ -131,3 +132,13 @@ def test_real_photographs(data_dir: Path) -> None:
     assert first.name == "demo01"
     assert first.rgb.ndim == 3
     assert min(first.rgb.shape[:2]) > 300
+
+
+@pytest.mark.parametrize("length", [0, 3, 16, 17, 1000])
+def test_pictures_are_taken_evenly_from_all_of_a_clip(length: int) -> None:
+    taken = spread(range(length), 8)
+    assert len(taken) == length if length <= 16 else 8 <= len(taken) <= 16
+    assert len(set(np.diff(taken))) <= 1
+    if taken:
+        assert taken[0] == 0
+        assert length - taken[-1] <= max(length // 8, 1)

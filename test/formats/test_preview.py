@@ -4,10 +4,19 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.formats.preview import (
+    ColorRange,
     DepthColors,
     colorize_depth,
     colorize_disparity,
     side_by_side,
+)
+from depth_anything_ros.frames import (
+    DepthFrame,
+    Frame,
+    Prediction,
+    PredictionKind,
+    Quality,
+    ScaleState,
 )
 
 NEAR = (252, 255, 164)  # the bright end of inferno
@@ -51,6 +60,37 @@ def test_colours_are_steady_over_a_video() -> None:
     for _ in range(60):
         settled = colors.depth(passing)
     assert np.abs(settled.astype(int) - colorize_depth(passing)).max() < 8
+
+
+def answer(
+    values: float, depth_m: float | None, kind: PredictionKind = PredictionKind.RELATIVE_DEPTH
+) -> DepthFrame:
+    """A picture whose depth goes from a value to twice that."""
+    ramp = np.linspace(1, 2, 400, dtype=np.float32).reshape(20, 20)
+    return DepthFrame(
+        frame=Frame(np.zeros((20, 20, 3), np.uint8)),
+        prediction=Prediction(np.float32(values) * ramp, kind, (20, 20)),
+        depth_m=None if depth_m is None else np.float32(depth_m) * ramp,
+        confidence=None,
+        scale_state=ScaleState("network", Quality.GOOD, ""),
+    )
+
+
+def test_one_range_fits_all_pictures_of_a_clip() -> None:
+    near, far, unknown = answer(5, 1.0), answer(5, 10.0), answer(5, None)
+    both = ColorRange.of_pictures([near, far, unknown])
+    assert both.metres == pytest.approx((1 / 20, 1.0), rel=0.05)
+    assert both.relative == pytest.approx((1 / 10, 1 / 5), rel=0.05)  # in the network's own units
+    colors = DepthColors(fixed=both)
+    before = colors.answer(near)
+    assert colors.answer(far).max() < before.max()
+    legend = colors.legend()
+    assert legend is not None
+    assert (legend.near, legend.far) == pytest.approx((1.0, 20.0), rel=0.05)
+    colors.answer(unknown)
+    assert colors.legend() is None  # relative depth has no metres
+    np.testing.assert_array_equal(colors.answer(near), before)
+    assert ColorRange.of_pictures([]) == ColorRange(None, None)
 
 
 def test_the_legend_names_near_and_far() -> None:

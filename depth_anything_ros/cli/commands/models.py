@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
-    """List the networks: kinds, licences, sizes, and which ones are on this machine."""
+    """List the networks: kinds, licences, sizes, and which ones are on this machine.
+
+    Stereo matchers stand below them: `depth_anything stereo LEFT RIGHT --model NAME`.
+    """
     if context.invoked_subcommand is not None:
         return
     rows = _rows()
@@ -31,6 +34,8 @@ def models(context: click.Context, as_json: bool) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
+    from depth_anything_ros.frames import PredictionKind
+    from depth_anything_ros.inference.stereo import STEREO_MATCHERS
     from depth_anything_ros.network.catalogue import EMBEDDED_FILES, catalogue, embedded_models
     from depth_anything_ros.network.checkpoints.find import cached_file
 
@@ -40,6 +45,7 @@ def _rows() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": info.name,
+                "input": "image",
                 "kind": info.kind.value,
                 "max_depth": info.max_depth,
                 "canonical_focal": info.canonical_focal,
@@ -52,7 +58,16 @@ def _rows() -> list[dict[str, Any]]:
                 "size_on_disk_mb": None if cached is None else cached.stat().st_size / 1e6,
             }
         )
-    return rows
+    return rows + [
+        {
+            "name": matcher.name,
+            "input": "stereo pair",
+            "kind": PredictionKind.METRIC_DEPTH.value,
+            "meaning": matcher.meaning,
+            "licence": matcher.licence,
+        }
+        for matcher in STEREO_MATCHERS
+    ]
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -67,7 +82,8 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     table.add_column("here", no_wrap=True)
     table.add_column("gives")
     table.add_column("licence")
-    for row in rows:
+    networks = [row for row in rows if row["input"] == "image"]
+    for row in networks:
         gives = row["kind"].split("_")[-1] if row["kind"].startswith("relative") else "metres"
         if row["canonical_focal"] is not None:
             gives = "metres by focal length"
@@ -81,10 +97,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             gives,
             f"[yellow]{licence}[/yellow]" if row["non_commercial"] else licence,
         )
+    for row in rows:
+        if row["input"] != "image":
+            table.add_row(row["name"], "-", "yes", f"metres of a {row['input']}", row["licence"])
     STDOUT.print(table)
-    for note in sorted({row["licence_note"] for row in rows if row["licence_note"]}):
+    for note in sorted({row["licence_note"] for row in networks if row["licence_note"]}):
         say(f"* {note}")
-    here = [row for row in rows if row["path"] is not None]
+    here = [row for row in networks if row["path"] is not None]
     total = sum(row["size_on_disk_mb"] for row in here)
     say(f"on this machine: {len(here)} with {total:.0f} MB; `models pull NAME` gets another one")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from depth_anything_ros.cli.commands import COMMANDS
 from depth_anything_ros.cli.support.command_line import (
     PATH,
-    LateChoice,
     Subcommand,
     command,
     option,
@@ -18,17 +18,22 @@ from depth_anything_ros.cli.support.command_line import (
 from depth_anything_ros.errors import InputError, SettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from depth_anything_ros.geometry.stereo import StereoRig
 
 _CAMERAS = "Cameras"
 
 
-def _matchers() -> Sequence[str]:
+def _models(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Names for the completion of shells."""
     from depth_anything_ros.inference.stereo import STEREO_MATCHERS
+    from depth_anything_ros.network.catalogue import EMBEDDED_FILES, catalogue
 
-    return STEREO_MATCHERS.names()
+    names = (*STEREO_MATCHERS.names(), *EMBEDDED_FILES, *catalogue())
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 @command("stereo")
@@ -36,7 +41,14 @@ def _matchers() -> Sequence[str]:
 @click.argument("right", type=PATH)
 @option("--output", "-o", type=PATH, default=Path("depth"), help="Folder for the results.")
 @option("--overwrite", is_flag=True, help="Replace files that this program did not write.")
-@option("--matcher", type=LateChoice(_matchers), default="sgm", help="How the pair is matched.")
+@option(
+    "--model",
+    "-m",
+    default="sgm",
+    shell_complete=_models,
+    help="sgm: depth where the two images agree; a network (as for `run`): its depth of the left "
+    "image, in metres by the points that sgm is sure of.",
+)
 @option(
     "--nearest",
     type=click.FloatRange(min=0),
@@ -70,7 +82,7 @@ def stereo(
     right: Path,
     output: Path,
     overwrite: bool,
-    matcher: str,
+    model: str,
     nearest: float,
     cloud: bool,
     left_camera: Path | None,
@@ -83,18 +95,19 @@ def stereo(
 
     LEFT and RIGHT are two rectified images, or two folders with images of the same names. Each
     pair gives NAME_depth.npy, NAME_depth.png, NAME_sigma.npy (from matching both ways),
-    NAME_preview.png, NAME.json, with --cloud NAME_cloud.ply, and NAME_points.npz: points that
-    `depth_anything run --points` takes to give metres to a network.
+    NAME_preview.png, NAME.json, with --cloud NAME_cloud.ply, and NAME_points.npz: the surest
+    points, which `depth_anything run --points` takes, too.
     """
-    from depth_anything_ros.cli.support.stereo_job import match_pair
+    from depth_anything_ros.cli.support.stereo_job import PairMatcher
     from depth_anything_ros.cli.support.terminal import say, warn
 
     rig = _rig(left_camera, right_camera, intrinsics, baseline, offset)
     pairs = _pairs(left, right)
+    match = PairMatcher(rig, model, nearest)
     failed = 0
     for one, other in pairs:
         try:
-            say(match_pair(one, other, rig, matcher, nearest, output, cloud, overwrite))
+            say(match.write(one, other, output, cloud, overwrite))
         except InputError as error:  # noqa: PERF203 - one broken pair is not the end
             if len(pairs) == 1:
                 raise

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -22,8 +23,8 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats import results
 from depth_anything_ros.formats.depth_layouts import write_pair
 from depth_anything_ros.formats.inputs import Input, Item, Kind, read_input
-from depth_anything_ros.formats.media import video_info
-from depth_anything_ros.formats.preview import DepthColors, side_by_side
+from depth_anything_ros.formats.media import spread, video_info
+from depth_anything_ros.formats.preview import ColorRange, DepthColors, side_by_side
 from depth_anything_ros.formats.recording import Topics
 from depth_anything_ros.formats.result_folder import ResultFolder
 from depth_anything_ros.formats.video import VideoWriter
@@ -38,6 +39,9 @@ Answered = tuple[Item, DepthFrame, float]
 """A picture, its depth and the milliseconds it took."""
 
 _USUAL_FPS = 10.0
+
+_SAMPLED = 8
+"""Pictures of a sequence, at least, from which the range of its colours is taken."""
 
 
 class ProgressBar(Protocol):
@@ -179,7 +183,7 @@ class Job:
             self._check_replaceable()
         fps, items = self._items()
         path = results.named(stem, "_preview.mp4")
-        colors = DepthColors(output.grayscale, limits=output.preview_range)
+        colors = DepthColors(output.grayscale, fixed=self._colors_of_all())
         files, states = [path.name], []
         timings: list[float] = []
         reasons: Counter[str] = Counter()
@@ -289,6 +293,22 @@ class Job:
         if self._output.frames:
             endings += [name[len(stem.name) :] for name in sorted(results.files_of_frames(stem))]
         results.check_replaceable(stem, endings, own)
+
+    def _colors_of_all(self) -> ColorRange | None:
+        """The range of colours of the whole sequence; None where its end is not there yet."""
+        if self._output.preview_range is not None:
+            return ColorRange.of_metres(*self._output.preview_range)
+        if self._source.kind is Kind.WEBCAM:
+            return None
+
+        def readable() -> Iterator[Item]:
+            with suppress(InputError):  # reported when the sequence itself is read
+                yield from read_input(self._source, topics=self._topics)
+
+        return ColorRange.of_pictures(
+            self._network(self._complete(item), confidence=self._network.needs_confidence)
+            for item in spread(readable(), _SAMPLED)
+        )
 
     def _write_frame(self, name: str, answer: DepthFrame) -> list[str]:
         """Write depth and cloud of one picture of a sequence; the names of its files."""

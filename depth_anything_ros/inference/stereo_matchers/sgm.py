@@ -44,4 +44,6 @@ def match(left: RgbImage, right: RgbImage, lowest: int, count: int) -> FloatImag
     return np.where(found >= lowest, found, np.float32(np.nan))
 
 
-STEREO_MATCHERS.register(StereoMatcher("sgm", 10, "semi-global block matching of OpenCV", match))
+STEREO_MATCHERS.register(
+    StereoMatcher("sgm", 10, "semi-global block matching of OpenCV", "Apache-2.0", match)
+)

@@ -10,7 +10,7 @@ from depth_anything_ros.formats.camera_yaml import write_camera
 from depth_anything_ros.formats.depth_files import write_metric_png, write_npy
 from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.formats.ply import write_ply
-from depth_anything_ros.formats.preview import DepthColors, picture_of
+from depth_anything_ros.formats.preview import DepthColors
 from depth_anything_ros.formats.results import state_report, write_json
 from depth_anything_ros.formats.whole_file import whole_folder
 from depth_anything_ros.frames import DepthFrame
@@ -48,7 +48,7 @@ def write_snapshot(folder: Path, camera_name: str, answer: DepthFrame) -> Path:
 def _write(target: Path, answer: DepthFrame) -> None:
     frame = answer.frame
     write_image(target / "image.png", frame.rgb)
-    write_image(target / "preview.png", picture_of(answer, DepthColors()))
+    write_image(target / "preview.png", DepthColors().answer(answer))
     write_npy(target / f"network_{answer.prediction.kind.value}.npy", answer.prediction.values)
     if frame.camera is not None:
         write_camera(target / "camera.yaml", frame.camera)

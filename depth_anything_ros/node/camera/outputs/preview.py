@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sensor_msgs.msg import Image
 
-from depth_anything_ros.formats.preview import DepthColors, picture_of
+from depth_anything_ros.formats.preview import DepthColors
 from depth_anything_ros.node.camera.output import OUTPUTS, Output, OutputRequest
 from depth_anything_ros.node.messages import rgb_to_image
 
@@ -12,7 +12,7 @@ from depth_anything_ros.node.messages import rgb_to_image
 def _make(request: OutputRequest, last: Image) -> Image:
     grayscale = request.parameters.preview_grayscale
     colors = request.kept(f"colours, grey {grayscale}", lambda: DepthColors(grayscale))
-    return rgb_to_image(picture_of(request.answer, colors), request.header, last)
+    return rgb_to_image(colors.answer(request.answer), request.header, last)
 
 
 OUTPUTS.register(
