@@ -12,6 +12,10 @@ DEMO_SECONDS ?= 30
 DEMO_OUTPUT ?= demo_output
 DEMO_MODEL ?=
 
+# make parity: checkouts of DepthAnything/Video-Depth-Anything and SpatialVision/Prior-Depth-Anything
+VIDEO ?=
+PRIOR ?=
+
 # make gpu-report
 GPU_REPORT ?= gpu_report.md
 
@@ -19,7 +23,7 @@ GPU_REPORT ?= gpu_report.md
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test coverage audit oldest lint format docs picture examples web-bundle clean embedded gpu-report
+.PHONY: help setup demo test coverage audit oldest lint format docs picture examples web-bundle clean embedded gpu-report parity
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
@@ -30,6 +34,7 @@ help:
 	@echo "make format  format the code"
 	@echo "make docs    bring the generated pages up to date and build the site in build/docs"
 	@echo "make gpu-report  tests and benchmarks of a machine with an NVIDIA GPU, tables in GPU_REPORT=gpu_report.md"
+	@echo "make parity  differences from the makers' code, as a table (VIDEO=, PRIOR=: checkouts of their repositories)"
 	@echo "make picture  make the picture of the README again"
 	@echo "make examples  make the examples of the demo page again"
 	@echo "make web-bundle  bundle the pages' JavaScript libraries again (needs npm)"
@@ -69,6 +74,10 @@ $(DOCS_READY): $(READY)
 gpu-report: $(READY)
 	$(CLEAN_ENV) $(BIN)/python -m pytest -m gpu -rs test/inference
 	$(CLEAN_ENV) $(BIN)/depth_anything bench report --gpu "$(GPU_REPORT)"
+
+parity: $(READY)
+	PYTHONPATH=test/support $(BIN)/python -W ignore test/support/parity.py \
+		$(if $(VIDEO),--video "$(VIDEO)") $(if $(PRIOR),--prior "$(PRIOR)") | grep '^|'
 
 picture: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/picture.py

@@ -7,6 +7,8 @@ from metric_scenes import METRIC, RELATIVE
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind, Quality
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.geometry.rectification import rectify
+from depth_anything_ros.inference.preprocess import network_size
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.baseline import BaselineSource
@@ -57,6 +59,40 @@ def test_depth_of_the_canonical_camera_becomes_metres(
     assert scaled.depth_m is not None
     assert np.abs(scaled.depth_m / expected - 1).max() < 1e-6
     assert scaled.state.shift == 0.0
+
+
+def test_the_focal_length_through_binning_regions_rectification_and_resizing() -> None:
+    """The way of an image in the node: camera_info, rectified, cut, resized, then the network's."""
+    k = [1391.3, 0, 951.2, 0, 1402.7, 533.8, 0, 0, 1]
+    p = [1207.9, 0, 962.5, 0, 0, 1211.3, 541.1, 0, 0, 0, 1, 0]
+    bent = [-0.21, 0.06, 0.0004, -0.0007, 0.0]
+    camera = Camera.from_fields(
+        1920,
+        1080,
+        k,
+        bent,
+        p=p,
+        distortion_model="plumb_bob",
+        binning=(2, 3),
+        roi=(96, 54, 1728, 972),
+    )
+    assert (camera.width, camera.height) == (864, 324)
+    rgb = np.zeros((324, 864, 3), np.uint8)
+    image = rectify(rgb, camera)[20:320, 64:564]
+    camera = camera.rectified().cropped(64, 20, 500, 300).resized(750, 200)
+    size = network_size(200, 750, 504, 14, "longer")
+    assert image.shape == (300, 500, 3) and size == (140, 504)
+    ramp = np.linspace(0.1, 3, 200 * 750, dtype=np.float32).reshape(200, 750)
+    frame = Frame(np.zeros((200, 750, 3), np.uint8), stamp=1, camera=camera)
+    prediction = Prediction(ramp, PredictionKind.RELATIVE_DEPTH, size)
+    scaled = LiveScaler([FocalSource(300.0, canonical=True)]).scale(prediction, frame)
+    # By hand: P's focal lengths (the rectified image's), binned, resized to 750 and 200, then 504
+    # and 140; neither region changes them.
+    along_x = 1207.9 / 2 * (750 / 500) * (504 / 750)
+    along_y = 1211.3 / 3 * (200 / 300) * (140 / 200)
+    expected = ramp.astype(np.float64) * (along_x + along_y) / 2 / 300
+    assert scaled.depth_m is not None
+    assert np.abs(scaled.depth_m / expected - 1).max() < 1e-6
 
 
 def test_relative_depth_alone_has_no_metres() -> None:
