@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
 from depth_anything_ros.installed_commands import own_command
+from depth_anything_ros.metric.floor_check import FloorCheck
 from depth_anything_ros.node.camera.inputs import CameraInput
 from depth_anything_ros.node.runtime.health import (
     SCALE_LEVELS,
@@ -51,6 +52,7 @@ class CameraReport:
         self._had_metres = False
         self._complained = False
         self._silent_since = 0.0
+        self._floor = FloorCheck()
 
     @property
     def scale_state(self) -> ScaleState | None:
@@ -70,6 +72,7 @@ class CameraReport:
             sent: How many outputs went out.
         """
         self._state = answer.scale_state
+        self._floor.add(answer.frame)
         if sent:
             self.statistics.publish(latency)
         else:
@@ -123,6 +126,7 @@ class CameraReport:
                 **model,
                 **self.statistics.values(),
                 **(scale_values(self._state) if self._state else {}),
+                **{name: f"{value:.4g}" for name, value in self._floor.values.items()},
                 **memory_values(model.get("device", "")),
             },
         )
@@ -159,4 +163,6 @@ class CameraReport:
             return warn, self.log.recent
         if self._state is None:
             return ok, "images arrive, no output has a subscriber"
+        if self._floor.finding and self._state.quality is not Quality.INVALID:
+            return warn, self._floor.finding
         return SCALE_LEVELS[self._state.quality], self._state.reason

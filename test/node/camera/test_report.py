@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from depth_anything_ros.frames import (
     DepthFrame,
     Frame,
+    Plane,
     Prediction,
     PredictionKind,
     Quality,
     ScaleState,
+    SparsePoints,
 )
+from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.node.camera.report import CameraReport
 from depth_anything_ros.node.runtime.log import ThrottledLog
 
@@ -43,6 +48,28 @@ def answer(quality: Quality, reason: str) -> DepthFrame:
     prediction = Prediction(VALUES, PredictionKind.RELATIVE_DISPARITY, (4, 6))
     depth_m = None if quality is Quality.INVALID else VALUES
     return DepthFrame(frame, prediction, depth_m, None, ScaleState("sparse", quality, reason))
+
+
+def test_floor_that_lies_elsewhere_than_the_ground_is_in_the_health() -> None:
+    report = CameraReport("/depth_anything", "", ThrottledLog(Heard()))
+    camera = Camera.from_hfov(320, 240, 90.0)
+    rng = np.random.default_rng(0)
+    x, z = rng.uniform(-2, 2, 500), rng.uniform(2, 6, 500)
+    floor = np.stack([x, 1.0 + 0.02 * z, z], axis=1)
+    points = SparsePoints(*project(camera, floor), source="/points")
+    good = answer(Quality.GOOD, "9 of 9 points agree")
+    for second in range(1, 12):
+        frame = replace(
+            good.frame,
+            stamp=second * 10**9,
+            camera=camera,
+            points=points,
+            ground=Plane((0.0, -1.0, 0.0), 1.0),
+        )
+        report.answered(replace(good, frame=frame), 0.1, 1)
+    values = report.health(None, {}, 2.0).values
+    assert float(values["floor_pitch_deg"]) == pytest.approx(-1.15, abs=0.02)
+    assert float(values["floor_height_factor"]) == pytest.approx(1.0, abs=0.01)
 
 
 def test_each_trouble_and_its_end_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:

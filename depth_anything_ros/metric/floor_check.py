@@ -1,0 +1,131 @@
+"""Whether the floor that points show is the ground that is known: its distance and its tilt.
+
+Scale from measured points and scale from the ground plane disagree by the factor between the two
+heights of the camera; a point sensor whose extrinsics are turned shows the floor turned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from depth_anything_ros.frames import FloatArray, Frame, Plane
+from depth_anything_ros.geometry.camera import rays_of_pixels
+from depth_anything_ros.metric.camera_mount import find_ground
+from depth_anything_ros.metric.fit import UnmeasurableError
+
+# Own choices; simulated rooms and streets stay below them.
+_PERIOD_S = 1.0
+_WINDOW_S = 60.0
+_OF_HEIGHT = 20  # comparisons that a finding about the height is made of: a pavement is passed by
+_OF_TILT = 8
+_MIN_POINTS = 100
+_MOST_POINTS = 3000
+_FARTHEST = 12.0  # heights of the camera: farther floor says nothing of the tilt near by
+_FACTOR = 0.08
+_AGREE = 0.8  # share of the comparisons that say the same
+_TILT_DEG = 0.5
+_STEADY = 0.7  # share of the newest comparisons that lie so near to their median:
+_STEADY_DEG = 0.4  # a turned sensor is turned alike at all times; next to kerbs it varies
+_NEAR_GROUND = (0.3, 0.1)  # heights, and shares of depth, up to which points may be floor
+_MOST_TILT_DEG = 6.0  # what is tilted more is no floor
+
+
+class FloorCheck:
+    """Compares over time; one thread calls `add`, any other may read `finding`.
+
+    Attributes:
+        finding: What is wrong, as a sentence with numbers and a remedy; empty while nothing is.
+        values: The medians by name: `floor_height_factor`, `floor_pitch_deg`, `floor_roll_deg`;
+            empty while nothing was compared.
+    """
+
+    def __init__(self) -> None:
+        self.finding = ""
+        self.values: dict[str, float] = {}
+        self._compared: deque[tuple[int, FloatArray]] = deque(maxlen=_OF_HEIGHT)
+        self._last = 0
+
+    def add(self, frame: Frame) -> None:
+        """Compare the floor of a frame's points with its ground, about once a second.
+
+        Args:
+            frame: The frame; without points, camera and ground it says nothing.
+        """
+        if frame.stamp < self._last:
+            self._compared.clear()
+        elif frame.stamp - self._last < _PERIOD_S * 1e9:
+            return
+        self._last = frame.stamp
+        found = _compared(frame)
+        if found is not None:
+            self._compared.append((frame.stamp, found))
+        while self._compared and frame.stamp - self._compared[0][0] > _WINDOW_S * 1e9:
+            self._compared.popleft()
+        self._judge(frame)
+
+    def _judge(self, frame: Frame) -> None:
+        if not self._compared:
+            self.finding, self.values = "", {}
+            return
+        measured = np.array([each for _, each in self._compared])
+        newest = measured[-_OF_TILT:, 1:]
+        factor = float(np.median(measured[:, 0]))
+        pitch, roll = (float(each) for each in np.median(newest, axis=0))
+        self.values = {
+            "floor_height_factor": factor,
+            "floor_pitch_deg": pitch,
+            "floor_roll_deg": roll,
+        }
+        self.finding = ""
+        if len(newest) < _OF_TILT or frame.points is None or frame.ground is None:
+            return
+        steady = np.mean(np.abs(newest - [pitch, roll]) < _STEADY_DEG, axis=0) > _STEADY
+        steady &= np.abs(np.median(measured[:, 1:], axis=0)) > _TILT_DEG
+        agree = float(np.mean(np.sign(measured[:, 0] - 1) * np.sign(factor - 1) > 0))
+        parts = []
+        if len(measured) == _OF_HEIGHT and abs(factor - 1) > _FACTOR and agree > _AGREE:
+            known = frame.ground.offset
+            parts.append(
+                f"lies {factor * known:.2f} m below the camera but the ground is said to be "
+                f"{known:.2f} m below it: scales from the two differ by a factor of {factor:.2f}"
+            )
+        if abs(pitch) > _TILT_DEG and steady[0]:
+            parts.append(f"is turned {abs(pitch):.1f} degrees {'up' if pitch > 0 else 'down'}")
+        if abs(roll) > _TILT_DEG and steady[1]:
+            way = "clockwise" if roll > 0 else "counterclockwise"
+            parts.append(f"is turned {abs(roll):.1f} degrees {way} about the view")
+        if parts:
+            self.finding = (
+                f"the floor that {frame.points.source} shows {' and '.join(parts)}; check the pose "
+                "of the sensor, base_frame, camera_height and the camera's attitude"
+            )
+
+
+def _compared(frame: Frame) -> FloatArray | None:
+    """Factor between the heights, and degrees of pitch and roll from known to seen ground."""
+    points, camera, known = frame.points, frame.camera, frame.ground
+    if points is None or camera is None or known is None or len(points) < _MIN_POINTS:
+        return None
+    order = np.random.default_rng(frame.stamp % 2**32).permutation(len(points))[:_MOST_POINTS]
+    x, y = rays_of_pixels(camera, points.u[order], points.v[order])
+    z = points.z[order]
+    xyz = np.stack([z * x, z * y, z], axis=1)
+    height, share = _NEAR_GROUND
+    floor = np.abs(xyz @ np.array(known.normal) + known.offset) < height * known.offset + share * z
+    try:
+        seen = find_ground(xyz[floor & (z < _FARTHEST * known.offset)])
+    except UnmeasurableError:
+        return None
+    pitch, roll = _turn(known, seen)
+    if math.hypot(pitch, roll) > _MOST_TILT_DEG:
+        return None
+    return np.array([seen.offset / known.offset, pitch, roll])
+
+
+def _turn(known: Plane, seen: Plane) -> tuple[float, float]:
+    """Degrees about the optical frame's x and z axes that turn one normal into the other."""
+    axis = np.cross(known.normal, seen.normal)
+    return math.degrees(float(axis[0])), math.degrees(float(axis[2]))
