@@ -19,7 +19,9 @@ def test_the_node_is_in_order_after_whatever_happens(monkeypatch: pytest.MonkeyP
     assert sum(report["changes"].values()) >= 10
     assert min(report["answers"].values()) >= 4
     assert len(report["subscriptions"]) == 1
-    assert report["looks"] >= 2
+    assert len(report["series"]) == report["looks"] >= 2
+    assert {each["subscriptions"] for each in report["series"]} == set(report["subscriptions"])
+    assert min(each["memory_mb"] for each in report["series"]) > 50
 
 
 def _record(memory: list[float], **others: list[int]) -> module._Record:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,8 @@ def soak(plan: Soak, progress: Callable[[float], None] = lambda share: None) -> 
         progress: Called now and then with the elapsed share of the time.
 
     Returns:
-        Figures by name, ready for JSON; `findings` is empty where nothing was found.
+        Figures by name, ready for JSON: `series` has every look at what the node holds, `findings`
+        is empty where nothing was found.
 
     Raises:
         DepthAnythingError: The node does not start.
@@ -169,6 +170,7 @@ def soak(plan: Soak, progress: Callable[[float], None] = lambda share: None) -> 
         "longest_silence_s": round(record.longest_silence, 1),
         "log_bytes": len(log),
         **_judged(record, seconds),
+        "series": _series(record.held),
         "findings": record.findings,
     }
 
@@ -294,6 +296,18 @@ def _judged(record: _Record, seconds: float) -> dict[str, Any]:
         "files": [held[0].files, held[-1].files],
         "subscriptions": counts,
     }
+
+
+def _series(held: list[_Held]) -> list[dict[str, float]]:
+    """Every look, by seconds since the first."""
+    return [
+        {
+            **asdict(each),
+            "at": round(each.at - held[0].at, 1),
+            "memory_mb": round(each.memory_mb, 1),
+        }
+        for each in held
+    ]
 
 
 def _last(record: _Record) -> str:
