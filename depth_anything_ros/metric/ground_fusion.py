@@ -279,7 +279,7 @@ def fuse_ground(
         tilt = math.radians(_ANGLE_SIGMA_DEG) / (ground.offset * np.maximum(plane, 1e-6))
         foot = np.maximum(division.standing, 1e-6) * camera.fy * ground.offset
     # Variances of log inverse depth.
-    of_plane = _HEIGHT_SIGMA**2 + np.square(tilt)
+    of_plane = _HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
     of_foot = of_plane + np.square(_FOOT_ROWS * step / foot)
     of_floor = np.square(division.spread) + np.square(division.error)
     of_floor = of_floor * np.square(untouched) + np.square(given)
@@ -316,6 +316,16 @@ def _misfit(depth_m: FloatImage, points: SparsePoints | None) -> float:
         off = np.abs(np.log(values_at(depth_m, points) / points.z))
     off = off[np.isfinite(off)]
     return float(np.median(off)) if len(off) else 0.0
+
+
+def _unevenness(floor: FloatImage, plane: FloatImage, points: SparsePoints | None) -> float:
+    """Standard deviation of log depth of the measured points on the floor from the plane."""
+    if points is None or not len(points):
+        return 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.abs(np.log(values_at(plane, points) * points.z))
+    off = off[(values_at(floor, points) > 0.5) & (off < _BIAS)]
+    return 1.4826 * float(np.median(off)) if len(off) else 0.0
 
 
 def _trust_in_points(shape: tuple[int, ...], points: SparsePoints | None) -> FloatImage:

@@ -72,6 +72,35 @@ def test_ground_fusion_clears_the_floor_of_phantoms(drive: Drive) -> None:
     assert after["right"] > before["right"]
 
 
+def test_a_bent_network_with_a_lidar_meets_the_bars(drive: Drive) -> None:
+    """Nine marks of ten are right and obstacles found, while 2 % of the floor is marked at most."""
+    info = ModelInfo("bent", "none", "none", PredictionKind.RELATIVE_DISPARITY)
+    network = LoadedModel(BentDepth(drive), info)
+    before = shares(navigate(drive, answers(drive, network, "lidar", False)))
+    network = LoadedModel(BentDepth(drive), info)
+    after = shares(navigate(drive, answers(drive, network, "lidar")))
+    assert before["right"] < 70
+    assert before["phantom"] > 10
+    assert after["right"] > 90
+    assert after["found"] > 90
+    assert after["phantom"] < 2
+
+
+def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:
+    """Of a street of kerbs, with a network that bends the road by as much as they are high."""
+    drive = record("street", 1, 14.0, 1.0)
+    drive = replace(drive, ticks=drive.ticks[8:])
+    info = ModelInfo("bent", "none", "none", PredictionKind.RELATIVE_DISPARITY)
+    before, after = (
+        shares(navigate(drive, answers(drive, LoadedModel(BentDepth(drive), info), "lidar", fused)))
+        for fused in (False, True)
+    )
+    assert before["found"] < 60
+    assert after["found"] > 80
+    assert after["right"] > 90
+    assert after["phantom"] < 2
+
+
 def test_scores_add_up() -> None:
     one = Score(marked=4, right=3, seen=10, found=5)
     both = one + replace(one, right=1)
