@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -30,6 +31,11 @@ OURS = "ours"
 COUNTS = (20, 100, 1000, 5000)
 _SCORED = 4_000  # truth points that are scored
 _MOST_GIVEN = 0.75  # share of the truth that may be given
+_LINES = (0.1, 0.9)  # quantiles of the truth's rows between which a LiDAR's lines lie
+_LINE_WIDTH = 1.0  # pixels beside a line that belong to it
+_MOST_CORNERS = 200
+_FEWEST_OF_PATTERN = 20
+_NEAR_CORNER = 0.01  # distance of a corner's depth from it, in image widths
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,15 @@ class Scene:
         given, asked = order[:count], order[count : count + _SCORED]
         return _taken(self.truth, given), _taken(self.truth, asked)
 
+    def pattern(self, name: str) -> tuple[SparsePoints, SparsePoints] | None:
+        """Truth points as a sensor of PATTERNS gives them, and others; None if too few."""
+        given = PATTERNS[name](self)
+        if not _FEWEST_OF_PATTERN <= len(given) <= _MOST_GIVEN * len(self.truth):
+            return None
+        rest = np.setdiff1d(np.arange(len(self.truth)), given)
+        asked = np.random.default_rng(0).permutation(rest)[:_SCORED]
+        return _taken(self.truth, given), _taken(self.truth, asked)
+
 
 Way = Callable[[Scene, SparsePoints, SparsePoints], FloatArray]
 """(scene, points given, points asked for) -> metres of the latter; their z is not used."""
@@ -70,12 +85,14 @@ class Row:
         count: Points given.
         seed: Of their choice.
         absrel: AbsRel by way.
+        pattern: Sensor whose points were given; nothing for random ones.
     """
 
     scene: str
     count: int
     seed: int
     absrel: dict[str, float]
+    pattern: str = ""
 
     @property
     def ratio(self) -> float:
@@ -101,6 +118,8 @@ def linear(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray
     from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 
     places, where = np.c_[given.u, given.v], np.c_[asked.u, asked.v]
+    if np.linalg.matrix_rank(places - places.mean(axis=0)) < 2:  # one line has no triangles
+        return np.asarray(1 / NearestNDInterpolator(places, 1 / given.z)(where))
     inverse = LinearNDInterpolator(places, 1 / given.z)(where)
     outside = np.isnan(inverse)
     inverse[outside] = NearestNDInterpolator(places, 1 / given.z)(where[outside])
@@ -172,16 +191,24 @@ def means(rows: Sequence[Row]) -> dict[int, Mean]:
     Returns:
         By number of points, in order.
     """
-    found = {}
-    for count in sorted({row.count for row in rows}):
-        of_count = [row for row in rows if row.count == count]
-        absrel = {
-            way: float(np.exp(np.mean([np.log(max(row.absrel[way], 1e-9)) for row in of_count])))
-            for way in WAYS
-        }
-        ratios = [row.ratio for row in of_count]
-        found[count] = Mean(absrel, float(np.mean(ratios)), max(ratios))
-    return found
+    return {
+        count: mean([row for row in rows if row.count == count])
+        for count in sorted({row.count for row in rows})
+    }
+
+
+def mean(rows: Sequence[Row]) -> Mean:
+    """Sum up rows, whatever their numbers of points.
+
+    Args:
+        rows: At least one.
+    """
+    absrel = {
+        way: float(np.exp(np.mean([np.log(max(row.absrel[way], 1e-9)) for row in rows])))
+        for way in WAYS
+    }
+    ratios = [row.ratio for row in rows]
+    return Mean(absrel, float(np.mean(ratios)), max(ratios))
 
 
 def costs(scene: Scene, count: int, rounds: int = 3) -> dict[str, float]:
@@ -246,6 +273,20 @@ def compare(scene: Scene, count: int, seed: int) -> Row | None:
     """
     parts = scene.split(count, seed)
     return None if parts is None else score(scene, *parts, seed=seed)
+
+
+def compare_pattern(scene: Scene, name: str) -> Row | None:
+    """Score every way in one scene with the points that a sensor would give.
+
+    Args:
+        scene: Network and truth.
+        name: Of PATTERNS.
+
+    Returns:
+        The scores, ours last, or None where the scene has too few points.
+    """
+    parts = scene.pattern(name)
+    return None if parts is None else replace(score(scene, *parts), pattern=name)
 
 
 def score(scene: Scene, given: SparsePoints, asked: SparsePoints, seed: int = 0) -> Row:
@@ -318,6 +359,52 @@ def _neighbours(
 def _metres(inverse: FloatArray, given: SparsePoints) -> FloatArray:
     """Metres, kept within half as far again as the range of the points."""
     return np.asarray(1 / np.clip(inverse, 1 / (1.5 * given.z.max()), 1.5 / given.z.min()))
+
+
+def _on_lines(scene: Scene, lines: int) -> npt.NDArray[np.intp]:
+    """Truth points on level lines, as beams of a LiDAR lie in an image."""
+    low, high = np.quantile(scene.truth.v, _LINES)
+    rows = np.rint(low + (high - low) * (np.arange(lines) + 0.5) / lines)
+    off = np.abs(scene.truth.v[:, None] - rows)
+    return np.flatnonzero((off <= _LINE_WIDTH / 2).any(axis=1))
+
+
+def _on_grid(scene: Scene, columns: int, rows: int) -> npt.NDArray[np.intp]:
+    """The truth point nearest to the middle of each cell that has one."""
+    height, width = scene.disparity.shape
+    u, v = scene.truth.u * columns / width, scene.truth.v * rows / height
+    cell = np.minimum(v.astype(np.intp), rows - 1) * columns
+    cell += np.minimum(u.astype(np.intp), columns - 1)
+    off = np.maximum(np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5))
+    order = np.lexsort((off, cell))
+    return np.asarray(order[np.unique(cell[order], return_index=True)[1]])
+
+
+def _at_corners(scene: Scene) -> npt.NDArray[np.intp]:
+    """The truth point at each corner of the image that has one near, as SLAM's map points."""
+    from scipy.spatial import cKDTree
+
+    if scene.rgb is None:
+        return np.empty(0, np.intp)
+    width = scene.rgb.shape[1]
+    grey = cv2.cvtColor(scene.rgb, cv2.COLOR_RGB2GRAY)
+    corners = cv2.goodFeaturesToTrack(grey, _MOST_CORNERS, 0.01, max(3.0, width / 100))
+    if corners is None:
+        return np.empty(0, np.intp)
+    tree = cKDTree(np.c_[scene.truth.u, scene.truth.v])
+    off, index = tree.query(corners[:, 0])
+    return np.unique(index[off <= _NEAR_CORNER * width])
+
+
+PATTERNS: dict[str, Callable[[Scene], npt.NDArray[np.intp]]] = {
+    "16 beams": partial(_on_lines, lines=16),
+    "8 beams": partial(_on_lines, lines=8),
+    "4 beams": partial(_on_lines, lines=4),
+    "laser scan": partial(_on_lines, lines=1),
+    "corners": _at_corners,
+    "16x12 depth": partial(_on_grid, columns=16, rows=12),
+}
+"""Which truth points a sensor would give."""
 
 
 def _taken(points: SparsePoints, index: npt.NDArray[np.intp]) -> SparsePoints:

@@ -76,6 +76,8 @@ _GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over roo
 _ROUNDS = 3
 _NEAREST = 4
 _SAME_DEPTH = 0.1  # of log depth
+_FEWEST_IN_LINES = 200  # points that show whether they lie in lines
+_IN_LINES = 8.0  # distance of lines against that of neighbours; scattered points have 4
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
 _THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
 _FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
@@ -137,7 +139,9 @@ def refine(
         1 / z[usable],
         here[usable],
     )
-    few = samples.chosen(np.arange(len(samples)) < _MAX_SAMPLES)
+    few = samples.chosen(_spread_out(samples.places))
+    few = few.chosen(np.arange(len(few)) < _MAX_SAMPLES)
+    all_few = len(few) == len(samples)
     tiles = tiling(few.places)
     trusted = _trusted(few, tiles)
     doubted = few.chosen(~trusted)
@@ -152,7 +156,7 @@ def refine(
     if grey is not None:
         np.multiply(_resized(fused[2], inverse_m.shape), grey, out=slope)
         level += slope
-    if len(samples) <= _MAX_SAMPLES:
+    if all_few:
         samples = few
     level *= _resized(_rest(samples, level, inverse_m, lattice), inverse_m.shape)
     least, most = few.inverse.min() / _BEYOND, few.inverse.max() * _BEYOND
@@ -237,6 +241,29 @@ class _Samples:
 
     def chosen(self, which: npt.NDArray[Any]) -> _Samples:
         return _Samples(self.places[which], self.inverse[which], self.fitted[which])
+
+
+def _spread_out(places: Floats) -> Indices:
+    """Which points to take where they lie in lines, as beams do: all neighbours would be in one.
+
+    Of points that are much nearer to the next than lines are to each other, one is taken in every
+    square of a third of the lines' distance.
+    """
+    from scipy.spatial import cKDTree
+
+    everyone = np.arange(len(places))
+    if len(places) < _FEWEST_IN_LINES:
+        return everyone
+    where = places[:, :2]
+    some = where[:_FEWEST_IN_LINES]
+    tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
+    apart = max(float(np.median(tree.query(some, k=2)[0][:, 1])), 1e-6)
+    between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * apart)
+    if between < _IN_LINES * apart:
+        return everyone
+    square = np.floor(where * (3 / between)).astype(np.int64)
+    _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
+    return np.sort(first)
 
 
 @dataclass(frozen=True)

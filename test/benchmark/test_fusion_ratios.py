@@ -17,6 +17,8 @@ from depth_anything_ros.benchmark.fusion import (
     Row,
     Scene,
     compare,
+    compare_pattern,
+    mean,
     means,
     synthetic_scenes,
 )
@@ -98,3 +100,35 @@ def test_means_are_over_the_rows_of_a_number_of_points() -> None:
     assert found[20].ratio == pytest.approx(0.75) and found[20].worst == pytest.approx(1.0)
     assert found[20].absrel["glob"] == pytest.approx(0.02**0.5)
     assert found[100].ratio == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "bar"),
+    [("16 beams", 0.85), ("4 beams", 0.6), ("laser scan", 1.15), ("16x12 depth", 1.0)],
+)
+def test_points_as_sensors_give_them(scenes: list[Scene], name: str, bar: float) -> None:
+    rows = [compare_pattern(scene, name) for scene in scenes[:2]]
+    for row in rows:
+        assert row is not None and row.pattern == name
+        print(row.scene, name, row.count, {way: round(x, 4) for way, x in row.absrel.items()})
+    assert mean([row for row in rows if row is not None]).ratio <= bar
+
+
+def test_what_a_pattern_gives() -> None:
+    v, u = np.divmod(np.arange(240 * 320), 320)
+    truth = SparsePoints(u.astype(float), v.astype(float), 2 + u / 320)
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    rgb[60:180:40, 40:280] = 255
+    scene = Scene("ramp", np.ones((240, 320), np.float32), truth, rgb)
+    for name, rows, count in (
+        ("4 beams", 4, 1280),
+        ("laser scan", 1, 320),
+        ("16x12 depth", 12, 192),
+    ):
+        parts = scene.pattern(name)
+        assert parts is not None
+        assert (len(np.unique(parts[0].v)), len(parts[0])) == (rows, count)
+        given = {(x, y) for x, y in zip(parts[0].u, parts[0].v, strict=True)}
+        assert not given & {(x, y) for x, y in zip(parts[1].u, parts[1].v, strict=True)}
+    assert scene.pattern("corners") is None or len(scene.pattern("corners")[0]) <= 200  # type: ignore[index]
+    assert Scene("no image", scene.disparity, truth).pattern("corners") is None

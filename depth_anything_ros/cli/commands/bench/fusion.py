@@ -15,7 +15,7 @@ from depth_anything_ros.cli.support.files import check_writable, json_option
 from depth_anything_ros.formats.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from depth_anything_ros.benchmark.fusion import Scene
+    from depth_anything_ros.benchmark.fusion import Row, Scene
 
 
 @command("fusion")
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     help="Points given; may be repeated.  [default: 20, 100, 1000, 5000]",
 )
 @option("--seeds", type=click.IntRange(min=1), default=1, help="Draws of the points.")
+@option("--patterns", is_flag=True, help="Points as sensors give them, too: LiDAR beams, corners.")
 @option("--plot", "picture", type=PATH, metavar="FILE.svg", help="Draw AbsRel and cost to a file.")
 @json_option
 def fusion(
@@ -36,6 +37,7 @@ def fusion(
     model: str,
     counts: tuple[int, ...],
     seeds: int,
+    patterns: bool,
     picture: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -51,39 +53,50 @@ def fusion(
 
     from depth_anything_ros.benchmark.fusion import (
         COUNTS,
+        PATTERNS,
         WAYS,
         compare,
+        compare_pattern,
         costs,
+        mean,
         means,
         synthetic_scenes,
     )
     from depth_anything_ros.benchmark.fusion_plot import Panel, plot
 
     wanted = sorted(set(counts or COUNTS))
-    rows = []
+    rows: list[Row] = []
+    of_patterns: list[Row] = []
     table = table_of("picture", "points", *WAYS, "ours / best")
     cost: dict[int, dict[str, float]] = {}
     for scene in synthetic_scenes() if index is None else _scenes(index, model):
         for count in wanted:
-            for seed in range(seeds):
-                row = compare(scene, count, seed)
-                if row is not None:
-                    rows.append(row)
-                    errors = [f"{row.absrel[way]:.4f}" for way in WAYS]
-                    table.add_row(scene.name, str(count), *errors, f"{row.ratio:.2f}")
+            found = [compare(scene, count, seed) for seed in range(seeds)]
+            rows += [row for row in found if row is not None]
             if picture is not None and count not in cost and count in {row.count for row in rows}:
                 cost[count] = costs(scene, count)
+        if patterns:
+            found = [compare_pattern(scene, name) for name in PATTERNS]
+            of_patterns += [row for row in found if row is not None]
+    for row in rows + of_patterns:
+        errors = [f"{row.absrel[way]:.4f}" for way in WAYS]
+        table.add_row(row.scene, row.pattern or str(row.count), *errors, f"{row.ratio:.2f}")
     if not rows:
         raise click.UsageError("no picture has enough points of true depth for --points")
-    found = means(rows)
+    of_counts = means(rows)
+    summed = {f"{count} points": each for count, each in of_counts.items()}
+    for name in PATTERNS:
+        of_sensor = [row for row in of_patterns if row.pattern == name]
+        if of_sensor:
+            summed[name] = mean(of_sensor)
     words = [
-        f"{count} points: ours / best of four {each.ratio:.3f} on average, {each.worst:.3f} at most"
-        for count, each in found.items()
+        f"{what}: ours / best of four {each.ratio:.3f} on average, {each.worst:.3f} at most"
+        for what, each in summed.items()
     ]
     if picture is not None:
-        by_count = {way: [(n, each.absrel[way]) for n, each in found.items()] for way in WAYS}
+        by_count = {way: [(n, each.absrel[way]) for n, each in of_counts.items()] for way in WAYS}
         by_cost = {
-            way: [(cost[n][way], each.absrel[way]) for n, each in found.items()] for way in WAYS
+            way: [(cost[n][way], each.absrel[way]) for n, each in of_counts.items()] for way in WAYS
         }
         panels = [
             Panel("Error and points", "measured points", by_count),
@@ -93,7 +106,7 @@ def fusion(
     report: dict[str, Any] = {
         "benchmark": "fusion",
         "network": "synthetic" if index is None else model,
-        "rows": [vars(row) | {"ratio": row.ratio} for row in rows],
+        "rows": [vars(row) | {"ratio": row.ratio} for row in rows + of_patterns],
         "cpu_ms": {str(count): each for count, each in cost.items()},
     }
     finish(table, json_file, report, words)
