@@ -23,7 +23,7 @@ GPU_REPORT ?= gpu_report.md
 CLEAN_ENV := env -u PYTHONPATH -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u ROS_DISTRO \
 	ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
-.PHONY: help setup demo test coverage audit oldest lint format docs picture examples web-bundle clean embedded gpu-report parity
+.PHONY: help setup demo test coverage audit oldest lint format docs picture screenshots examples web-bundle clean embedded gpu-report parity
 
 help:
 	@echo "make demo    run the real node on real DDS (IMAGES=folder, video, bag or photographs; DEMO_SECONDS=0: until Ctrl-C)"
@@ -36,6 +36,7 @@ help:
 	@echo "make gpu-report  tests and benchmarks of a machine with an NVIDIA GPU, tables in GPU_REPORT=gpu_report.md"
 	@echo "make parity  differences from the makers' code, as a table (VIDEO=, PRIOR=: checkouts of their repositories)"
 	@echo "make picture  make the picture of the README again"
+	@echo "make screenshots  make the pictures of the pages again (needs Chromium)"
 	@echo "make examples  make the examples of the demo page again"
 	@echo "make web-bundle  bundle the pages' JavaScript libraries again (needs npm)"
 	@echo "make embedded  train the embedded network again (docs/training.md)"
@@ -81,6 +82,9 @@ parity: $(READY)
 
 picture: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/picture.py
+
+screenshots: $(READY)
+	$(CLEAN_ENV) PYTHONPATH=test/support $(BIN)/python docs/screenshots.py
 
 examples: $(READY)
 	$(CLEAN_ENV) $(BIN)/python docs/examples.py
