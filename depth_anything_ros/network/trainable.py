@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from depth_anything_ros.errors import SettingError
 from depth_anything_ros.network.depth_network import DepthNetwork
 
 
@@ -51,6 +52,14 @@ class TrainableNetwork(DepthNetwork):
         Returns:
             N x height x width, before the last activation.
         """
+
+    def freeze_head(self) -> None:
+        """Let the decoder keep its weights and statistics, where something else can learn.
+
+        Raises:
+            SettingError: Nothing would be left to learn.
+        """
+        raise SettingError("freeze_head is true; only lite networks with a specialist can do that")
 
     @abc.abstractmethod
     def freeze_start(self, stages: int) -> None:

@@ -20,6 +20,7 @@ from depth_anything_ros.network.families.depth_anything.network import (
 from depth_anything_ros.network.families.depth_anything.vit import PATCH
 from depth_anything_ros.network.families.lite.encoder import STRIDE, imagenet_weights
 from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
+from depth_anything_ros.network.families.lite.specialist import fastdepth_weights
 from depth_anything_ros.network.trainable import TrainableNetwork
 
 _MULTIPLES = {"depth_anything": PATCH, "lite": STRIDE}
@@ -49,6 +50,8 @@ class NetworkRecipe:
         max_depth: Metres at the top of a metric network; 0 makes a relative one.
         canonical_focal: Focal length in pixels at the network's input for which a lite network
             gives metres; 0 makes a relative one.
+        specialist: FastDepth's ONNX file, or a lite network that has it: from then on a lite
+            network runs it on every picture, too. A checkpoint that has one needs none.
     """
 
     family: str = "depth_anything"
@@ -64,6 +67,7 @@ class NetworkRecipe:
     head_features: int = 32
     max_depth: float = 0.0
     canonical_focal: float = 0.0
+    specialist: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a family that cannot be trained.
@@ -84,6 +88,10 @@ class NetworkRecipe:
             raise SettingError(
                 f"network.canonical_focal is {self.canonical_focal:g}, but only lite networks have "
                 "a canonical camera; give max_depth for metres"
+            )
+        if self.family != "lite" and self.specialist:
+            raise SettingError(
+                f"network.specialist is '{self.specialist}', but only lite networks have one"
             )
         if self.canonical_focal < 0:
             raise SettingError(
@@ -115,23 +123,50 @@ class NetworkRecipe:
 
     def _lite(self) -> LiteDepth:
         canonical = self.canonical_focal or None
-        if self.checkpoint:
-            from depth_anything_ros.network.checkpoints import load_as
-
-            loaded, _ = load_as(LiteDepth, self.checkpoint)
-            if loaded.config.canonical_focal == canonical:
-                return loaded
-            network = LiteDepth(dataclasses.replace(loaded.config, canonical_focal=canonical))
-            network.load_state_dict(loaded.state_dict())
-            if canonical:
-                _normalise_features(network)
-                _start_small(network.output_layer, math.log(_ROOM))
+        if not self.checkpoint:
+            config = LiteConfig(
+                self.encoder, self.features, self.head_features, canonical, bool(self.specialist)
+            )
+            network = LiteDepth(config)
+            if self.encoder_checkpoint:
+                published = _read_encoder(Path(self.encoder_checkpoint).expanduser())
+                network.backbone.load_state_dict(imagenet_weights(published, self.encoder))
+            self._load_specialist(network)
             return network
-        network = LiteDepth(LiteConfig(self.encoder, self.features, self.head_features, canonical))
-        if self.encoder_checkpoint:
-            published = _read_encoder(Path(self.encoder_checkpoint).expanduser())
-            network.backbone.load_state_dict(imagenet_weights(published, self.encoder))
+        from depth_anything_ros.network.checkpoints import load_as
+
+        loaded, _ = load_as(LiteDepth, self.checkpoint)
+        specialist = loaded.config.specialist or bool(self.specialist)
+        config = dataclasses.replace(
+            loaded.config, canonical_focal=canonical, specialist=specialist
+        )
+        if config == loaded.config and not self.specialist:
+            return loaded
+        network = LiteDepth(config)
+        # What a new specialist brings is not in the file: its weights, and the trust in it.
+        network.load_state_dict({**network.state_dict(), **loaded.state_dict()})
+        self._load_specialist(network)
+        if canonical and loaded.config.canonical_focal is None:
+            _normalise_features(network)
+            _start_small(network.output_layer, math.log(_ROOM))
         return network
+
+    def _load_specialist(self, network: LiteDepth) -> None:
+        if network.specialist is None or network.trust is None or not self.specialist:
+            return
+        path = Path(self.specialist).expanduser()
+        if path.suffix == ".onnx":
+            network.specialist.load_state_dict(fastdepth_weights(path))
+            return
+        from depth_anything_ros.network.checkpoints import load_as
+
+        other, _ = load_as(LiteDepth, self.specialist)
+        if other.specialist is None or other.trust is None:
+            raise CheckpointError(
+                f"'{path}' has no specialist; give one that has, or FastDepth's ONNX"
+            )
+        network.specialist.load_state_dict(other.specialist.state_dict())
+        network.trust.load_state_dict(other.trust.state_dict())
 
     def _depth_anything(self) -> DepthAnything:
         max_depth = self.max_depth or None

@@ -43,6 +43,7 @@ class Recipe:
         normal_weight: Weight of the surface normal loss (metric; a focal length of the width).
         trimmed: Share of the largest-loss pixels of pseudo-labelled pictures left out.
         freeze_encoder: Whether only the head learns.
+        freeze_head: Whether of the head only the trust in a lite network's specialist learns.
         frozen_stages: First stages of a convolutional encoder that keep their weights.
         strong: Strong perturbations of pseudo-labelled pictures.
         smallest_crop: Least share of the shorter side that a random crop of a relative network's
@@ -85,6 +86,7 @@ class Recipe:
     normal_weight: float = 0.0
     trimmed: float = TRIMMED_SHARE
     freeze_encoder: bool = False
+    freeze_head: bool = False
     frozen_stages: int = 0
     strong: Strength = field(default_factory=Strength)
     smallest_crop: float = 0.6

@@ -59,6 +59,8 @@ class Trainer:
         if recipe.freeze_encoder:
             self.network.encoder_module.requires_grad_(False)
         self.network.freeze_start(recipe.frozen_stages)
+        if recipe.freeze_head:
+            self.network.freeze_head()
         self.optimizers = make_optimizers(self.network, recipe)
         self.average: dict[str, Tensor] | None = None
         if recipe.ema:
@@ -132,6 +134,8 @@ class Trainer:
         self.network.train()
         if self.recipe.freeze_encoder:
             self.network.encoder_module.eval()  # its normalisations stay as they are, too
+        if self.recipe.freeze_head:
+            self.network.freeze_head()
 
     def _train_step(self, parts: list[Batch]) -> dict[str, float]:
         recipe = self.recipe

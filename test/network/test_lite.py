@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
-from lite_weights import published_like
+from lite_weights import published_fastdepth, published_like
 from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError, InputError, SettingError
@@ -20,6 +22,7 @@ from depth_anything_ros.network.families.lite.encoder import (
     imagenet_weights,
 )
 from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
+from depth_anything_ros.network.families.lite.specialist import FastDepth, fastdepth_weights
 from depth_anything_ros.network.family import CheckpointHints
 
 
@@ -152,8 +155,8 @@ def test_simplified_it_gives_the_same(network: LiteDepth) -> None:
         assert torch.allclose(simple(image()), network(image()), rtol=1e-4, atol=1e-4)
 
 
-def test_frozen_stages_get_no_gradient() -> None:
-    trained = LiteDepth(LiteConfig("lite0", 8, 8))
+def test_frozen_stages_and_the_specialist_get_no_gradient() -> None:
+    trained = LiteDepth(LiteConfig("lite0", 8, 8, specialist=True))
     trained.freeze_start(3)
     trained(image()).mean().backward()
     touched = {
@@ -161,22 +164,128 @@ def test_frozen_stages_get_no_gradient() -> None:
     }
     assert touched == {"3", "4", "5", "6"}
     assert trained.backbone.stem.weight.grad is None
+    assert trained.specialist is not None and trained.trust is not None
+    assert all(p.grad is None for p in trained.specialist.parameters())
+    assert trained.trust.score.weight.grad is not None
     with pytest.raises(SettingError, match="frozen_stages is 8; this encoder has 7 stages"):
         trained.freeze_start(8)
 
 
+def test_the_specialist_is_fastdepth(data_dir: Path) -> None:
+    """The authors' picture and answer of the published network (upstream dwofk/fast-depth)."""
+    folder = data_dir / "fastdepth"
+    fastdepth = FastDepth().eval()
+    fastdepth.load_state_dict(fastdepth_weights(folder / "fastdepth_7.onnx"))
+    rgb = torch.from_numpy(np.load(folder / "rgb.npy")).permute(2, 0, 1)[None].float()
+    answer = torch.from_numpy(np.load(folder / "pred.npy")).squeeze()
+    with torch.no_grad():
+        # The last enlargement repeats pixels.
+        assert torch.allclose(fastdepth.depth(rgb)[0, 0], answer[::2, ::2], atol=1e-5)
+        mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        given = fastdepth((rgb - mean[:, None, None]) / std[:, None, None])
+    assert given.shape == (1, 1, 224, 224)
+    assert float((given[0, 0] / answer - 1).abs().median()) < 0.01
+
+
+def test_weights_of_a_published_specialist(tmp_path: Path) -> None:
+    whole = published_fastdepth(tmp_path / "fastdepth.onnx")
+    folded = FastDepth().eval()
+    folded.load_state_dict(fastdepth_weights(tmp_path / "fastdepth.onnx"))
+    pixels = np.random.default_rng(1).random((1, 3, 224, 224), np.float32)
+    (expected,) = whole.run(None, {"0": pixels})
+    with torch.no_grad():
+        depth = folded.depth(torch.from_numpy(pixels)).numpy()
+    assert float(depth.std()) > 1e-3
+    assert np.abs(depth - expected).max() <= 1e-4 * np.abs(expected).max()
+    onnx.save(onnx.ModelProto(), tmp_path / "empty.onnx")
+    with pytest.raises(CheckpointError, match=r"empty.onnx' is no FastDepth; take fastdepth_7"):
+        fastdepth_weights(tmp_path / "empty.onnx")
+    with pytest.raises(CheckpointError, match=r"nowhere.onnx' cannot be read as an ONNX file"):
+        fastdepth_weights(tmp_path / "nowhere.onnx")
+
+
+@pytest.fixture(scope="module")
+def with_specialist(network: LiteDepth) -> LiteDepth:
+    torch.manual_seed(6)
+    built = LiteDepth(replace(network.config, specialist=True)).eval()
+    built.load_state_dict({**built.state_dict(), **network.state_dict()})
+    assert built.specialist is not None
+    for module in built.specialist.modules():
+        if isinstance(module, nn.Conv2d):  # else it gives next to nothing
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+    return built.requires_grad_(False)
+
+
+def trusting(built: LiteDepth, score: float) -> LiteDepth:
+    changed = copy.deepcopy(built)
+    assert changed.trust is not None
+    changed.trust.score.bias.fill_(score)
+    return changed
+
+
+def test_trust_says_how_much_of_the_result_is_the_specialist_s(
+    network: LiteDepth, with_specialist: LiteDepth, tmp_path: Path
+) -> None:
+    path = tmp_path / "two.safetensors"
+    save_network(with_specialist, path, "Apache-2.0 AND MIT", input_size=160)
+    loaded, _ = load_network(path)
+    assert isinstance(loaded, LiteDepth)
+    assert loaded.config == with_specialist.config
+    assert torch.equal(loaded(image()), with_specialist(image()))
+    alone = network(image())
+    assert torch.allclose(trusting(with_specialist, -30.0)(image()), alone, atol=1e-5)
+    assert with_specialist.specialist is not None
+    theirs = 1 / with_specialist.specialist(image())[:, 0]
+    ours = trusting(with_specialist, 30.0)(image())
+    standard = [(each - each.mean()) / each.std() for each in (theirs, ours)]
+    above = ours > 0
+    assert torch.allclose(standard[0][above], standard[1][above], atol=0.05)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert with_specialist.encode(image())[0].dtype == torch.float32
+
+
+def test_trust_in_metres(with_specialist: LiteDepth) -> None:
+    canonical = LiteDepth(replace(with_specialist.config, canonical_focal=173.0)).eval()
+    canonical.load_state_dict(with_specialist.state_dict())
+    canonical.requires_grad_(False)
+    canonical.output_layer.weight *= 0.01
+    assert canonical.specialist is not None
+    theirs = canonical.specialist(image())[:, 0]
+    assert torch.allclose(trusting(canonical, 30.0)(image()), theirs, rtol=1e-4)
+    mixed = (trusting(canonical, -30.0)(image()).log() + theirs.log()) / 2
+    assert torch.allclose(trusting(canonical, 0.0)(image()).log().mean(), mixed.mean(), atol=0.3)
+
+
+def test_only_trust_learns_under_a_frozen_head(with_specialist: LiteDepth) -> None:
+    learning = copy.deepcopy(with_specialist).requires_grad_(True).train()
+    learning.freeze_start(7)
+    learning.freeze_head()
+    assert {n for n, p in learning.named_parameters() if p.requires_grad} == {
+        "trust.score.weight",
+        "trust.score.bias",
+    }
+    assert not learning.head.fusions[0].training
+    assert learning.trust is not None
+    optimised = list(learning.decoder_module.parameters())
+    assert any(each is learning.trust.score.weight for each in optimised)
+    with pytest.raises(SettingError, match="without a specialist nothing is left"):
+        LiteDepth(LiteConfig("lite0", 8, 8)).freeze_head()
+
+
 @pytest.mark.parametrize("size", [(64, 96), (96, 160)])
-def test_onnx_and_openvino_agree(network: LiteDepth, tmp_path: Path, size: tuple[int, int]) -> None:
+def test_onnx_and_openvino_agree(
+    with_specialist: LiteDepth, tmp_path: Path, size: tuple[int, int]
+) -> None:
     import onnxruntime  # type: ignore[import-untyped]
     import openvino  # type: ignore[import-untyped]
 
     from depth_anything_ros.inference.export import export_onnx
 
     path = tmp_path / "small.onnx"
-    spec = export_onnx(network, path, 64, "Apache-2.0")
+    spec = export_onnx(with_specialist, path, 64, "Apache-2.0")
     assert (spec.multiple_of, spec.input_size) == (32, 64)
     pixels = torch.randn(2, 3, *size)
-    expected = network(pixels).numpy()
+    expected = with_specialist(pixels).numpy()
     spread = float(np.abs(expected).mean())
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     (by_onnx,) = session.run(None, {"image": pixels.numpy()})

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from full_disk import no_file_longer_than
-from lite_weights import published_like
+from lite_weights import published_fastdepth, published_like
 from training_helpers import NETWORK, write_drive, write_index, write_recipe
 
 from depth_anything_ros.cli.support.engine import ENGINES
@@ -33,9 +33,9 @@ from depth_anything_ros.errors import (
 )
 from depth_anything_ros.formats.picture_folder import PictureFolder
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.network.checkpoints import load_network
-from depth_anything_ros.network.checkpoints.identify import save_network
+from depth_anything_ros.network.checkpoints import load_network, save_network
 from depth_anything_ros.network.families.lite.encoder import imagenet_weights
+from depth_anything_ros.network.families.lite.specialist import fastdepth_weights
 from depth_anything_ros.training.labelling import shard_count
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
@@ -377,9 +377,51 @@ def test_a_lite_network_learns_with_all_its_settings(index: Path, tmp_path: Path
     assert all(math.isfinite(line["loss"]) for line in curve(tmp_path / "more"))
 
 
-def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
-    from depth_anything_ros.network.checkpoints import save_network
+def test_only_the_trust_in_a_specialist_learns(index: Path, tmp_path: Path) -> None:
+    """A lite network gets FastDepth, learns when to believe it, and hands both on."""
+    published_fastdepth(tmp_path / "fastdepth.onnx")
+    alone = NetworkRecipe(family="lite", encoder="lite0", features=8, head_features=8).build()
+    save_network(alone, tmp_path / "alone.safetensors")
+    recipe = write_recipe(
+        tmp_path / "trust.yaml",
+        output=str(tmp_path / "trust"),
+        network={
+            "family": "lite",
+            "checkpoint": str(tmp_path / "alone.safetensors"),
+            "specialist": str(tmp_path / "fastdepth.onnx"),
+        },
+        sources=[{"kind": "index", "path": str(index)}],
+        size=[64, 96],
+        steps=3,
+        freeze_encoder=True,
+        freeze_head=True,
+        precision="fp32",
+    )
+    Trainer(read_recipe(recipe, Recipe)).run()
+    before, after = alone.state_dict(), weights(tmp_path / "trust")
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    for name, value in fastdepth_weights(tmp_path / "fastdepth.onnx").items():
+        assert torch.equal(value, after[f"specialist.{name}"])
+    assert float(after["trust.score.weight"].abs().sum()) > 0
+    other = NetworkRecipe(
+        family="lite",
+        checkpoint=str(tmp_path / "alone.safetensors"),
+        specialist=str(tmp_path / "trust" / RESULT),
+        canonical_focal=100.0,
+    ).build()
+    given = other.state_dict()
+    assert all(torch.equal(after[name], given[name]) for name in after if name.startswith("trust"))
+    with pytest.raises(CheckpointError, match=r"alone.safetensors' has no specialist"):
+        NetworkRecipe(
+            family="lite",
+            checkpoint=str(tmp_path / "alone.safetensors"),
+            specialist=str(tmp_path / "alone.safetensors"),
+        ).build()
+    with pytest.raises(SettingError, match="only lite networks have one"):
+        NetworkRecipe(specialist="fastdepth.onnx")
 
+
+def test_relative_weights_become_a_metric_network(tmp_path: Path) -> None:
     sizes = NetworkRecipe(width=64, depth=4, heads=1, features=8, out_channels=(8, 8, 8, 8))
     save_network(sizes.build(), tmp_path / "relative.safetensors")
     network = NetworkRecipe(
@@ -481,6 +523,7 @@ def test_recipes_that_ship_can_be_read() -> None:
         "metric_bag": "metric",
         "04_head": "teacher",
         "11_metric": "metric",
+        "13_metric_trust": "metric",
     }
     for path in sorted(folder.rglob("*.yaml")):
         if "label" in path.stem:

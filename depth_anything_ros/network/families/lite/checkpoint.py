@@ -88,7 +88,12 @@ def _config_of(state: Mapping[str, Tensor], path: Path) -> LiteConfig:
         }
         if widths == wanted:
             hidden = state["head.output.weight"].shape[1]
-            return LiteConfig(variant, state["head.fusions.0.reduce.weight"].shape[0], hidden)
+            return LiteConfig(
+                variant,
+                state["head.fusions.0.reduce.weight"].shape[0],
+                hidden,
+                specialist="specialist.output.weight" in state,
+            )
     raise CheckpointError(
         f"'{path}' is no complete network of the lite family ({', '.join(VARIANTS)}); make it again"
     )

@@ -12,6 +12,7 @@ from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.families.lite.encoder import STRIDE, Encoder
 from depth_anything_ros.network.families.lite.head import Head
+from depth_anything_ros.network.families.lite.specialist import FastDepth, Trust, like
 from depth_anything_ros.network.preprocessing import Preprocessing
 from depth_anything_ros.network.trainable import TrainableNetwork
 
@@ -32,16 +33,22 @@ class LiteConfig:
         head_features: Channels of the head's last hidden convolution.
         canonical_focal: Focal length in pixels at the network's input of the camera for which it
             gives metres (canonical camera, Yin et al. 2023); None for relative disparity.
+        specialist: Whether FastDepth looks at every picture, too, and is believed where the
+            encoder sees a room.
     """
 
     variant: str = "lite0"
     features: int = 64
     head_features: int = 32
     canonical_focal: float | None = None
+    specialist: bool = False
 
 
 class LiteDepth(TrainableNetwork):
     """EfficientNet-Lite encoder (`backbone`) and DPT head (`head`).
+
+    With a `specialist` the result is a mixture of the head's and of the specialist's, in the share
+    that `trust` reads from the encoder's levels: the vote of two experts.
 
     Args:
         config: The architecture.
@@ -56,6 +63,8 @@ class LiteDepth(TrainableNetwork):
         self.canonical_focal = config.canonical_focal
         self.backbone = Encoder(config.variant)
         self.head = Head(self.backbone.channels, config.features, config.head_features)
+        self.specialist = FastDepth() if config.specialist else None
+        self.trust = Trust(self.backbone.channels) if config.specialist else None
         # The output starts in the middle of where it works: a ReLU at 0 has no gradient.
         assert self.head.output.bias is not None
         nn.init.ones_(self.head.output.bias)
@@ -116,8 +125,8 @@ class LiteDepth(TrainableNetwork):
 
     @property
     def decoder_module(self) -> nn.Module:
-        """The DPT head."""
-        return self.head
+        """The DPT head, and the trust in the specialist where there is one."""
+        return self.head if self.trust is None else nn.ModuleList([self.head, self.trust])
 
     @property
     def output_layer(self) -> nn.Conv2d:
@@ -125,21 +134,49 @@ class LiteDepth(TrainableNetwork):
         return self.head.output
 
     def encode(self, image: Tensor) -> Sequence[Tensor]:
-        """Four maps at strides 4, 8, 16 and 32; see `TrainableNetwork.encode`."""
+        """The specialist's metres where there is one, and maps at strides 4, 8, 16 and 32."""
         levels: list[Tensor] = self.backbone(image)
-        return levels
+        return levels if self.specialist is None else [self.specialist(image), *levels]
 
     def decode(self, features: Sequence[Tensor], height: int, width: int) -> Tensor:
         """See `TrainableNetwork.decode`."""
-        out: Tensor = self.head(features)
-        return out.squeeze(1)
+        if self.trust is None:
+            alone: Tensor = self.head(features)
+            return alone.squeeze(1)
+        metres, *levels = features
+        out, share = self.head(levels), self.trust(levels)
+        if self.canonical_focal is None:
+            # Both are right up to scale and shift only. Below 0 the head means 0.
+            out = F.relu(out)
+            theirs = like(1 / metres, out)
+        else:
+            # Metres of NYUv2's camera, as the canonical camera is.
+            theirs = metres.log()
+        return ((1 - share) * out + share * theirs).squeeze(1)
+
+    def freeze_head(self) -> None:
+        """Let all but the trust in the specialist keep its weights and statistics.
+
+        Raises:
+            SettingError: There is no specialist, so nothing would learn.
+        """
+        if self.trust is None:
+            raise SettingError("freeze_head is true; without a specialist nothing is left to learn")
+        self.head.requires_grad_(False)
+        self.head.eval()
 
     def freeze_start(self, stages: int) -> None:
-        """Keep the stem and the first of seven stages; see `TrainableNetwork.freeze_start`."""
+        """Keep the stem, the first of seven stages and the specialist.
+
+        See `TrainableNetwork.freeze_start`. What a specialist knows of rooms is what it is there
+        for: it never learns here.
+        """
         if not 0 <= stages <= len(self.backbone.stages):
             raise SettingError(
                 f"frozen_stages is {stages}; this encoder has {len(self.backbone.stages)} stages"
             )
+        if self.specialist is not None:
+            self.specialist.requires_grad_(False)
         if stages:
             self.backbone.stem.requires_grad_(False)
             self.backbone.stages[:stages].requires_grad_(False)
