@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from metric_scenes import METRIC, RELATIVE
 
-from depth_anything_ros.errors import InputError
+from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.metric.scale_file import SavedScale, load_scale, save_scale
 
 
@@ -67,3 +67,12 @@ def test_a_write_that_fails_leaves_the_old_file(
         save_scale(SavedScale(METRIC, 3.0), path)
     assert load_scale(path).scale == 2.0
     assert [each.name for each in tmp_path.iterdir()] == ["scale.yaml"]
+
+
+def test_folders_are_made_and_what_cannot_be_a_scale_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "scale.yaml"
+    save_scale(SavedScale(METRIC, 2.0), path)
+    assert (load_scale(path).scale, load_scale(path).shift) == (2.0, 0.0)
+    for scale, shift in ((0.0, 0.0), (-1.0, 0.0), (float("nan"), 0.0), (1.0, float("inf"))):
+        with pytest.raises(SettingError, match=r"(scale|shift) is"):
+            SavedScale(METRIC, scale, shift)
