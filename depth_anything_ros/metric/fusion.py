@@ -77,7 +77,8 @@ _ROUNDS = 3
 _NEAREST = 4
 _SAME_DEPTH = 0.1  # of log depth
 _FEWEST_IN_LINES = 200  # points that show whether they lie in lines
-_IN_LINES = 8.0  # distance of lines against that of neighbours; scattered points have 4
+_NEAREST_IN_LINE = 9
+_THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
 _THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
 _FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
@@ -246,8 +247,7 @@ class _Samples:
 def _spread_out(places: Floats) -> Indices:
     """Which points to take where they lie in lines, as beams do: all neighbours would be in one.
 
-    Of points that are much nearer to the next than lines are to each other, one is taken in every
-    square of a third of the lines' distance.
+    One is then taken in every square of a third of the lines' distance.
     """
     from scipy.spatial import cKDTree
 
@@ -257,9 +257,14 @@ def _spread_out(places: Floats) -> Indices:
     where = places[:, :2]
     some = where[:_FEWEST_IN_LINES]
     tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
-    apart = max(float(np.median(tree.query(some, k=2)[0][:, 1])), 1e-6)
+    distance, near = tree.query(some, k=_NEAREST_IN_LINE)
+    off = where[near] - where[near].mean(axis=1, keepdims=True)
+    thin, long = np.linalg.eigvalsh(np.einsum("tki,tkj->tij", off, off)).T
+    if np.median(np.maximum(thin, 0) / np.maximum(long, 1e-12)) > _THIN**2:
+        return everyone
+    apart = max(float(np.median(distance[:, 1])), 1e-6)
     between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * apart)
-    if between < _IN_LINES * apart:
+    if between < 3 * apart:
         return everyone
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
