@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from metric_scenes import RELATIVE, Array
 
-from depth_anything_ros.frames import Plane
+from depth_anything_ros.frames import Plane, Prediction, PredictionKind
+from depth_anything_ros.metric.apply import to_inverse
 from depth_anything_ros.metric.camera_mount import find_ground, mount_over
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.pooled_scale import pooled_scale
@@ -41,6 +42,24 @@ def test_frames_that_trade_scale_for_shift_are_pooled_where_the_values_are() -> 
     assert found.method == "sparse"
     with pytest.raises(UnmeasurableError, match="no frame"):
         pooled_scale([], (4.0, 8.0), RELATIVE)
+
+
+def test_frames_that_agree_give_the_scale_they_agree_on() -> None:
+    def pooled(values: tuple[float, float], *found: tuple[float, float]) -> tuple[float, float]:
+        saved = pooled_scale([Measurement("sparse", "", *each) for each in found], values, RELATIVE)
+        return saved.scale, saved.shift
+
+    assert pooled((4.0, 8.0), (0.05, 0.3), (0.05, 0.3)) == pytest.approx((0.05, 0.3))
+    assert pooled((4.0, 8.0), (0.1, 0.0), (0.3, 0.0), (0.2, 0.0)) == pytest.approx((0.2, 0.0))
+    for values in ((4.0, 4.0), (8.0, 4.0)):
+        with pytest.raises(UnmeasurableError, match="contradict"):
+            pooled(values, (0.05, 0.3))
+
+
+def test_depth_that_is_not_above_0_has_no_inverse() -> None:
+    values = np.array([[2.0, 0.5, 0.0, -1.0, np.nan, np.inf]], np.float32)
+    found = to_inverse(Prediction(values, PredictionKind.METRIC_DEPTH, (1, 1)), 2.0, 0.0)
+    np.testing.assert_array_equal(found, [[0.25, 1.0, np.nan, np.nan, np.nan, 0.0]])
 
 
 @pytest.mark.parametrize(("pitch", "roll"), [(0.0, 0.0), (15.0, 0.0), (-8.0, 4.0), (20.0, -6.0)])
