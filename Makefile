@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs
+MERMAID := build/mermaid/package/dist/mermaid.tiny.js
 
 # make demo
 IMAGES ?=
@@ -63,9 +64,14 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(DOCS_READY)
+docs: $(DOCS_READY) $(MERMAID)
 	$(CLEAN_ENV) $(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+# Without npm the site's diagrams need the internet.
+$(MERMAID):
+	mkdir -p build/mermaid
+	-cd build/mermaid && npm pack --silent @mermaid-js/tiny@11.17.2 && tar xzf mermaid-js-tiny-11.17.2.tgz
 
 $(DOCS_READY): $(READY)
 	$(BIN)/pip install -q -c constraints.txt --no-build-isolation --editable ".[docs]"

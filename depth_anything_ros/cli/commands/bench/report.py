@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from depth_anything_ros.cli.commands.bench import BENCHMARKS
-from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
+from depth_anything_ros.cli.support.command_line import (
+    PATH,
+    LateChoice,
+    Subcommand,
+    command,
+    option,
+)
 from depth_anything_ros.formats.whole_file import write_whole
+
+
+def _sections() -> Sequence[str]:
+    from depth_anything_ros.benchmark.report import GPU_SECTIONS, SECTIONS
+
+    return [section.name for section in (*SECTIONS, *GPU_SECTIONS)]
 
 
 @command("report")
 @click.argument("file", metavar="FILE.md", type=PATH)
-@option("--only", multiple=True, metavar="SECTION", help="May be repeated.  [default: all]")
+@option(
+    "--only",
+    multiple=True,
+    type=LateChoice(_sections),
+    help="May be repeated.  [default: all, those on a GPU with --gpu]",
+)
 @option(
     "--against",
     multiple=True,
@@ -24,8 +42,7 @@ from depth_anything_ros.formats.whole_file import write_whole
 def report(file: Path, only: tuple[str, ...], against: tuple[str, ...], gpu: bool) -> None:
     """Run every benchmark as it is by default and write one page: about ten minutes.
 
-    FILE.md is the Markdown file to write. Sections: network, compute, scaling, stages, node,
-    node_large, node_embedded, node_overload, cloud, growth.
+    FILE.md is the Markdown file to write.
     """
     from rich.progress import Progress
 
