@@ -80,6 +80,7 @@ _FEWEST_IN_LINES = 200  # points that show whether they lie in lines
 _NEAREST_IN_LINE = 9
 _THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
 _PLAIN = Variogram(0.5, 1.0, 1e-2)
+_SAME_PLACE = 1e-5  # image widths: nearer points are one that was given twice, not a line
 _THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
 _FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
 _LEAST_GUIDE = 1e-2
@@ -262,13 +263,15 @@ def _spread_out(places: Floats) -> Indices:
     thin, long = np.linalg.eigvalsh(np.einsum("tki,tkj->tij", off, off)).T
     if np.median(np.maximum(thin, 0) / np.maximum(long, 1e-12)) > _THIN**2:
         return everyone
-    apart = max(float(np.median(distance[:, 1])), 1e-6)
+    apart = float(np.median(distance[:, 1]))
+    if apart < _SAME_PLACE:
+        return everyone
     between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * apart)
     if between < 3 * apart:
         return everyone
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
-    return np.sort(first)
+    return np.sort(first) if len(first) >= 2 * MIN_POINTS else everyone
 
 
 @dataclass(frozen=True)

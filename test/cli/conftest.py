@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from depth_anything_ros.cli.main import main
+from depth_anything_ros.cli.support import terminal
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ def run_cli(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
     # Wide enough that no message is wrapped; plain, so that none is coloured.
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.setenv("NO_COLOR", "1")
+    # A console that an earlier test made keeps the width it had then.
+    for console in (terminal.STDOUT, terminal.STDERR):
+        monkeypatch.setattr(console, "_width", 300)
 
     def run(*arguments: str | Path) -> Result:
         monkeypatch.setattr(sys, "argv", ["depth_anything", *map(str, arguments)])

@@ -162,7 +162,7 @@ def test_models_name_what_is_here(
         lambda info: file if info.name == here else None,
     )
     shown = run_cli("models")
-    assert "on this machine: 3 with 1" in shown.out
+    assert "on this machine: 3 with 23 MB" in shown.out
     rows = {row["name"]: row for row in json.loads(run_cli("models", "--json").out)}
     assert rows[here]["path"] == str(file)
     assert rows[here]["size_on_disk_mb"] == 3.0

@@ -111,3 +111,18 @@ def test_edges_of_the_image_tell_surfaces_apart_that_the_network_does_not() -> N
         error[name] = absrel(1 / refined.inverse_m, truth)
     print(error)
     assert error["with"] < 0.6 * error["without"]
+
+
+def test_points_given_twice_are_no_line() -> None:
+    """Thinned out like beams, three hundred points of pairs were one."""
+    scene = np.random.default_rng(3)
+    u, v = np.repeat(scene.uniform(0, 159, 150), 2), np.repeat(scene.uniform(0, 119, 150), 2)
+    depth = 2 + v / 40
+    rows = np.arange(120, dtype=np.float32)[:, None]
+    truth = np.broadcast_to(2 + rows / 40, (120, 160))
+    fit = np.ascontiguousarray(0.8 / truth, np.float32)
+    refined = fusion.refine(fit, SparsePoints(u, v, depth, "twice"))
+    assert refined is not None
+    error = np.abs(1 / refined.inverse_m / truth - 1)
+    assert np.isfinite(error).all()
+    assert float(np.median(error)) < 0.02
