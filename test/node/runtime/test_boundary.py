@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import errno
 import gc
@@ -236,6 +235,31 @@ def image_sender(node: DepthNode, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return send
 
 
+class _Call:
+    """A service call whose response comes at once or, from a coroutine, when its work is done."""
+
+    def __init__(self, answer: Any) -> None:
+        self._coroutine = answer if inspect.iscoroutine(answer) else None
+        self.response: Trigger.Response | None = None if self._coroutine else answer
+        self.step()  # up to where it waits for the disk, or to its end where the disk was faster
+
+    def step(self) -> None:
+        if self._coroutine is None or self.response is not None:
+            return
+        try:
+            self._coroutine.send(None)
+        except StopIteration as end:
+            self.response = end.value
+
+    def wait(self) -> Trigger.Response:
+        until = time.monotonic() + 30
+        while self.response is None:
+            assert time.monotonic() < until, "no answer"
+            self.step()
+            time.sleep(0.001)
+        return self.response
+
+
 def test_nobody_waits_for_a_slow_disk(
     node: DepthNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -250,23 +274,8 @@ def test_nobody_waits_for_a_slow_disk(
         assert goes_on.wait(30)
         wait_for_disk(descriptor)
 
-    def ask(name: str) -> Any:
-        answer: Any = services[name].callback(Trigger.Request(), Trigger.Response())
-        if inspect.iscoroutine(answer):
-            with contextlib.suppress(StopIteration):
-                answer.send(None)  # up to where it waits for the disk
-        return answer
-
-    def answered(call: Any) -> Trigger.Response:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            try:
-                call.send(None)
-            except StopIteration as end:
-                answer: Trigger.Response = end.value
-                return answer
-            time.sleep(0.001)
-        raise AssertionError("no answer")
+    def ask(name: str) -> _Call:
+        return _Call(services[name].callback(Trigger.Request(), Trigger.Response()))
 
     path = tmp_path / "scale.yaml"
     save_scale(SavedScale(PredictionKind.METRIC_DEPTH, 2.0), path)
@@ -274,7 +283,7 @@ def test_nobody_waits_for_a_slow_disk(
     changes = [Parameter(name, value=value) for name, value in values.items()]
     assert node.set_parameters_atomically(changes).successful
     loading = ask("scale/load")
-    assert answered(loading).success
+    assert loading.wait().success
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", slow)
         saving = ask("scale/save")
@@ -282,18 +291,18 @@ def test_nobody_waits_for_a_slow_disk(
         snapshot_wanted = ask("snapshot")
         before = int(send()["frames_out"])
         assert int(send()["frames_out"]) == before + 1
-        assert ask("scale/reset").success
+        assert ask("scale/reset").wait().success
         assert node.set_parameters([Parameter("cloud_stride", value=2)])[0].successful
         more = [ask("scale/load") for _ in range(8)]  # the thread takes no more than it can do
+        refused = [each for each in more if each.response is not None]
         assert len(list(tmp_path.glob("*/state.json"))) == 0
         goes_on.set()
-        response = answered(saving)
+        response = saving.wait()
     assert (response.success, response.message) == (True, "saved")
-    written = answered(snapshot_wanted)
+    written = snapshot_wanted.wait()
     assert written.success and (Path(written.message) / "state.json").exists()
-    refused = [each for each in more if inspect.getcoroutinestate(each) == inspect.CORO_CLOSED]
     assert 0 < len(refused) < len(more)
-    assert all(answered(each).success for each in more if each not in refused)
+    assert all(each.wait().success for each in more if each not in refused)
 
 
 class _Completion:
