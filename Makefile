@@ -102,12 +102,9 @@ web-bundle:
 # Nodes over DDS need the machine for themselves, and Fast DDS loses an answer now and then: what fails there
 # is run once more, and named in the summary.
 NODE_TESTS := test/node test/launch test/test_toy_records.py
-# After others in one process a good frame of it may stay unanswered; alone it has never.
-ATTACK := test/node/test_attack.py
 test: lint $(DOCS_READY)
 	$(CLEAN_ENV) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(NODE_TESTS:%=--ignore=%)
-	$(CLEAN_ENV) $(BIN)/python -m pytest --reruns 1 $(ATTACK)
-	$(CLEAN_ENV) $(BIN)/python -m pytest --reruns 1 $(NODE_TESTS) --ignore=$(ATTACK)
+	$(CLEAN_ENV) $(BIN)/python -m pytest --reruns 1 $(NODE_TESTS)
 	$(MAKE) oldest
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 

@@ -356,9 +356,11 @@ def test_a_change_does_not_wait_for_the_network_of_a_refinement(
     assert swapped.empty()
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), MemoryError()])
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError, "CUDA out of memory"), (MemoryError, "")]
+)
 def test_a_network_without_memory_loses_one_image(
-    node: DepthNode, monkeypatch: pytest.MonkeyPatch, error: Exception
+    node: DepthNode, monkeypatch: pytest.MonkeyPatch, error: type[Exception], said: str
 ) -> None:
     setup = node._setup
     assert setup is not None
@@ -368,12 +370,12 @@ def test_a_network_without_memory_loses_one_image(
     with monkeypatch.context() as patch:
 
         def fail(images: object) -> None:
-            raise error
+            raise error(said)  # a new one: its traceback keeps the node
 
         patch.setattr(estimator, "estimate", fail)
         values = send()
         assert (values["frames_out"], values["dropped (error)"]) == ("0", "1")
-        assert node._health("").message.startswith(f"image not answered: {type(error).__name__}")
+        assert node._health("").message.startswith(f"image not answered: {error.__name__}")
     assert send()["frames_out"] == "1"
 
 
