@@ -59,6 +59,8 @@ def contradicting(
     z = points.z[judged]
     fitted = np.maximum(fitted_inverse[judged], 1 / (1.5 * z.max()))
     off = np.log(z * fitted)
+    if not _may_be_off(np.sort(off)):
+        return wrong
     tree = cKDTree(places[judged])
     near = tree.query(places[judged], k=_NEIGHBOURS + 1)[1][:, 1:]
     one, other = np.repeat(np.arange(len(judged)), _NEIGHBOURS), near.ravel()
@@ -106,6 +108,19 @@ def _groups(
     size = np.bincount(label)
     sized = (size >= _LEAST_SHARE * count) & (size <= _MOST_SHARE * count)
     return [label == number for number in np.flatnonzero(sized)]
+
+
+def _may_be_off(ordered: FloatArray) -> bool:
+    """Whether any group of the allowed sizes could be off; spares the search for groups."""
+    count = len(ordered)
+    # Half of a group lies beyond _OFF from the median of the others, which has half of them on
+    # either side; 80 % of the others lie within _USELESS of it.
+    few = int(0.5 * _LEAST_SHARE * count)
+    half = int(0.5 * (1 - _MOST_SHARE) * count)
+    far = ordered[-1 - few] - ordered[half] > _OFF or ordered[-1 - half] - ordered[few] > _OFF
+    most = int(0.8 * (1 - _MOST_SHARE) * count) - 1
+    dense = float(np.min(ordered[most:] - ordered[: count - most]))
+    return far and dense < 2 * 1.2816 * _USELESS
 
 
 def _is_off(off: FloatArray, group: npt.NDArray[np.bool_]) -> bool:

@@ -40,6 +40,7 @@ _STREAM = 2  # apart from other users of the same seed
 _MAX_POINTS = 20_000
 _MAX_SAMPLES = 5_000
 _JUDGING_TILES = 150
+_JUDGED_TILES = 60
 _KEPT = 2  # ways, variograms and the global fit, that are solved everywhere
 _KEPT_OF_FEW = 5
 _NODES_OF_FEW = 4_800
@@ -165,25 +166,25 @@ def refine(
     # With an error s of inverse depth, the guess of least relative error for a place at infinity is
     # about 1 / s: where the fit is that far it is not known how far.
     doubt = 1.4826 * float(np.median(np.abs(few.fitted - few.inverse)))
-    np.maximum(inverse_m, np.float32(0), out=slope)
-    np.square(slope, out=slope)
-    slope += np.float32(doubt**2)
-    np.sqrt(slope, out=slope)
-    slope *= np.float32(1 / _BEYOND)
-    np.minimum(slope, np.float32(least), out=slope)
-    np.maximum(slope, np.float32(1 / FARTHEST_M), out=slope)
-    np.maximum(level, slope, out=level)
-    np.multiply(inverse_m, np.float32(_BEYOND), out=slope)
-    np.maximum(slope, np.float32(most), out=slope)
-    np.minimum(level, slope, out=level)
+    low = np.flatnonzero(level < np.float32(least))
+    there = inverse_m.ravel()[low]
+    bound = np.sqrt(np.square(np.maximum(there, 0)) + np.float32(doubt**2)) * np.float32(
+        1 / _BEYOND
+    )
+    bound = np.clip(bound, np.float32(1 / FARTHEST_M), np.float32(max(least, 1 / FARTHEST_M)))
+    level.ravel()[low] = np.maximum(level.ravel()[low], bound)
+    high = np.flatnonzero(level > np.float32(most))
+    bound = np.maximum(inverse_m.ravel()[high] * np.float32(_BEYOND), np.float32(most))
+    level.ravel()[high] = np.minimum(level.ravel()[high], bound)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
     distance = lattice.distance(few) / np.float32(tiles.reach(few.places))
-    apart = _resized(distance, inverse_m.shape)
-    level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
-    share = np.clip((np.float32(_ALONE) - apart) / np.float32(_ALONE - 1), 0, 1)
-    level -= inverse_m
-    level *= share
-    level += inverse_m
+    if distance.max() > 1:
+        apart = _resized(distance, inverse_m.shape)
+        level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
+        share = np.clip((np.float32(_ALONE) - apart) * np.float32(1 / (_ALONE - 1)), 0, 1)
+        level -= inverse_m
+        level *= share
+        level += inverse_m
     away = np.clip((distance - 1) / np.float32(_ALONE - 1), 0, 1)
     of_fit = np.sort(np.abs(few.fitted / few.inverse - 1))[int(0.683 * len(few))]
     error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
@@ -420,14 +421,12 @@ def _fuse(
     value += np.float32(lattice.low * share[-1])
     left_out = fitted[tiles.members] * share[-1]
     pulls = np.array([share[-1] + _LEAST_GUIDE, 0.0])
-    for variogram, weight in zip(variograms, share, strict=False):
-        if weight:
-            pulls += weight * np.array([variogram.surface, variogram.grey])
-            kriged = kriging.solve(variogram)
-            part = kriged.at(column, row, layers, tile)
-            part *= np.float32(weight)
-            value += part
-            left_out += weight * kriged.left_out
+    chosen = [each for each in zip(variograms, share, strict=False) if each[1]]
+    solved = kriging.solve([variogram for variogram, _ in chosen])
+    for kriged, (variogram, weight) in zip(solved, chosen, strict=True):
+        pulls += weight * np.array([variogram.surface, variogram.grey])
+        left_out += weight * kriged.left_out
+    value += kriging.at(chosen, column, row, layers, tile)
     known = tiles.members[tiles.own]
     off = np.minimum(relative_error(left_out[tiles.own], samples.inverse[known]), _LARGEST_ERROR)
     cell = lattice.cell_of(samples.places[known])
@@ -469,14 +468,14 @@ def _shares(
     fitted: Floats,
 ) -> Floats:
     """Shares of the variograms and, last, of the global fit."""
-    judged = tiles.chosen(_JUDGING_TILES)
+    judged = tiles.judging(_JUDGED_TILES)
     if judged is not tiles:
         kriging = _kriging(samples, judged)
     known = judged.members[judged.own]
     truth = samples.inverse[known]
     errors = [
-        float(relative_error(kriging.solve(variogram).left_out[judged.own], truth).mean())
-        for variogram in variograms
+        float(relative_error(kriged.left_out[judged.own], truth).mean())
+        for kriged in kriging.solve(variograms)
     ]
     errors.append(_TRUST_IN_FIT * float(relative_error(fitted[known], truth).mean()))
     share = shares(errors, len(truth))
@@ -703,7 +702,7 @@ def _left_out_error(samples: _Samples, most_tiles: int) -> tuple[float, Floats]:
     The latter is 0 for points that were not left out.
     """
     tiles = tiling(samples.places).chosen(most_tiles)
-    left_out = _kriging(samples, tiles).solve(_PLAIN).left_out[tiles.own]
+    left_out = _kriging(samples, tiles).solve([_PLAIN])[0].left_out[tiles.own]
     known = tiles.members[tiles.own]
     inverse = samples.inverse[known]
     error = np.minimum(relative_error(left_out, inverse), _LARGEST_ERROR)

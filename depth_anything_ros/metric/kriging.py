@@ -37,6 +37,7 @@ _TILE_REACH_OF_MANY = 16
 _TEMPERATURE = 6.0
 _MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
 _RIDGE = 1e-6
+_NO_TREND = 1e12
 _BLOCK = 1_200  # places predicted at once, so that their distances stay in the processor's cache
 
 
@@ -66,8 +67,8 @@ VARIOGRAMS = (
     Variogram(0.25, 1.0, 1e-1),
     Variogram(0.25, 1.0, 1e-2, trend=True),
     Variogram(0.25, 1.0, 1e-3, logarithm=True),
-    Variogram(0.5, 0.6, 1e-2),
-    Variogram(0.5, 1.4, 1e-2),
+    Variogram(0.5, 0.5, 1e-2),
+    Variogram(0.5, 1.5, 1e-2),
     Variogram(1.0, 1.0, 1e-3),
     Variogram(1.0, 1.0, 1e-2, trend=True),
     Variogram(0.0, 1.0, 1e-2, grey=0.1),
@@ -82,9 +83,9 @@ VARIOGRAMS_OF_MANY = (
     Variogram(0.25, 1.0, 1e-3),
     Variogram(0.25, 1.0, 1e-3, grey=0.1),
     Variogram(0.25, 1.0, 1e-3, grey=0.2),
-    Variogram(0.5, 1.4, 1e-2),
-    Variogram(0.5, 1.4, 1e-2, grey=0.2),
-    Variogram(1.0, 1.4, 1e-2),
+    Variogram(0.5, 1.5, 1e-2),
+    Variogram(0.5, 1.5, 1e-2, grey=0.2),
+    Variogram(1.0, 1.5, 1e-2),
     Variogram(1.0, 1.0, 1e-2, trend=True),
 )
 """The same for samples near to each other: more or less weight on edges of network and image."""
@@ -113,6 +114,21 @@ class Tiling:
             return self
         some = np.linspace(0, count - 1, most).astype(np.intp)
         return Tiling(self.centre[some], self.owner, self.members[some], self.own[some])
+
+    def judging(self, most: int) -> Tiling:
+        """Some tiles whose inner members, also those of other tiles, count as their own.
+
+        They are surrounded by the other members, so what is left out there is between samples.
+
+        Args:
+            most: Tiles.
+        """
+        some = self.chosen(most)
+        if len(self.members) == 1:
+            return some
+        own = np.zeros_like(some.own)
+        own[:, : some.own.shape[1] // 3] = True
+        return Tiling(some.centre, some.owner, some.members, own)
 
     def reach(self, places: Floats) -> float:
         """Distance in image widths within which samples speak for what is around them.
@@ -183,105 +199,99 @@ class Kriging:
     """
 
     def __init__(self, places: Floats, values: Floats) -> None:
-        self.places = places
-        self.values = values
-        u, v, s, g = (places[:, :, axis] for axis in range(4))
-        square = np.square(u[:, :, None] - u[:, None])
-        square += np.square(v[:, :, None] - v[:, None])
-        self._in_image = square
-        self._in_surface = np.square(s[:, :, None] - s[:, None])
-        self._in_grey = np.square(g[:, :, None] - g[:, None])
+        self.places = np.ascontiguousarray(np.moveaxis(places, 2, 0), np.float32)
+        self.values = values.astype(np.float32)
+        u, v, s, g = self.places
+        self._in_image = _square_distance(u)
+        self._in_image += _square_distance(v)
+        self._in_surface = _square_distance(s)
+        self._in_grey = _square_distance(g) if g.any() else None
         self._middle = s.mean(axis=1)
-        self._spread = s.std(axis=1) + 1e-9
+        self._spread = s.std(axis=1) + np.float32(1e-9)
+        self._rise = (s - self._middle[:, None]) / self._spread[:, None]
         self._solved: dict[Variogram, Kriged] = {}
 
-    def solve(self, variogram: Variogram) -> Kriged:
-        """Solve the equations for one variogram.
+    def solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
+        """Solve the equations for some variograms.
 
         Args:
-            variogram: How samples differ.
+            variograms: How samples may differ.
 
         Returns:
-            The solution; kept for the next call.
+            The solutions in the same order; kept for the next call.
         """
-        if variogram not in self._solved:
-            self._solved[variogram] = self._solve(variogram)
-        return self._solved[variogram]
+        missing = [each for each in variograms if each not in self._solved]
+        if missing:
+            self._solved.update(zip(missing, self._solve(missing), strict=True))
+        return [self._solved[each] for each in variograms]
 
-    def _solve(self, variogram: Variogram) -> Kriged:
+    def _solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
         from scipy.linalg import lapack
 
         tiles, count = self.values.shape
-        samples = np.log(self.values) if variogram.logarithm else self.values
-        square = self._in_image
-        if variogram.surface:
-            square = square + variogram.surface**2 * self._in_surface
-        if variogram.grey:
-            square = square + variogram.grey**2 * self._in_grey
-        distance = _power(square, variogram.power)
-        mean_distance = np.maximum(distance.mean(axis=(1, 2)), 1e-12)
+        number = len(variograms)
+        distance = np.empty((number * tiles, count, count), np.float32)
+        samples = np.empty((number * tiles, count), np.float32)
+        ridge = np.empty(number * tiles, np.float32)
+        noise = np.empty(number * tiles, np.float32)
+        for part, each in zip(_parts(number, tiles), variograms, strict=True):
+            square = _added(self._in_image, each.surface, self._in_surface)
+            if self._in_grey is not None:
+                square = _added(square, each.grey, self._in_grey)
+            _power(square, each.power, distance[part])
+            samples[part] = np.log(self.values) if each.logarithm else self.values
+            # All samples may lie on one surface: then there is no trend.
+            ridge[part] = _RIDGE if each.trend else _NO_TREND
+            noise[part] = each.noise / count**2
+        noise *= np.maximum(np.einsum("tij->t", distance), np.float32(1e-10))
         # Minus a power of the distance is a covariance up to a constant, which the unknown mean
         # absorbs; seen from one sample (the first) it is positive definite.
         matrix = distance[:, :1] + distance[:, :, :1]
         matrix -= distance
-        diagonal = np.arange(count)
-        matrix[:, diagonal, diagonal] += (variogram.noise * mean_distance)[:, None]
+        matrix.reshape(len(matrix), -1)[:, :: count + 1] += noise[:, None]
         for each in matrix:
             # The transpose is what LAPACK overwrites without a copy.
-            factor, _ = lapack.dpotrf(each.T, lower=0, clean=1, overwrite_a=1)
-            root, _ = lapack.dtrtri(factor, lower=0, overwrite_c=1)
-            each[:] = root.T
+            factor, _ = lapack.spotrf(each.T, lower=0, clean=1, overwrite_a=1)
+            lapack.strtri(factor, lower=0, overwrite_c=1)
         # A = U' U, matrix[t] is the transpose of U^-1, and A^-1 = U^-1 U^-T.
-        known = np.empty((tiles, count, 2 + variogram.trend))
-        known[:, :, 0], known[:, :, 1] = samples, 1.0
-        if variogram.trend:
-            known[:, :, 2] = (self.places[:, :, 2] - self._middle[:, None]) / self._spread[:, None]
+        known = np.ones((number * tiles, count, 3), np.float32)
+        known[:, :, 0] = samples
+        known.reshape(number, tiles, count, 3)[..., 2] = self._rise
         solved = np.matmul(matrix.transpose(0, 2, 1), np.matmul(matrix, known))
-        precision = np.square(matrix).sum(axis=1)
-        drift, turned = known[:, :, 1:], solved[:, :, 1:]
-        normal = np.matmul(drift.transpose(0, 2, 1), turned)
-        # All samples may lie on one surface: then there is no trend.
-        normal[:, 1:, 1:] += _RIDGE * normal[:, :1, :1]
-        gain = np.linalg.inv(normal)
-        gained = np.matmul(turned, gain)
+        precision = np.einsum("tji,tji->ti", matrix, matrix)
+        turned = solved[:, :, 1:]
+        normal = np.matmul(known[:, :, 1:].transpose(0, 2, 1), turned)
+        normal[:, 1, 1] += ridge * normal[:, 0, 0]
+        gained = np.matmul(turned, np.linalg.inv(normal))
         level = np.einsum("tip,ti->tp", gained, samples)
         weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
         precision -= np.einsum("tip,tip->ti", gained, turned)
-        left_out = samples - weight / precision
+        left_out = (samples - weight / precision).astype(np.float64)
         # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
         # the unknown mean absorbed.
         mean = level[:, 0] + np.einsum("ti,ti->t", distance[:, 0], weight)
-        slope = level[:, 1] / self._spread if variogram.trend else np.zeros(tiles)
-        mean -= slope * self._middle
-        if variogram.logarithm:
-            np.exp(left_out, out=left_out)
-        return Kriged(variogram, self.places, -weight, mean, slope, left_out)
+        np.negative(weight, out=weight)
+        solutions = []
+        for part, each in zip(_parts(number, tiles), variograms, strict=True):
+            if each.logarithm:
+                np.exp(left_out[part], out=left_out[part])
+            slope = level[part, 1] / self._spread
+            constant = mean[part] - slope * self._middle
+            solutions.append(Kriged(each, weight[part], constant, slope, left_out[part]))
+        return solutions
 
-
-@dataclass(frozen=True)
-class Kriged:
-    """The equations of some tiles, solved for one variogram.
-
-    Attributes:
-        variogram: Which one.
-        places: TxKx4 places of the members.
-        weights: TxK weights of the members.
-        mean: T constant part of the mean.
-        slope: T rise of the mean with the surface coordinate.
-        left_out: TxK prediction of each member from the others.
-    """
-
-    variogram: Variogram
-    places: Floats
-    weights: Floats
-    mean: Floats
-    slope: Floats
-    left_out: Floats
-
-    def at(self, u: Floats32, v: Floats32, layers: Floats32, tile: Indices) -> Floats32:
-        """Predict at places.
+    def at(
+        self,
+        chosen: Sequence[tuple[Variogram, float]],
+        u: Floats32,
+        v: Floats32,
+        layers: Floats32,
+        tile: Indices,
+    ) -> Floats32:
+        """Weighted sum of the predictions of some variograms at places.
 
         Args:
+            chosen: Variograms and their weights.
             u: P columns.
             v: P rows.
             layers: 2xLxP surface coordinates and greys at each.
@@ -290,49 +300,89 @@ class Kriged:
         Returns:
             LxP float32.
         """
-        s, g = layers
-        result = np.empty_like(s)
-        variogram = self.variogram
-        known_u, known_v, known_s, known_g = np.moveaxis(self.places.astype(np.float32), 2, 0)
-        pulls = [
-            (np.float32(pull), known * np.float32(pull), asked)
-            for pull, known, asked in (
-                (variogram.surface, known_s, s),
-                (variogram.grey, known_g, g),
-            )
-            if pull
+        kriged = self.solve([variogram for variogram, _ in chosen])
+        solved = [
+            (one, np.float32(weight)) for one, (_, weight) in zip(kriged, chosen, strict=True)
         ]
-        weights = self.weights.astype(np.float32)
-        mean, slope = self.mean.astype(np.float32), self.slope.astype(np.float32)
-        rows = max(1, _BLOCK * 32 // weights.shape[1])
+        result = np.zeros_like(layers[0])
+        count = self.values.shape[1]
+        known = np.stack([*self.places, *(one.weights for one in kriged)], axis=1)
+        rows = max(1, _BLOCK * 32 // count)
         for start in range(0, len(u), rows):
             here = slice(start, start + rows)
             index = tile[here]
-            square = np.square(known_u[index] - u[here, None])
-            square += np.square(known_v[index] - v[here, None])
-            weight = weights[index]
-            if not pulls:
-                value = np.einsum("pk,pk->p", _power(square, variogram.power), weight)
-                result[:, here] = value
-                continue
-            known = [(pull, values[index], asked) for pull, values, asked in pulls]
-            for number, layer in enumerate(result):
-                distance = square.copy()
-                for pull, values, asked in known:
-                    step = values - (pull * asked[number, here])[:, None]
-                    np.square(step, out=step)
-                    distance += step
-                layer[here] = np.einsum("pk,pk->p", _power(distance, variogram.power), weight)
-        result += mean[tile]
-        if variogram.trend:
-            result += slope[tile] * s
-        return np.exp(result, out=result) if variogram.logarithm else result
+            members = known if len(known) == 1 else known.take(index, axis=0)
+            square = np.square(members[:, 0] - u[here, None])
+            square += np.square(members[:, 1] - v[here, None])
+            for s, g, value in zip(*layers[:, :, here], result[:, here], strict=True):
+                in_surface = np.square(members[:, 2] - s[:, None])
+                in_grey = None
+                for number, (each, weight) in enumerate(solved):
+                    variogram = each.variogram
+                    distance = _added(square, variogram.surface, in_surface)
+                    if variogram.grey:
+                        if in_grey is None:
+                            in_grey = np.square(members[:, 3] - g[:, None])
+                        distance = _added(distance, variogram.grey, in_grey)
+                    distance = _power(distance, variogram.power)
+                    part = np.einsum("pk,pk->p", distance, members[:, 4 + number])
+                    part += each.mean[index]
+                    if variogram.trend:
+                        part += each.slope[index] * s
+                    if variogram.logarithm:
+                        np.exp(part, out=part)
+                    part *= weight
+                    value += part
+        return result
 
 
-def _power(square: npt.NDArray[Any], power: float) -> npt.NDArray[Any]:
-    """A power of distances from their squares."""
-    distance = np.sqrt(square)
-    return distance if power == 1 else distance ** np.asarray(power, distance.dtype)
+@dataclass(frozen=True)
+class Kriged:
+    """The equations of some tiles, solved for one variogram.
+
+    Attributes:
+        variogram: Which one.
+        weights: TxK weights of the members.
+        mean: T constant part of the mean.
+        slope: T rise of the mean with the surface coordinate.
+        left_out: TxK prediction of each member from the others.
+    """
+
+    variogram: Variogram
+    weights: Floats32
+    mean: Floats32
+    slope: Floats32
+    left_out: Floats
+
+
+def _parts(number: int, size: int) -> list[slice]:
+    """Some slices of one size, one behind the other."""
+    return [slice(first * size, (first + 1) * size) for first in range(number)]
+
+
+def _square_distance(values: Floats32) -> Floats32:
+    """Between all pairs of the last axis."""
+    off = values[:, :, None] - values[:, None]
+    return np.square(off, out=off)
+
+
+def _added(square: Floats32, weight: float, other: Floats32) -> Floats32:
+    """Square distances with those along one more axis."""
+    if not weight:
+        return square
+    total = other * np.float32(weight**2)
+    total += square
+    return total
+
+
+def _power(square: Floats32, power: float, out: Floats32 | None = None) -> Floats32:
+    """A power of distances from their squares, a multiple of a half."""
+    distance = np.sqrt(square, out=out)
+    if power == 0.5:
+        return np.sqrt(distance, out=distance)
+    if power == 1.5:
+        distance *= np.sqrt(distance)
+    return distance
 
 
 def relative_error(left_out: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[Any]:
