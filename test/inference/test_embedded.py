@@ -22,6 +22,7 @@ from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.network.catalogue import (
     EMBEDDED,
     EMBEDDED_FILE,
+    EMBEDDED_FILES,
     EMBEDDED_METRIC,
     embedded_models,
 )
@@ -59,9 +60,43 @@ def test_it_is_small_relative_and_open(embedded: LoadedModel) -> None:
     assert embedded.info.licence == "Apache-2.0 AND MIT"
     assert embedded.info.name == EMBEDDED
     assert embedded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-    # No export at the first start.
-    assert (embedded.estimator.backend, embedded.estimator.precision) == ("torch", "fp32")
-    assert embedded.estimator.input_size == embedded.info.input_size < 518  # type: ignore[attr-defined]
+    assert embedded.info.input_size == 160
+
+
+@pytest.mark.parametrize("name", EMBEDDED_FILES)
+def test_its_graph_is_there_and_agrees_with_torch(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No export at the first start, no second copy of the weights."""
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    ours = make_estimator(ModelSettings(name, device="cpu"))
+    assert (ours.estimator.backend, ours.estimator.precision) == ("onnxruntime", "fp32")
+    reference = make_estimator(ModelSettings(name, device="cpu", backend="torch", precision="fp32"))
+    assert (ours.info, ours.estimator.kind) == (reference.info, reference.estimator.kind)
+    rng = np.random.default_rng(2)
+    small = rng.integers(0, 256, (2, 9, 12, 3), dtype=np.uint8)
+    wide, tall = (np.kron(each, np.ones((20, 20, 1), np.uint8)) for each in small)
+    images = [wide, np.ascontiguousarray(tall.transpose(1, 0, 2)), wide[::-1].copy()]
+    answers = zip(
+        ours.estimator.estimate(images), reference.estimator.estimate(images), strict=True
+    )
+    for answer, expected in answers:
+        assert answer.input_size == expected.input_size
+        spread = float(np.std(expected.values))
+        assert np.abs(answer.values - expected.values).max() < 1e-3 * spread
+    assert list(tmp_path.iterdir()) == []
+    graph = EMBEDDED_FILES[name].with_suffix(".onnx")
+    assert graph.stat().st_size < 300_000
+    assert b"/site-packages/" not in graph.read_bytes()
+
+
+def test_without_onnx_runtime_torch_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from depth_anything_ros.inference.backends import onnxruntime
+
+    monkeypatch.setattr(onnxruntime, "is_installed", lambda name: False)
+    estimator = make_estimator(ModelSettings(EMBEDDED, device="cpu")).estimator
+    assert (estimator.backend, estimator.precision) == ("torch", "fp32")
 
 
 def test_the_card_names_what_made_it() -> None:
@@ -126,7 +161,8 @@ def test_a_wheel_holds_the_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         name = f"depth_anything_ros/network/embedded/{EMBEDDED_FILE.name}"
         assert archive.read(name) == EMBEDDED_FILE.read_bytes()
-        for beside in (CARD.name, "LICENSE.fastdepth"):
+        graph = EMBEDDED_FILE.with_suffix(".onnx")
+        for beside in (CARD.name, "LICENSE.fastdepth", graph.name, graph.stem + ".yaml"):
             assert f"depth_anything_ros/network/embedded/{beside}" in archive.namelist()
 
 

@@ -13,6 +13,7 @@ pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 import onnxruntime as ort  # type: ignore[import-untyped]
 import torch
+from safetensors.torch import save_file
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.inference import export
@@ -68,6 +69,27 @@ def test_exported_file_explains_itself(small_network: Make, exported: Path) -> N
     for one, other in zip(actual, expected, strict=True):
         assert (one.kind, one.input_size) == (other.kind, other.input_size)
         np.testing.assert_allclose(one.values, other.values, atol=1e-3)
+
+
+def test_a_graph_may_refer_to_the_weights_of_a_file(small_network: Make, tmp_path: Path) -> None:
+    dtype = torch.float16
+    network = small_network(20.0).to(dtype).float()
+    weights, path = tmp_path / "small.safetensors", tmp_path / "small.onnx"
+    state = {name: value.to(dtype).contiguous() for name, value in network.state_dict().items()}
+    save_file(state, weights)
+    export_onnx(network, path, weights=weights)
+    assert path.stat().st_size < 0.2 * weights.stat().st_size
+    image = torch.randn(1, 3, 140, 154, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = network(image).numpy()
+    (actual,) = ort.InferenceSession(str(path)).run(["depth"], {"image": image.numpy()})
+    assert np.abs(actual - expected).max() <= 1e-3
+    save_file({name: torch.zeros_like(value) for name, value in state.items()}, weights)
+    (actual,) = ort.InferenceSession(str(path)).run(["depth"], {"image": image.numpy()})
+    assert np.ptp(actual) == 0 != np.ptp(expected)
+    for elsewhere in (tmp_path / "other" / "small.safetensors", tmp_path / "small.pth"):
+        with pytest.raises(SettingError, match=f"'{elsewhere}' is none in the folder"):
+            export_onnx(network, path, weights=elsewhere)
 
 
 def test_what_cannot_be_exported(small_network: Make, tmp_path: Path) -> None:

@@ -21,11 +21,22 @@ from depth_anything_ros.cli.support.files import check_writable
     help="Quantise with the pictures in this folder, some dozens from your camera: then "
     "`precision: int8` runs the network with OpenVINO. Writes no .onnx file.",
 )
-def export(model: str, output: Path | None, int8: Path | None) -> None:
+@option(
+    "--refer",
+    is_flag=True,
+    help="Write the graph beside the .safetensors file MODEL and let it refer to the weights there "
+    "instead of holding a copy. ONNX Runtime and OpenVINO read both.",
+)
+def export(model: str, output: Path | None, int8: Path | None, refer: bool) -> None:
     """Write a network as ONNX, or quantise it.
 
     MODEL is a catalogue name or file; the graph has dynamic batch, height and width.
     """
+    if refer and (output is not None or int8 is not None):
+        raise click.BadParameter(
+            "the graph is written beside the weights, without --output or --int8",
+            param_hint="--refer",
+        )
     if output is not None and output.suffix != ".onnx":
         raise click.BadParameter(f"'{output}' does not end in .onnx", param_hint="--output")
     if int8 is not None and output is not None:
@@ -33,7 +44,7 @@ def export(model: str, output: Path | None, int8: Path | None) -> None:
     if int8 is not None:
         _quantise(model, int8)
     else:
-        _export(model, output)
+        _export(model, output, refer)
 
 
 def _quantise(model: str, folder: Path) -> None:
@@ -54,7 +65,7 @@ def _quantise(model: str, folder: Path) -> None:
     say(str(path.parent))
 
 
-def _export(model: str, output: Path | None) -> None:
+def _export(model: str, output: Path | None, refer: bool) -> None:
     from depth_anything_ros.cli.support.terminal import STDERR, say
     from depth_anything_ros.errors import SettingError
     from depth_anything_ros.network.checkpoints import load_network, resolve
@@ -65,11 +76,12 @@ def _export(model: str, output: Path | None) -> None:
 
     from depth_anything_ros.inference.export import export_onnx
 
-    path = output or Path(f"{file.name}.onnx")
+    path = file.path.with_suffix(".onnx") if refer else output or Path(f"{file.name}.onnx")
     check_writable(path)
     with STDERR.status(f"exporting {file.name}; a large network takes minutes"):
         network, info = load_network(file)
-        export_onnx(network, path, info.input_size, info.licence)
+        weights = file.path if refer else None
+        export_onnx(network, path, info.input_size, info.licence, weights)
     say(str(path))
 
 

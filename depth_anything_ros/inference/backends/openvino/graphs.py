@@ -7,7 +7,7 @@ from pathlib import Path
 
 from depth_anything_ros.errors import require
 from depth_anything_ros.inference.build_cache import get_or_build
-from depth_anything_ros.inference.graph_cache import export_into, made_of
+from depth_anything_ros.inference.graph_cache import export_into, made_of, ready_graph
 from depth_anything_ros.network.checkpoints import ModelFile
 
 
@@ -21,22 +21,22 @@ def openvino_graph(file: ModelFile, half: bool = False, root: Path | None = None
         root: Folder of the cache; None for the user's.
 
     Returns:
-        The graph's file, .onnx as it was given or .xml, its spec's YAML beside it.
+        The graph's file, .onnx where there is one already or .xml, its spec's YAML beside it.
 
     Raises:
         CheckpointError: The weights cannot be used.
         SettingError: The cache cannot be written.
         MissingExtraError: onnx, onnxscript or openvino is not installed.
     """
-    if file.is_onnx:
-        return file.path
+    ready = ready_graph(file)
+    if file.is_onnx or (ready is not None and not half):
+        return ready or file.path
 
     def build(folder: Path) -> None:
         if half:
             whole = openvino_graph(file, root=root)
-            convert(whole, folder / whole.name, half=True)
-            spec = whole.with_suffix(".yaml")
-            shutil.copyfile(spec, folder / spec.name)
+            convert(whole, folder / "network.xml", half=True)
+            shutil.copyfile(whole.with_suffix(".yaml"), folder / "network.yaml")
             return
         onnx = export_into(file, folder)
         convert(onnx, onnx.with_suffix(".xml"))
