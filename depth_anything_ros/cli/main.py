@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 
 import click
@@ -26,8 +27,17 @@ click.version_option(__version__, prog_name="depth_anything")(app)
 def main() -> None:
     """Run the command line.
 
-    Ends with 1 and one line for errors meant for the user, 2 for wrong usage and 130 for Ctrl-C.
+    Ends with 1 and one line for errors meant for the user, 2 for wrong usage and 130 for Ctrl-C and
+    SIGTERM, which both leave no files and no processes behind.
     """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run()
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _run() -> None:
     from depth_anything_ros.cli.support.terminal import TerminalHandler, say_error
 
     logger = logging.getLogger("depth_anything_ros")

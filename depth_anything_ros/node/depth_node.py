@@ -55,6 +55,7 @@ from depth_anything_ros.node.runtime.spinning import (
     RCL_ERROR,
     asks_for_help,
     exit_at_once,
+    ros,
     spin_until_stopped,
 )
 from depth_anything_ros.node.runtime.subscriptions import QosMatcher
@@ -70,7 +71,6 @@ from depth_anything_ros.node.setup import (
     scaler_settings_of,
     temporal_filter_of,
 )
-from depth_anything_ros.node.start import signals_as_before
 from depth_anything_ros.settings import ModelSettings
 
 _MATCH_PERIOD = 0.25
@@ -576,34 +576,30 @@ def main(arguments: list[str] | None = None, load: Load = load_and_warm) -> int:
     if asks_for_help(arguments):
         print(usage("depth_node", _PURPOSE.format(doctor=own_command("doctor")), NodeParameters))
         return 0
-    signals_as_before()
     limit_arenas()
     transport_warning = prefer_shared_memory()
     node: DepthNode | None = None
-    initialised, ended = False, True
+    ended = True
     try:
-        rclpy.init(args=arguments)
-        initialised = True
-        node = DepthNode(load)
-        if transport_warning:
-            node.get_logger().warning(transport_warning)
-        spin_until_stopped(node)
-    except KeyboardInterrupt:
-        pass  # before there was anything to spin
+        with ros(arguments):
+            try:
+                node = DepthNode(load)
+                if transport_warning:
+                    node.get_logger().warning(transport_warning)
+                spin_until_stopped(node)
+            except Exception:
+                if rclpy.ok():  # else told to stop in the middle of something
+                    raise
+            finally:
+                if node is not None:
+                    ended = node.close()
+                    node.destroy_node()
     except (DepthAnythingError, ParameterException, RCL_ERROR) as error:
-        if initialised and not rclpy.ok():
-            pass  # told to stop in the middle of starting
-        elif node is None:
-            hint = "; set ROS_LOG_DIR to one that can" if "log directory" in str(error) else ""
-            print(f"depth_node: {sentence_of(error)}{hint}", file=sys.stderr)
-            return 1
-        else:
-            raise
-    finally:
         if node is not None:
-            ended = node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+            raise
+        hint = "; set ROS_LOG_DIR to one that can" if "log directory" in str(error) else ""
+        print(f"depth_node: {sentence_of(error)}{hint}", file=sys.stderr)
+        return 1
     status = int(node is not None and node.hopeless)
     if not ended:
         exit_at_once(status)

@@ -14,12 +14,11 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from depth_anything_ros.errors import DepthAnythingError, require
 
-_before: dict[int, Any] = {}
-"""Handlers that were there before `end_on_signals`, by signal."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What tells a program to stop."""
 
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C has ended, as shells have it."""
@@ -78,15 +77,8 @@ def check_shared_memory(folder: Path = _SHARED_MEMORY) -> None:
 
 def end_on_signals() -> None:
     """Let SIGINT and SIGTERM end the process without a word; for while Python imports."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        _before.setdefault(number, signal.signal(number, _end))
-
-
-def signals_as_before() -> None:
-    """Undo `end_on_signals`; what runs from now on ends in order."""
-    while _before:
-        number, handler = _before.popitem()
-        signal.signal(number, handler)
+    for number in STOP_SIGNALS:
+        signal.signal(number, _end)
 
 
 def _run(module: str) -> int:
@@ -97,7 +89,6 @@ def _run(module: str) -> int:
         print(f"{module.rpartition('.')[2]}: {error}", file=sys.stderr)
         return 1
     main = importlib.import_module(module).main
-    signals_as_before()
     status: int = main()
     return status
 

@@ -123,8 +123,10 @@ def write_recording(folder: Path) -> Path:
     return Path(small_bag.write_bag(folder / "clip", images))
 
 
-def run_and_stop(arguments: list[str], reached: Path) -> str:
-    """Run the command line until a file is there, then press Ctrl-C; what it said."""
+def run_and_stop(
+    arguments: list[str], reached: Path, number: signal.Signals = signal.SIGINT
+) -> str:
+    """Run the command line until a file is there, then stop it; what it said."""
     process = subprocess.Popen(
         [sys.executable, "-m", "depth_anything_ros", "run", *arguments, "--input-size", "280",
          "--device", "cpu", "--backend", "torch", "--precision", "fp32"],
@@ -136,7 +138,7 @@ def run_and_stop(arguments: list[str], reached: Path) -> str:
     while not reached.exists():
         assert process.poll() is None and time.monotonic() < until
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Traceback" not in said
@@ -144,21 +146,23 @@ def run_and_stop(arguments: list[str], reached: Path) -> str:
     return said
 
 
-@pytest.mark.parametrize("write", [write_clip, write_recording])
-def test_ctrl_c_leaves_whole_files_and_says_so(
-    relative_model: Path, tmp_path: Path, write: Callable[[Path], Path]
+@pytest.mark.parametrize(
+    ("write", "number"), [(write_clip, signal.SIGINT), (write_recording, signal.SIGTERM)]
+)
+def test_stopped_it_leaves_whole_files_and_says_so(
+    relative_model: Path, tmp_path: Path, write: Callable[[Path], Path], number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
     arguments = [str(write(tmp_path)), "-o", str(out), "-m", str(relative_model), "--frames"]
-    run_and_stop(arguments, out / "clip_000003_depth.png")
+    run_and_stop(arguments, out / "clip_000003_depth.png", number)
     report = json.loads((out / "clip.json").read_text())
     assert report["complete"] is False
     assert report["stopped"] is True
     done = report["frames"]
     assert 4 <= done < 400
     assert len(report["scale_states"]) == done
-    for number in range(done):
-        assert np.load(out / f"clip_{number:06d}_depth.npy").shape == (48, 64)
+    for frame in range(done):
+        assert np.load(out / f"clip_{frame:06d}_depth.npy").shape == (48, 64)
     capture = cv2.VideoCapture(str(out / "clip_preview.mp4"))
     frames = 0
     while capture.read()[0]:

@@ -31,7 +31,7 @@ def consumer() -> Iterator[Consumer]:
     thread.start()
     yield Consumer(node)
     executor.shutdown()
-    thread.join(10)
+    thread.join(60)
     node.destroy_node()
     rclpy.shutdown(context=context)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ from depth_anything_ros.node.messages import floats_to_image
 def test_the_node_withstands_every_callback_called_by_itself() -> None:
     with local_node() as target:
         assert {"/image", "/camera_info", "/points", "/odom", "/imu", "/mask"} <= set(target.topics)
-        report = attack(target, Attack(60.0, messages=2500, seed=3))
+        report = attack(target, Attack(math.inf, messages=2500, seed=3))
     assert report["findings"] == []
     assert report["messages"] == 2500
     assert report["answered"] == report["good_frames"] == 2500 // GOOD_EVERY
@@ -43,10 +44,10 @@ def test_the_node_withstands_the_attack_over_dds(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "PATIENCE", 90.0)  # other tests may have the machine
     with remote_node() as target:
         assert target.process != os.getpid()
-        report = attack(target, Attack(10.0, messages=1500, seed=4))
+        report = attack(target, Attack(math.inf, messages=300, seed=4))
     assert report["findings"] == []
-    assert report["answered"] == report["good_frames"] >= 20
-    assert report["messages"] >= 200
+    assert report["messages"] == 300
+    assert report["answered"] == report["good_frames"] == 300 // GOOD_EVERY
 
 
 class Faulty:
@@ -105,7 +106,7 @@ class Faulty:
 )
 def test_a_faulty_node_is_found(monkeypatch: pytest.MonkeyPatch, fault: str, finding: str) -> None:
     monkeypatch.setattr(module, "PATIENCE", 5.0)
-    report = attack(Faulty(fault), Attack(60.0, messages=30))
+    report = attack(Faulty(fault), Attack(math.inf, messages=30))
     assert any(finding in each for each in report["findings"]), report["findings"]
     assert all("quoted" not in each for each in report["findings"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ from depth_anything_ros.node.messages import (
     cloud_to_message,
     floats_to_image,
     info_from_camera,
+    nanoseconds,
     rgb_to_image,
 )
 
@@ -127,6 +127,7 @@ def send_with(
     """Publish what the sensors saw at the moment of a picture, then the picture."""
     for topic, message in messages.items():
         consumer.publish(topic, message)
+    consumer.settle()
     consumer.send_messages(rgb_to_image(rgb, header), info_from_camera(CAMERA, header))
 
 
@@ -161,6 +162,7 @@ def test_lidar_of_a_real_recording_gives_metres_beside_its_points(
         header = consumer.header()
         lidar_header = Header(stamp=header.stamp, frame_id="velodyne")
         consumer.publish("points", cloud(given, lidar_header))
+        consumer.settle()
         consumer.send_messages(
             rgb_to_image(image_of(image), header), info_from_camera(camera, header)
         )
@@ -338,7 +340,7 @@ def test_camera_motion_with_odometry_gives_metres(
         x, header = 0.06 * number, consumer.header()
         rgb = textured_wall(x * CAMERA.fx / 4.0)
         consumer.publish("odom", odometry(header, x))
-        time.sleep(0.05)
+        consumer.settle()
         consumer.send_messages(rgb_to_image(rgb, header), info_from_camera(CAMERA, header))
         state = consumer.scale_state(number)
     print(state)
@@ -369,7 +371,7 @@ def test_slam_is_brought_to_metres_by_odometry(
         pose = Pose(position=Point(x=unit * x), orientation=Quaternion(w=1.0))
         consumer.publish("odom", odometry(header, x))
         consumer.publish("slam/pose", PoseStamped(header=stamped, pose=pose))
-        time.sleep(0.05)
+        consumer.settle()
         rgb = textured_wall(x * CAMERA.fx / 4.0)
         consumer.send_messages(rgb_to_image(rgb, header), info_from_camera(CAMERA, header))
         state = consumer.scale_state(number)
@@ -394,7 +396,7 @@ def test_an_old_scale_is_held_then_given_up(
     assert consumer.scale_state(1)["scale_quality"] == "INVALID"
     assert np.isnan(depth_of(consumer.answers("depth/image", 1)[0])).all()
     consumer.publish("points", cloud(surface_points(rgb), at(begin, 10.0)))
-    time.sleep(0.5)
+    consumer.settle()
     send(10.0)
     assert_true_metres(consumer, rgb, 2)
     send(10.6)
@@ -408,8 +410,10 @@ def test_an_old_scale_is_held_then_given_up(
     assert consumer.set_parameters(on_invalid="drop").successful
     send(11.4)
     consumer.scale_state(5)
-    time.sleep(0.3)
-    assert len(consumer.received["depth/image"]) == 4
+    assert consumer.set_parameters(on_invalid="nan").successful
+    send(11.6)
+    answers = consumer.answers("depth/image", 5)  # the next one after the four
+    assert nanoseconds(answers[4].header.stamp) == nanoseconds(at(begin, 11.6).stamp)
 
 
 def test_a_recording_may_start_again(

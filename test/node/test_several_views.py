@@ -5,7 +5,6 @@ The second stage of Prior Depth Anything, which finishes depth, is tried with th
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ def test_several_views_give_metres_and_a_pose(start: Start, consumer: Consumer) 
         header = consumer.header()
         rgb = np.full((48, 64, 3), round(100 * x), np.uint8)
         consumer.publish("odom", odometry(header, x))
-        time.sleep(0.05)
+        consumer.settle()
         consumer.send_messages(rgb_to_image(rgb, header), info_from_camera(CAMERA, header))
         states.append(consumer.scale_state(number))
     assert [state["scale_quality"] for state in states] == ["INVALID"] * 2 + ["GOOD"] * 4
@@ -101,7 +100,7 @@ class TwoCameras:
                 publisher = consumer.node.create_publisher(kind, f"{name}/{topic}", RELIABLE)
                 self._publishers[f"{name}/{topic}"] = publisher
         consumer.wait(self._matched, 60, "the node does not listen to both cameras")
-        time.sleep(0.5)
+        consumer.settle()
 
     def _matched(self) -> bool:
         node = self._consumer.node
@@ -198,6 +197,7 @@ def test_video_and_prior_networks_in_the_node(
     xyz = np.stack([x * z, y * z, z], 1).astype(np.float32)
     header = cameras.header("left")
     consumer.publish("points", cloud_to_message(Cloud(xyz[None]), header))
+    consumer.settle()
     finished = cameras.send("left", second, header)
     settings = ScalerSettings("sparse", refinement="prior", prior_model=str(prior))
     info = make_estimator(

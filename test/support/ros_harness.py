@@ -109,7 +109,7 @@ class NodeProcess:
         if self.alive:
             self._process.send_signal(signal.SIGINT)
         try:
-            return self._process.wait(20)
+            return self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -129,6 +129,7 @@ class Consumer:
         self._infos = node.create_publisher(CameraInfo, "camera_info", RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._publishers: dict[str, Any] = {}
+        self._clients: dict[str, Any] = {}
 
     def subscribe(self, *outputs: str, camera: str = "") -> None:
         """Subscribe to outputs of the depth node; those of a camera are kept as camera/name."""
@@ -142,7 +143,28 @@ class Consumer:
     def wait_ready(self, timeout: float = 60.0) -> None:
         """Wait until the depth node listens reliably to image and sends what was subscribed."""
         self.wait(self._ready, timeout, "the depth node never subscribed reliably to image")
-        time.sleep(0.5)  # the other side learns of a match a little later than this one
+        self.settle()
+
+    def settle(self, node: str = "depth_anything") -> None:
+        """Wait until a node has learned of every endpoint of this one, and done what was sent.
+
+        DDS tells of endpoints in order, so who answers a new client knows of those that were made
+        before it; and the executor takes messages that have come before requests that have.
+        """
+        name = f"/{node}/get_parameters"
+        client = self.node.create_client(GetParameters, name)
+        until = time.monotonic() + 60
+        asked: list[Any] = []
+        while not any(future.done() for future in asked):
+            if time.monotonic() > until:
+                pytest.fail(f"{name} did not answer within 60 s; {self.diagnostics}")
+            # Fast DDS loses an answer whose reader is not matched yet.
+            if client.service_is_ready():
+                asked.append(client.call_async(GetParameters.Request()))
+            again = time.monotonic() + (0.5 if asked else 0.02)
+            while time.monotonic() < again and not any(future.done() for future in asked):
+                time.sleep(0.002)
+        self.node.destroy_client(client)
 
     def send(self, rgb: npt.NDArray[np.uint8], camera: Camera | None = None) -> int:
         """Publish a picture, with its camera_info when it has one; its stamp."""
@@ -163,7 +185,7 @@ class Consumer:
         if topic not in self._publishers:
             self._publishers[topic] = self.node.create_publisher(type(message), topic, RELIABLE)
             self.wait(lambda: self._reliable_listeners(topic) > 0, 30, f"nobody listens to {topic}")
-            time.sleep(0.5)
+            self.settle()
         self._publishers[topic].publish(message)
 
     def header(self, frame_id: str = FRAME_ID, seconds: float = 0.0) -> Header:
@@ -199,11 +221,13 @@ class Consumer:
 
     def call(self, kind: Any, name: str, request: Any, timeout: float = 30.0) -> Any:
         """Call a service and return its response."""
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(timeout), f"no service {name}"
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        self.wait(client.service_is_ready, timeout, f"no service {name}")
+        self.settle(name.split("/")[1])
         future = client.call_async(request)
         self.wait(future.done, timeout, f"{name} did not answer")
-        self.node.destroy_client(client)
         return future.result()
 
     def set_parameters(self, node: str = "depth_anything", **values: object) -> Any:
@@ -233,11 +257,7 @@ class Consumer:
 
     def state(self, node: str = "depth_anything") -> str:
         """Name of the lifecycle state."""
-        name = f"/{node}/get_state"
-        try:
-            response = self.call(GetState, name, GetState.Request(), 10.0)
-        except pytest.fail.Exception:  # Fast DDS loses an answer whose reader is not matched yet
-            response = self.call(GetState, name, GetState.Request())
+        response = self.call(GetState, f"/{node}/get_state", GetState.Request())
         return str(response.current_state.label)
 
     def _ready(self) -> bool:
@@ -252,6 +272,6 @@ class Consumer:
         for status in message.status:
             self.statuses[status.name] = status
             if status.name.endswith("depth"):
-                self.diagnostics = {item.key: item.value for item in status.values}
-                self.diagnostics["message"] = status.message
                 self.diagnostic_level = status.level
+                values = {item.key: item.value for item in status.values}
+                self.diagnostics = {**values, "message": status.message}

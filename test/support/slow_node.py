@@ -7,13 +7,21 @@ import sys
 import time
 from collections.abc import Sequence
 
-from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.node import depth_node
 from depth_anything_ros.node.runtime.model_loader import Networks
 from depth_anything_ros.settings import ModelSettings
+
+
+class _Telling(ConstantEstimator):
+    """Says when it begins with an image."""
+
+    def estimate(self, images: Sequence[RgbImage]) -> list[Prediction]:
+        print("the network works", flush=True)
+        return super().estimate(images)
 
 
 def main() -> int:
@@ -26,7 +34,7 @@ def main() -> int:
     def load(settings: ModelSettings, experts: Sequence[str] = ()) -> Networks:
         time.sleep(options.load_seconds)
         kind = PredictionKind.METRIC_DEPTH
-        estimator = ConstantEstimator(options.seconds, 5.0, kind)
+        estimator = _Telling(options.seconds, 5.0, kind)
         return Networks(LoadedModel(estimator, ModelInfo("slow", "none", "none", kind)))
 
     return depth_node.main([sys.argv[0], *ros], load)

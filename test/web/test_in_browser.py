@@ -47,7 +47,7 @@ def url() -> Iterator[str]:
     thread.start()
     yield server.url
     server.finish()
-    thread.join(20)
+    thread.join(60)
     page.close()
 
 
@@ -62,7 +62,7 @@ def shown_value(tab: Tab, u: int, v: int, width: int, height: int) -> float:
     """What the page says is at a pixel, pointed at with the mouse."""
     tab.mouse("mouseMoved", *tab.point("#canvas", (u + 0.5) / width, (v + 0.5) / height))
     where = f"column {u}, row {v}:"
-    tab.wait_for(f"document.getElementById('readout').innerText.startsWith('{where}')", 10)
+    tab.wait_for(f"document.getElementById('readout').innerText.startsWith('{where}')")
     words = tab.text("readout").removeprefix(where).split()
     return float(next(word for word in words if word[0].isdigit()))
 
@@ -96,7 +96,7 @@ def test_a_picture_is_tried_out(chromium: Chromium, url: str, tmp_path: Path) ->
         v, u = divmod(index, 160)
         tab.click("#mark")
         tab.click_at(*tab.point("#canvas", (u + 0.5) / 160, (v + 0.5) / 120))
-        tab.wait_for("!document.getElementById('mark_distance').hidden", 10)
+        tab.wait_for("!document.getElementById('mark_distance').hidden")
         tab.run(f"document.getElementById('mark_metres').value = '{metres}'")
         tab.click("#mark_add")
     tab.run("document.getElementById('hfov').value = '60'")
@@ -219,7 +219,7 @@ def test_two_users_at_once_get_their_own_pictures(
 def test_the_webcam_gives_a_picture(chromium: Chromium, url: str) -> None:
     tab = opened(chromium, url)
     tab.click("#webcam")  # the browser's test picture
-    tab.wait_for("document.getElementById('webcam_video').videoWidth > 0", 20)
+    tab.wait_for("document.getElementById('webcam_video').videoWidth > 0")
     tab.click("#webcam_take")
     tab.wait_for(IS_SHOWN)
     assert tab.text("chosen") == "webcam"
@@ -263,7 +263,7 @@ def test_pairs_are_settled_by_key_button_and_finger(chromium: Chromium, tmp_path
     assert [question.verdict for question in questions] == [UNCLEAR, POINT2, POINT2]
     assert tab.complaints() == []
     tab.click("#finish")
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -289,7 +289,7 @@ def test_a_page_whose_server_is_gone_does_not_say_settled(
     tab.wait_for("!document.getElementById('one').disabled")
     assert tab.run("window.drawn") == ["Loading ..."]
     page.finish()
-    thread.join(20)
+    thread.join(60)
     tab.key("1")
     tab.wait_for("document.getElementById('name').innerText.startsWith('not saved')")
     assert "All pairs are settled." not in tab.run("window.drawn")

@@ -15,13 +15,13 @@ from depth_anything_ros.web.jobs import Job, JobQueue, JobState, QueueFullError
 
 @pytest.fixture
 def queue() -> Iterator[JobQueue]:
-    queue = JobQueue(waiting=2, seconds=60.0)
+    queue = JobQueue(waiting=2, seconds=600.0)
     yield queue
     queue.close()
 
 
 def finish(job: Job) -> Job:
-    ends = time.monotonic() + 20
+    ends = time.monotonic() + 60
     while not job.finished:
         assert time.monotonic() < ends
         time.sleep(0.005)
@@ -37,13 +37,13 @@ def test_one_at_a_time_in_order_and_no_more_wait_than_may(queue: JobQueue) -> No
         running.append(1)
         most.append(len(running))
         began.set()
-        gate.wait(20)
+        gate.wait(60)
         job.report("working", 1, 2)
         running.pop()
         return len(most)
 
     first = queue.submit(work)
-    assert began.wait(20)
+    assert began.wait(60)
     second, third = queue.submit(work), queue.submit(work)
     assert [queue.ahead_of(job) for job in (first, second, third)] == [0, 1, 2]
     with pytest.raises(QueueFullError, match="2 jobs are waiting already"):

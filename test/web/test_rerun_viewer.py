@@ -29,8 +29,10 @@ elif arguments[0] == "child":
     ports = {int(arguments[i + 1]) for i, a in enumerate(arguments) if a.endswith("-port")}
     listeners = [socket.create_server(("127.0.0.1", port)) for port in ports]
     off = (pathlib.Path(os.environ["XDG_CONFIG_HOME"]) / "off").exists()
-    notes.write_text(json.dumps([os.getpid(), off, arguments[1:]]))
-    time.sleep(60)
+    written = notes.with_suffix(".part")
+    written.write_text(json.dumps([os.getpid(), off, arguments[1:]]))
+    written.rename(notes)
+    time.sleep(600)
 else:
     subprocess.call([sys.executable, __file__, "child", *arguments])
 """
@@ -61,7 +63,7 @@ def test_it_listens_on_loopback_without_statistics_and_ends_as_a_whole(program: 
         assert viewer.address == f"rerun+http://127.0.0.1:{port}/proxy"
         assert viewer.url.endswith(f"/?url=rerun%2Bhttp://127.0.0.1:{port}/proxy")
         assert psutil.pid_exists(child)
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends, "the viewer was left behind"
         time.sleep(0.02)

@@ -26,7 +26,7 @@ TOKEN = "a-token-of-some-length"
 
 
 def status(url: str, path: str, host: str | None = None) -> int:
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("GET", path, headers={} if host is None else {"Host": host})
     found = connection.getresponse().status
     connection.close()
@@ -41,7 +41,7 @@ def test_it_listens_on_loopback_and_ends_when_told() -> None:
     assert status(server.url, "/") == 404
     assert status(server.url, "/", host="rebound.example") == 403
     server.finish()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -73,7 +73,7 @@ def test_other_machines_need_the_token() -> None:
     url = f"http://127.0.0.1:{urlsplit(server.url).port}/"
     assert [status(url, "/"), status(url, f"/?token={TOKEN}")] == [401, 303]
     server.finish()
-    thread.join(20)
+    thread.join(60)
 
 
 def test_the_command_removes_its_files_when_it_is_terminated(tmp_path: Path) -> None:

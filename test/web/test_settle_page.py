@@ -33,7 +33,7 @@ class Browser:
     def ask(
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(self.host, timeout=10)
+        connection = http.client.HTTPConnection(self.host, timeout=60)
         content = None if body is None else json.dumps(body)
         connection.request(method, path, content, headers or {})
         reply = connection.getresponse()
@@ -80,7 +80,7 @@ def browser(ballot: Ballot) -> Iterator[Browser]:
     thread.start()
     yield Browser(page.url)
     page.finish()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -182,7 +182,7 @@ def test_bodies_have_a_length_and_a_limit(
     head = f"POST /answer HTTP/1.1\r\nHost: {browser.host}\r\n"
     if length is not None:
         head += f"Content-Length: {length}\r\n"
-    with socket.create_connection((host, int(port)), 10) as connection:
+    with socket.create_connection((host, int(port)), 60) as connection:
         connection.sendall(head.encode() + b"\r\n" + body)
         assert connection.recv(100).split()[1] == str(status).encode()
     assert browser.state()["open"] == 3
@@ -190,7 +190,7 @@ def test_bodies_have_a_length_and_a_limit(
 
 
 def test_the_page_runs_nothing_from_elsewhere(browser: Browser) -> None:
-    connection = http.client.HTTPConnection(browser.host, timeout=10)
+    connection = http.client.HTTPConnection(browser.host, timeout=60)
     connection.request("GET", "/")
     policy = connection.getresponse().headers["Content-Security-Policy"]
     connection.close()
@@ -221,7 +221,7 @@ def test_a_person_ends_it(ballot: Ballot) -> None:
     thread.start()
     browser = Browser(page.url)
     assert browser.ask("POST", "/finish", {})[0] == 200
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     with pytest.raises(ConnectionRefusedError):
         browser.state()

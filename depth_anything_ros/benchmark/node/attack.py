@@ -28,6 +28,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -286,7 +287,9 @@ def ros_context() -> Iterator[Context]:
     prefer_shared_memory()
     gc.collect()  # parts of an earlier node refer to each other and keep it in the graph
     context = Context()
-    rclpy.init(context=context, domain_id=domain())
+    # Ctrl-C raises KeyboardInterrupt as everywhere; rclpy would also close the context meanwhile.
+    handlers = SignalHandlerOptions.NO
+    rclpy.init(context=context, domain_id=domain(), signal_handler_options=handlers)
     try:
         yield context
     finally:

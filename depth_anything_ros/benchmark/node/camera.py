@@ -17,6 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from depth_anything_ros.benchmark.node.parent import end_with_parent
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.geometry.cloud import Cloud
@@ -110,7 +111,7 @@ def _scan(camera: Camera, points: int) -> Cloud:
 
 
 def main() -> int:
-    """Publish until SIGINT, then print what was sent.
+    """Publish until SIGINT or the end of standard input, then print what was sent.
 
     A line on standard output announces the camera; the last one is JSON with `listened`
     and `sent` of `BenchmarkCamera`.
@@ -128,6 +129,7 @@ def main() -> int:
     # An exception out of the handler could hit rclpy in the middle of a message.
     stopped = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    end_with_parent()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     camera = BenchmarkCamera(options.width, options.height, options.rate, options.points)
     print("there", flush=True)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from depth_anything_ros.benchmark.node.parent import end_with_parent
 from depth_anything_ros.frames import Prediction, RgbImage
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
@@ -50,7 +51,7 @@ class TimedEstimator:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until it is stopped, then print how long the network took.
+    """Run the node until it or standard input ends, then print how long the network took.
 
     The last line on standard output is JSON: `network_ms`, the milliseconds of every call.
 
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--network-ms", type=float)
     options, ros = parser.parse_known_args(sys.argv[1:] if arguments is None else arguments)
+    end_with_parent()
     calls: list[list[float]] = []  # of each network; the networks themselves must be free to go
 
     def load(settings: ModelSettings, experts: Sequence[str] = ()) -> Networks:

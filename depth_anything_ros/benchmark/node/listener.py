@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
+from depth_anything_ros.benchmark.node.parent import end_with_parent
 from depth_anything_ros.node.camera.output import OUTPUTS, Output
 from depth_anything_ros.node.messages import nanoseconds
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
@@ -67,7 +68,7 @@ def stamped_outputs() -> list[str]:
 
 
 def main() -> int:
-    """Listen until SIGINT, then print what was received.
+    """Listen until SIGINT or the end of standard input, then print what was received.
 
     Lines on standard output announce the listener and when the first message of each
     output has come; the last one is JSON with `received` and `counted` of `BenchmarkListener`.
@@ -82,6 +83,7 @@ def main() -> int:
     # An exception out of the handler could hit rclpy in the middle of a message.
     stopped = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stopped.set())
+    end_with_parent()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     listener = BenchmarkListener([OUTPUTS.get(name) for name in options.outputs])
     executor = SingleThreadedExecutor()

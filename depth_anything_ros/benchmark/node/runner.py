@@ -264,6 +264,7 @@ class _Process:
             # A session of its own: Ctrl-C reaches this process only, which stops them in order.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", f"depth_anything_ros.benchmark.node.{module}", *arguments],
+                stdin=subprocess.PIPE,  # closed with this process: see `parent`
                 stdout=subprocess.PIPE,
                 stderr=sink,
                 text=True,
@@ -322,6 +323,8 @@ class _Process:
             self._process.kill()
             self._process.wait()
         self._reader.join()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -96,7 +97,8 @@ class Soak:
     """How long and with what the node is soaked.
 
     Attributes:
-        seconds: How long.
+        seconds: How long; infinity for as long as `changes` take.
+        changes: How many changes; None for as many as fit.
         model: Name or file of the network; None for one that answers a constant at once.
         input_sizes: Two sizes of the network's input, which changes between them.
         rate: Images per second of each camera.
@@ -105,6 +107,7 @@ class Soak:
     """
 
     seconds: float
+    changes: int | None = None
     model: str | None = None
     input_sizes: tuple[int, int] = (140, 168)
     rate: float = 5.0
@@ -188,7 +191,7 @@ def _drive(
     changes = _changes(plan, robot, draw)
     count = 0
     _look(record, robot, observed)
-    while time.monotonic() - began < plan.seconds:
+    while time.monotonic() - began < plan.seconds and count < (plan.changes or sys.maxsize):
         name = draw.choice(tuple(changes))
         record.changes[name] += 1
         changes[name]()

@@ -1,4 +1,4 @@
-"""Ctrl-C as a wish that is granted between two pictures."""
+"""Ctrl-C and SIGTERM as a wish that is granted between two pictures."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 
 
 class StopRequest:
-    """Notes Ctrl-C while it is entered: the picture at hand is finished; a second one interrupts.
+    """Notes Ctrl-C or SIGTERM while entered: the picture at hand is finished; a second interrupts.
 
     Signals are the main thread's: in another one it notes nothing.
 
     Attributes:
-        made: Whether Ctrl-C came.
+        made: Whether it came.
     """
 
     def __init__(self) -> None:
         self.made = False
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> StopRequest:
-        """Listen to Ctrl-C."""
+        """Listen."""
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._note)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -33,9 +34,9 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give Ctrl-C back to who had it."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        """Give the signals back to who had them."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.made:

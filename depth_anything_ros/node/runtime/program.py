@@ -15,8 +15,7 @@ from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.node.parameter import ParameterSet, usage
 from depth_anything_ros.node.runtime.boundary import sentence_of
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.spinning import asks_for_help, ignore_further_signals
-from depth_anything_ros.node.start import signals_as_before
+from depth_anything_ros.node.runtime.spinning import asks_for_help, ros
 
 NodeT = TypeVar("NodeT", bound=Node)
 
@@ -45,17 +44,23 @@ def run_program(
     if asks_for_help(arguments):
         print(usage(name, purpose, parameters))
         return 0
-    signals_as_before()
     transport_warning = prefer_shared_memory()
     if transport_warning:
         print(f"{name}: {transport_warning}", file=sys.stderr)
     node: NodeT | None = None
     try:
-        rclpy.init(args=arguments)
-        node = make()
-        work(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        with ros(arguments):
+            try:
+                node = make()
+                work(node)
+            except ExternalShutdownException:
+                pass
+            except Exception:
+                if rclpy.ok():  # else a signal has shut ROS down in the middle of something
+                    raise
+            finally:
+                if node is not None:
+                    node.destroy_node()
     except (DepthAnythingError, ParameterException) as error:
         print(f"{name}: {sentence_of(error)}", file=sys.stderr)
         return 1
@@ -63,11 +68,5 @@ def run_program(
         if node is None:  # a command line that rcl cannot parse
             print(f"{name}: {sentence_of(error)}", file=sys.stderr)
             return 1
-        if rclpy.ok():  # else SIGTERM has closed the context in the middle of something
-            raise
-    finally:
-        ignore_further_signals()
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
+        raise
     return 0

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -31,7 +30,7 @@ from depth_anything_ros.node.messages import (
 )
 from depth_anything_ros.node.runtime.boundary import GuardedNode
 from depth_anything_ros.node.runtime.fastdds import prefer_shared_memory
-from depth_anything_ros.node.runtime.spinning import spin_until_stopped
+from depth_anything_ros.node.runtime.spinning import ros, spin_until_stopped
 from depth_anything_ros.node.runtime.subscriptions import MatchedSubscription, QosMatcher
 from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_transform
 
@@ -344,12 +343,9 @@ def watch(
     named = ", ".join(camera.name for camera in cameras if camera.name)
     say(f"showing {name}{f' ({named})' if named else ''}; Ctrl-C ends")
     recorder = recorder_of()
-    rclpy.init()
-    view: LiveView | None = None
-    try:
+    with ros():
         view = LiveView(name, cameras, recorder, settings)
-        spin_until_stopped(view)
-    finally:
-        if view is not None:
+        try:
+            spin_until_stopped(view)
+        finally:
             view.destroy_node()
-        rclpy.try_shutdown()

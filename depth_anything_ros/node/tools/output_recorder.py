@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
@@ -27,8 +26,7 @@ from depth_anything_ros.node.messages import (
     image_to_rgb,
     nanoseconds,
 )
-from depth_anything_ros.node.runtime.spinning import spin_until_stopped
-from depth_anything_ros.node.start import signals_as_before
+from depth_anything_ros.node.runtime.spinning import ros, spin_until_stopped
 
 _IMAGES_KEPT = 30
 
@@ -154,15 +152,13 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0.
     """
-    signals_as_before()
-    rclpy.init(args=arguments)
-    recorder = OutputRecorder()
-    try:
-        spin_until_stopped(recorder)
-    finally:
-        recorder.write()
-        recorder.destroy_node()
-        rclpy.try_shutdown()
+    with ros(arguments):
+        recorder = OutputRecorder()
+        try:
+            spin_until_stopped(recorder)
+        finally:
+            recorder.write()
+            recorder.destroy_node()
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -51,12 +50,11 @@ def request_of(labels: np.ndarray[Any, np.dtype[np.uint16]]) -> tuple[OutputRequ
     return made, log
 
 
-def test_noise_has_no_objects_and_takes_no_minutes() -> None:
+def test_noise_has_no_objects() -> None:
+    """It once took minutes."""
     rng = np.random.default_rng(0)
     request, _ = request_of(rng.integers(0, 65536, SIZE).astype(np.uint16))
-    began = time.perf_counter()
     assert _objects(request) == []
-    assert time.perf_counter() - began < 20
 
 
 def test_the_largest_of_too_many_are_measured() -> None:

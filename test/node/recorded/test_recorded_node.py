@@ -99,6 +99,7 @@ def test_messages_are_those_of_the_node_byte_for_byte(
         of_moment.setdefault(each.stamp, {})[each.topic] = deserialize_message(each.cdr, kind)
     for number, one in enumerate(of_moment.values(), 1):
         consumer.publish("points", one["/lidar/points"])
+        consumer.settle()
         consumer.send_messages(one["/camera/image_raw"], one["/camera/camera_info"])
         for name in COMPARED:
             consumer.answers(name, number)

@@ -66,7 +66,6 @@ HOSTILE: tuple[Any, ...] = (
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[DepthNode]:
     """An active depth node in this process, with a network that answers 5 m."""
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     context = Context()
     rclpy.init(context=context, domain_id=DOMAIN)
     info = ModelInfo("five", "none", "none", PredictionKind.METRIC_DEPTH)
@@ -271,7 +270,7 @@ def test_nobody_waits_for_a_slow_disk(
 
     def slow(descriptor: int) -> None:
         writes.set()
-        assert goes_on.wait(30)
+        assert goes_on.wait(60)
         wait_for_disk(descriptor)
 
     def ask(name: str) -> _Call:
@@ -287,7 +286,7 @@ def test_nobody_waits_for_a_slow_disk(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", slow)
         saving = ask("scale/save")
-        assert writes.wait(30)
+        assert writes.wait(60)
         snapshot_wanted = ask("snapshot")
         before = int(send()["frames_out"])
         assert int(send()["frames_out"]) == before + 1
@@ -319,7 +318,7 @@ def test_a_change_does_not_wait_for_the_network_of_a_refinement(
     def load(name: str) -> _Completion:
         asked.release()
         if name != "second":
-            assert go_on.wait(30)
+            assert go_on.wait(60)
             raise CheckpointError(f"there is no {name}")
         return _Completion()
 
@@ -340,16 +339,16 @@ def test_a_change_does_not_wait_for_the_network_of_a_refinement(
     before = scaler()
     assert not change(refinement="prior", prior_model="first", fit_shift="odd")
     assert change(refinement="prior", prior_model="first")
-    assert asked.acquire(timeout=30)  # it is being loaded, and the change has been answered
+    assert asked.acquire(timeout=60)  # it is being loaded, and the change has been answered
     meanwhile = scaler()
     assert isinstance(meanwhile, LiveScaler) and meanwhile is not before
     go_on.set()
-    assert swapped.get(timeout=30) == "the model in use stays: there is no first"
+    assert swapped.get(timeout=60) == "the model in use stays: there is no first"
     assert scaler() is meanwhile
     assert change(min_points=7)  # takes effect all the same, and asks for nothing again
     assert scaler() is not meanwhile
     assert change(prior_model="second")
-    assert swapped.get(timeout=30) is None
+    assert swapped.get(timeout=60) is None
     after = scaler()
     assert change(min_points=8)  # what is loaded is used at once
     assert scaler() is not after

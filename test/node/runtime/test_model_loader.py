@@ -46,16 +46,16 @@ def test_the_newest_of_many_requests_is_loaded() -> None:
     def load(settings: ModelSettings, experts: Sequence[str]) -> Networks:
         loaded.append(settings.model)
         started.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return networks(settings.model)
 
     loader, results = ModelLoader(load), Results()
     loader.load(ModelSettings("first"), (), results.expect("first", 5))
-    assert started.wait(10)
+    assert started.wait(60)
     for name in ("second", "third", "fourth", "fifth"):
         loader.load(ModelSettings(name), (), results.expect(name, 5))
     go_on.set()
-    assert results.all_there.wait(10)
+    assert results.all_there.wait(60)
     assert loaded == ["first", "fifth"]
     replaced = "another model was asked for before it was loaded"
     assert results.of == {
@@ -77,7 +77,7 @@ def test_a_load_that_fails_is_an_answer_and_the_next_one_works() -> None:
     for name, words in (("broken", "MemoryError: no memory"), ("whole", "whole")):
         results = Results()
         loader.load(ModelSettings(name), (), results.expect(name, 1))
-        assert results.all_there.wait(10)
+        assert results.all_there.wait(60)
         assert results.of == {name: words}
 
 

@@ -132,7 +132,7 @@ def test_everything_of_a_camera_reaches_the_recorder(context: Context) -> None:
 
     eventually(complete)
     executor.shutdown()
-    thread.join(10)
+    thread.join(60)
     time_ns = nanoseconds(header.stamp)
     camera, shown_rgb, at = kept.calls["picture"][0]
     assert (camera, at) == ("front", time_ns)

@@ -39,7 +39,7 @@ def soak(
     from depth_anything_ros.benchmark.node.soak import soak as run
     from depth_anything_ros.cli.support.terminal import STDERR
 
-    plan = Soak(3600 * hours, model, rate=rate, pause=pause, seed=seed)
+    plan = Soak(3600 * hours, model=model, rate=rate, pause=pause, seed=seed)
     with Progress(console=STDERR, transient=True, disable=not STDERR.is_terminal) as progress:
         task = progress.add_task("soak", total=1.0)
         report = run(plan, lambda share: progress.update(task, completed=share))
