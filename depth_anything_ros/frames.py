@@ -87,6 +87,7 @@ class SparsePoints:
         z: N float64, depth in metres along the optical Z axis.
         source: Origin as text, for diagnostics ("lidar", "depth camera").
         outside: How many more points were measured that this image does not show.
+        apart: Seconds from the image to the measurement that their places do not account for.
     """
 
     u: FloatArray
@@ -94,6 +95,7 @@ class SparsePoints:
     z: FloatArray
     source: str = "points"
     outside: int = 0
+    apart: float = 0.0
 
     def __len__(self) -> int:
         """Number of points."""

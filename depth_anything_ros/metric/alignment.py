@@ -1,0 +1,410 @@
+"""How a point sensor is turned against the camera, and how late it is, from edges.
+
+Where the range along a beam jumps, the nearer surface ends, and the image mostly has an edge there
+(Levinson and Thrun, "Automatic Online Calibration of Cameras and Lasers", RSS 2013). The rotation
+and the time offset that put the jumps of many moments best onto edges are those by which the
+sensor is off. A sensor that is late looks turned in proportion to the camera's turning rate, one
+that is turned always alike; so the two are told apart only if the robot turns at different rates.
+
+The edges are those of the picture. Edges of the networks' depth were tried in their place and with
+them: they are blurred and lie beside the true ones, and the errors were 2 to 6 times as large.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatArray, FloatImage, RgbImage, SparsePoints
+from depth_anything_ros.geometry.camera import Camera, project, rays_of_pixels
+
+# Own choices, made on simulated drives with 16 beams. Pixels are those of the reduced image.
+_WIDTH = 320
+_BAND_PX = (1.0, 4.0)  # height of the rows in which points are neighbours along a beam,
+_FARTHEST_PX = 8.0  # up to this distance
+_JUMP = 1.06  # ratio of inverse depths that is one
+_JUMP_M = 0.06
+_SMOOTH = 0.35  # change of inverse depth, as a share, from the last point to the nearer side's edge
+_MOST_JUMPS = 400  # in a moment
+_MOST_POINTS = 20_000
+_NEIGHBOURHOOD_PX = 21  # in which the strength of an edge is relative to the mean
+_STRONGEST = 6.0
+_BLURS_PX = (4.0, 2.0, 1.0)  # from coarse to fine
+_SPAN_DEG, _STEP_DEG = 3.0, 0.75  # of the coarse search
+_AGES_S = (-0.1, -0.05, 0.0, 0.05, 0.1)
+_CANDIDATES = 4  # maxima of it that are followed, so far apart:
+_APART_DEG, _APART_S = 1.4, 0.04
+_CLEAR = 3.0  # standard deviations by which the best must be better than another one
+_CONTRAST, _CONTRAST_BLUR_PX = 1.5, 2.0  # right ones have 1.8 and more, points of other scenes 1.47
+_MARGIN_PX = 16
+_NEWTON_STEPS = 4
+_FEWEST_JUMPS = 100
+_FEWEST_BLOCKS = 4
+_BLOCK_NS = 1_000_000_000  # edges in moments nearer in time are the same ones
+_PRIOR_DEG, _PRIOR_S = 3.0, 0.1  # standard deviations of what is to be expected
+_RATES = 0.1  # rad/s: spread of turning rates (68 % within) that makes the age known
+_CAUTION = 2.5  # the spread from block to block misses what they have in common
+_SYSTEMATIC_DEG, _SYSTEMATIC_S = (0.1, 0.03, 0.1), 0.001  # what more moments do not lessen
+
+Grey = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class CameraMotion:
+    """How fast a camera moves, in its own optical frame.
+
+    Attributes:
+        velocity: 3 float64, m/s.
+        rotation: 3 float64, rad/s.
+    """
+
+    velocity: FloatArray
+    rotation: FloatArray
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What turns measured points so that they fit the image, and their age.
+
+    Attributes:
+        turn_deg: 3 float64, rotation vector about the axes of the optical frame in degrees: up,
+            right and clockwise are positive (pitch, yaw, roll).
+        turn_sigma_deg: 3 float64, one standard deviation of each.
+        late_s: Seconds by which the points are older than their stamp says.
+        late_sigma_s: One standard deviation of it.
+    """
+
+    turn_deg: FloatArray
+    turn_sigma_deg: FloatArray
+    late_s: float
+    late_sigma_s: float
+
+    def matrix(self) -> FloatArray:
+        """The rotation as 4x4, to be multiplied from the left to sensor -> optical frame."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = cv2.Rodrigues(np.radians(self.turn_deg))[0]
+        return matrix
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one image and its points say; some 80 KiB.
+
+    Attributes:
+        stamp: Time in nanoseconds.
+        edges: HxW uint8, strength of the edges across the rows, of the reduced image.
+        u: N float32, columns of the jumps of depth.
+        v: N float32, their rows.
+        flow: Nx4x2 float32, how they move in pixels per radian of each turn and second of age.
+    """
+
+    stamp: int
+    edges: Grey
+    u: FloatImage
+    v: FloatImage
+    flow: FloatImage
+
+
+def moment_of(
+    rgb: RgbImage, camera: Camera, points: SparsePoints, motion: CameraMotion, stamp: int
+) -> Moment | None:
+    """Find jumps of depth along beams, and the edges of the image.
+
+    Args:
+        rgb: HxWx3 image.
+        camera: Its camera.
+        points: Points of it.
+        motion: How the camera moves.
+        stamp: Time in nanoseconds.
+
+    Returns:
+        What is to be compared, or None where the points have no jumps.
+    """
+    height = max(8, round(rgb.shape[0] * _WIDTH / rgb.shape[1]))
+    reduced = camera.resized(_WIDTH, height)
+    jumps = _jumps(*_reduced(camera, points, motion, reduced))
+    if not len(jumps):
+        return None
+    if len(jumps) > _MOST_JUMPS:
+        jumps = jumps[np.random.default_rng(stamp % 2**32).permutation(len(jumps))[:_MOST_JUMPS]]
+    u, v, z = jumps.T
+    x, y = rays_of_pixels(reduced, u, v)
+    known = np.isfinite(x) & np.isfinite(y)
+    u, v, z, x, y = (each[known] for each in (u, v, z, x, y))
+    flow = _flow(reduced, x, y, z, motion)
+    small = cv2.resize(rgb, (_WIDTH, height), interpolation=cv2.INTER_AREA)
+    return Moment(
+        stamp,
+        _edges(np.asarray(small, np.uint8)),
+        u.astype(np.float32),
+        v.astype(np.float32),
+        flow.astype(np.float32),
+    )
+
+
+def estimate_alignment(moments: Sequence[Moment]) -> Alignment | None:
+    """Estimate rotation and age that put jumps of depth best onto edges.
+
+    Args:
+        moments: What images and points of a while say, all of one camera.
+
+    Returns:
+        The estimate, or None where there are too few jumps, or they lie on edges nowhere.
+    """
+    if not moments or sum(len(each.u) for each in moments) < _FEWEST_JUMPS:
+        return None
+    blocks = np.unique([each.stamp // _BLOCK_NS for each in moments], return_inverse=True)[1]
+    if blocks.max() + 1 < _FEWEST_BLOCKS:
+        return None
+    search = _Search(moments, blocks)
+    found = search.coarse()
+    for blur in _BLURS_PX:
+        search.use_blur(blur)
+        found = [search.climb(x) for x in found]
+    concluded = [maximum for x in found if (maximum := search.conclude(x)) is not None]
+    best = _best_of(concluded)
+    if best is None or search.contrast(best) < _CONTRAST:
+        return None
+    return _told_apart(best, moments)
+
+
+@dataclass(frozen=True)
+class _Maximum:
+    """Where the score is largest around: the four numbers, their sigma, and each block's score."""
+
+    x: FloatArray
+    sigma: FloatArray
+    scores: FloatArray
+
+
+def _best_of(maxima: list[_Maximum]) -> Alignment | None:
+    """The best maximum; its sigma reaches to others that are as good as far as the blocks tell."""
+    if not maxima:
+        return None
+    best = max(maxima, key=lambda each: float(each.scores.sum()))
+    sigma = best.sigma
+    for other in maxima:
+        better = best.scores - other.scores
+        if better.mean() < _CLEAR * better.std(ddof=1) / math.sqrt(len(better)):
+            sigma = np.maximum(sigma, np.abs(other.x - best.x))
+    x = best.x
+    return Alignment(np.degrees(x[:3]), np.degrees(sigma[:3]), float(x[3]), float(sigma[3]))
+
+
+def _told_apart(found: Alignment, moments: Sequence[Moment]) -> Alignment:
+    """The same, less sure of yaw and age where the camera turned at one rate only.
+
+    The rate itself is not known well enough for small differences to tell the two apart.
+    """
+    rates = np.array([np.median(each.flow[:, 3, 0] / each.flow[:, 1, 0]) for each in moments])
+    low, middle, high = np.quantile(rates, [0.16, 0.5, 0.84])
+    if high - low > 2 * _RATES:
+        return found
+    sigma = found.turn_sigma_deg.copy()
+    sigma[1] = max(sigma[1], math.degrees(_PRIOR_S * abs(float(middle))))
+    return replace(found, turn_sigma_deg=sigma, late_sigma_s=max(found.late_sigma_s, _PRIOR_S))
+
+
+class _Search:
+    """Looks for the four numbers x = (up, right, clockwise in rad, age in s)."""
+
+    def __init__(self, moments: Sequence[Moment], blocks: npt.NDArray[np.intp]) -> None:
+        self._edges = [each.edges for each in moments]
+        self._rows = moments[0].edges.shape[0] + 2 * _MARGIN_PX
+        count = [len(each.u) for each in moments]
+        number = np.repeat(np.arange(len(moments)), count)
+        self._u = np.concatenate([each.u for each in moments])
+        self._v = np.concatenate([each.v for each in moments])
+        self._flow = np.concatenate([each.flow for each in moments])
+        self._top = (number * self._rows + _MARGIN_PX).astype(np.float32)
+        self._block = blocks[number]
+        self._steps = np.ones(4)
+        self.use_blur(_BLURS_PX[0])
+
+    def use_blur(self, blur: float) -> None:
+        """Blur the edges by a standard deviation in pixels, and step accordingly."""
+        border = (_MARGIN_PX, _MARGIN_PX, 0, 0, cv2.BORDER_REPLICATE)
+        self._tall = np.concatenate(
+            [
+                cv2.copyMakeBorder(cv2.GaussianBlur(each.astype(np.float32), (0, 0), blur), *border)
+                for each in self._edges
+            ]
+        )
+        self._steps = np.array([*np.radians([0.2, 0.2, 0.4]), 0.01]) * blur
+
+    def coarse(self) -> list[FloatArray]:
+        """The best of a grid of pitch, yaw and age, and others that lie apart from it."""
+        grid = np.radians(np.arange(-_SPAN_DEG, _SPAN_DEG + 1e-6, _STEP_DEG))
+        tried = np.array([(p, y, 0.0, age) for age in _AGES_S for p in grid for y in grid])
+        scores = np.array([self._score(x) for x in tried])
+        apart = np.array([*np.radians([_APART_DEG, _APART_DEG, 1.0]), _APART_S])
+        found: list[FloatArray] = []
+        for x in tried[np.argsort(-scores)]:
+            if all((np.abs(x - other) > apart).any() for other in found):
+                found.append(x)
+                if len(found) == _CANDIDATES:
+                    break
+        return found
+
+    def climb(self, x: FloatArray) -> FloatArray:
+        """Newton steps on the blurred edges, as far as they lead upwards."""
+        for _ in range(_NEWTON_STEPS):
+            gradients, curvature = self._derivatives(x)
+            values, axes = np.linalg.eigh(curvature)
+            held = np.maximum(values, 0.02 * np.abs(values).max() + 1e-9)
+            step = np.clip(axes @ ((axes.T @ gradients.sum(axis=0)) / held), -1.5, 1.5)
+            before = self._score(x)
+            for share in (1.0, 0.3):
+                moved = x + share * step * self._steps
+                if self._score(moved) > before:
+                    break
+            else:
+                return x
+            x = moved
+            if np.abs(step).max() < 0.05:
+                return x
+        return x
+
+    def conclude(self, x: FloatArray) -> _Maximum | None:
+        """The maximum with what is to be expected, and its covariance from block to block."""
+        prior = np.array([*np.radians([_PRIOR_DEG] * 3), _PRIOR_S]) / self._steps
+        for _ in range(_NEWTON_STEPS):
+            gradients, curvature = self._derivatives(x)
+            spread = gradients.T @ gradients
+            # The score is no log likelihood: this factor makes its curvature one.
+            scale = np.trace(spread) / max(np.trace(curvature), 1e-9)
+            information = curvature / scale + np.diag(prior**-2)
+            if not np.linalg.eigvalsh(information).min() > 0:
+                return None
+            inverse = np.linalg.inv(information)
+            pull = gradients.sum(axis=0) / scale - x / self._steps * prior**-2
+            step = inverse @ pull
+            if np.abs(step).max() > 3:
+                return None
+            x = x + step * self._steps
+            if np.abs(step).max() < 0.05:
+                break
+        outer = spread / scale**2 + np.diag(prior**-2)
+        spread_of_blocks = _CAUTION * self._steps * np.sqrt(np.diag(inverse @ outer @ inverse))
+        sigma = np.hypot(spread_of_blocks, [*np.radians(_SYSTEMATIC_DEG), _SYSTEMATIC_S])
+        scores = np.bincount(self._block, self._values(x).astype(np.float64))
+        return _Maximum(x, sigma, np.asarray(scores, np.float64))
+
+    def contrast(self, found: Alignment) -> float:
+        """Strength of the edges at the jumps against that around them."""
+        self.use_blur(_CONTRAST_BLUR_PX)
+        x = np.array([*np.radians(found.turn_deg), found.late_s])
+        offsets = np.radians(np.arange(-6.0, 6.1, 1.5))
+        around = [
+            self._score(x + np.array([pitch, yaw, 0.0, 0.0]))
+            for pitch in offsets
+            for yaw in offsets
+            if abs(pitch) + abs(yaw) > 1e-6
+        ]
+        return self._score(x) / max(float(np.mean(around)), 1e-9)
+
+    def _values(self, x: FloatArray) -> FloatImage:
+        """Strength of the blurred edges where the jumps come to lie, N."""
+        moved = np.einsum("nij,i->nj", self._flow, x.astype(np.float32))
+        u = np.clip(self._u + moved[:, 0], 0, _WIDTH - 1.001)
+        v = np.clip(self._v + moved[:, 1], -_MARGIN_PX, self._rows - _MARGIN_PX - 1.001)
+        v = v + self._top
+        left, top = u.astype(np.intp), np.minimum(v.astype(np.intp), len(self._tall) - 2)
+        a, b, tall = u - left, v - top, self._tall
+        upper = tall[top, left] * (1 - a) + tall[top, left + 1] * a
+        lower = tall[top + 1, left] * (1 - a) + tall[top + 1, left + 1] * a
+        return np.asarray(upper * (1 - b) + lower * b, np.float32)
+
+    def _score(self, x: FloatArray) -> float:
+        return float(self._values(x).sum(dtype=np.float64))
+
+    def _derivatives(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Gradient of each block, Bx4, and minus the second derivatives, 4x4, per step."""
+        steps = np.diag(self._steps)
+        middle = self._score(x)
+        gradients = np.empty((self._block.max() + 1, 4))
+        curvature = np.empty((4, 4))
+        for i in range(4):
+            ahead, behind = self._values(x + steps[i]), self._values(x - steps[i])
+            gradients[:, i] = np.bincount(self._block, (ahead - behind) / 2, len(gradients))
+            both = ahead.sum(dtype=np.float64) + behind.sum(dtype=np.float64)
+            curvature[i, i] = 2 * middle - both
+            for j in range(i):
+                same = self._score(x + steps[i] + steps[j]) + self._score(x - steps[i] - steps[j])
+                cross = self._score(x + steps[i] - steps[j]) + self._score(x - steps[i] + steps[j])
+                curvature[i, j] = curvature[j, i] = (cross - same) / 4
+        return gradients, curvature
+
+
+def _reduced(
+    camera: Camera, points: SparsePoints, motion: CameraMotion, reduced: Camera
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The points in the reduced image, moved to its time where they are known to be of another."""
+    u, v, z = points.u, points.v, points.z
+    if len(z) > _MOST_POINTS:  # a depth camera: every n-th still has neighbours in the row
+        every = math.ceil(len(z) / _MOST_POINTS)
+        u, v, z = u[::every], v[::every], z[::every]
+    if points.apart:
+        x, y = rays_of_pixels(camera, u, v)
+        xyz = np.stack([x * z, y * z, z], axis=1)
+        xyz = xyz + points.apart * (motion.velocity + np.cross(motion.rotation, xyz))
+        return project(reduced, xyz[np.isfinite(xyz).all(axis=1)])
+    wide, high = reduced.width / camera.width, reduced.height / camera.height
+    return (u + 0.5) * wide - 0.5, (v + 0.5) * high - 0.5, z
+
+
+def _jumps(u: FloatArray, v: FloatArray, z: FloatArray) -> FloatArray:
+    """Where surfaces end along beams: column, row and depth of the nearer side, Nx3."""
+    if len(z) < 3:
+        return np.zeros((0, 3))
+    spacing = math.sqrt(max(float(np.ptp(u) * np.ptp(v)), 1.0) / len(z))
+    band = min(max(spacing, _BAND_PX[0]), _BAND_PX[1])
+    row = np.floor(v / band)
+    order = np.lexsort((u, row))
+    u, v, z, row = u[order], v[order], z[order], row[order]
+    gap = np.diff(u)
+    beside = (np.diff(row) == 0) & (gap < _FARTHEST_PX) & (gap > 1e-3)
+    gap = np.maximum(gap, 1e-3)
+    q = 1 / z
+    found = []
+    middle = np.arange(1, len(z) - 1)
+    for side in (1, -1):
+        far, last = middle + side, middle - side
+        to_far, to_last = (middle, middle - 1) if side > 0 else (middle - 1, middle)
+        slope = (q[middle] - q[last]) / gap[to_last]
+        # A plane is straight in inverse depth: floor that recedes does not jump.
+        goes_on = np.minimum(q[middle] + slope * gap[to_far], q[middle])
+        jump = beside[to_far] & beside[to_last] & (z[far] - z[middle] > _JUMP_M)
+        jump &= q[far] * _JUMP < goes_on
+        jump &= np.abs(slope) * gap[to_last] < _SMOOTH * q[middle]
+        # The surface ends somewhere between two beams.
+        half = 0.5 * np.minimum(gap[to_far], gap[to_last])
+        ends = np.stack([u[middle] + side * half, v[middle], z[middle]], axis=1)
+        found.append(ends[jump])
+    return np.concatenate(found)
+
+
+def _edges(rgb: RgbImage) -> Grey:
+    """Strength of edges across the rows, relative to those around, 0 to 255."""
+    steps = cv2.Sobel(cv2.GaussianBlur(rgb, (0, 0), 0.7), cv2.CV_16S, 1, 0, ksize=3)
+    red, green, blue = cv2.split(cv2.convertScaleAbs(steps, alpha=0.25))
+    strength = cv2.max(cv2.max(red, green), blue).astype(np.float32)
+    around = cv2.blur(strength, (_NEIGHBOURHOOD_PX, _NEIGHBOURHOOD_PX))
+    relative = strength / (around + 0.3 * strength.mean() + 0.01)
+    return (np.minimum(relative, _STRONGEST) * (255 / _STRONGEST)).astype(np.uint8)
+
+
+def _flow(
+    camera: Camera, x: FloatArray, y: FloatArray, z: FloatArray, motion: CameraMotion
+) -> FloatArray:
+    """How points move in the image when they are turned and made younger, Nx4x2."""
+    away = np.cross(motion.rotation, np.stack([x * z, y * z, z], axis=1)) + motion.velocity
+    age = (-(away[:, 0] - x * away[:, 2]) / z, -(away[:, 1] - y * away[:, 2]) / z)
+    moves = [(-x * y, -(1 + y * y)), (1 + x * x, x * y), (-y, x), age]
+    flow = np.stack([np.stack(each, axis=1) for each in moves], axis=1)
+    return np.asarray(flow * [camera.fx, camera.fy], np.float64)

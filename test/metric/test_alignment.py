@@ -1,0 +1,151 @@
+"""Rotation and age of points from edges, and what is said of them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from panels import CAMERA, drive
+
+from depth_anything_ros.frames import Frame, SparsePoints
+from depth_anything_ros.metric.alignment import (
+    Alignment,
+    CameraMotion,
+    Moment,
+    estimate_alignment,
+    moment_of,
+)
+from depth_anything_ros.metric.alignment_monitor import AlignmentMonitor, camera_motion, describe
+
+
+def moments(frames: list[Frame]) -> list[Moment]:
+    """Moments of all frames that have points."""
+    found = []
+    for before, frame in itertools.pairwise(frames):
+        motion = camera_motion(before, frame)
+        if frame.points is not None and motion is not None:
+            assert frame.camera is not None
+            moment = moment_of(frame.rgb, frame.camera, frame.points, motion, frame.stamp)
+            assert moment is not None
+            found.append(moment)
+    return found
+
+
+def estimate(frames: list[Frame]) -> Alignment:
+    found = estimate_alignment(moments(frames))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "turn_deg, late",
+    [((0.0, 0.0, 0.0), 0.0), ((0.0, -2.0, 0.0), 0.0), ((1.0, 0.5, -2.0), 0.06)],
+)
+def test_rotation_and_age_are_found(turn_deg: tuple[float, float, float], late: float) -> None:
+    found = estimate(list(drive(8, turn_deg, late)))
+    assert found.turn_deg == pytest.approx(turn_deg, abs=0.3)
+    assert found.turn_deg[1] == pytest.approx(turn_deg[1], abs=0.1)
+    assert found.late_s == pytest.approx(late, abs=0.01)
+    assert np.all(found.turn_sigma_deg < 0.5)
+    assert found.late_sigma_s < 0.015
+
+
+def test_images_tell_the_motion_where_no_pose_is_known() -> None:
+    frames = list(drive(8, late=0.06, posed=False))
+    found = estimate(frames)
+    assert found.late_s == pytest.approx(0.06, abs=0.015)
+    assert found.turn_deg == pytest.approx([0, 0, 0], abs=0.3)
+    motion = camera_motion(frames[0], frames[1])
+    known = camera_motion(*list(drive(1))[:2])
+    assert motion is not None and known is not None
+    assert motion.rotation == pytest.approx(known.rotation, abs=0.03)
+    assert known.velocity == pytest.approx([0.0, 0.0, 0.5], abs=0.3)
+
+
+def test_known_distance_in_time_is_taken_into_account() -> None:
+    assert estimate(list(drive(8, apart=0.05))).late_s == pytest.approx(0.0, abs=0.01)
+    found = estimate(list(drive(8, late=0.05, apart=-0.03)))
+    assert found.late_s == pytest.approx(0.05, abs=0.01)
+
+
+def test_one_turning_rate_does_not_tell_late_from_turned() -> None:
+    steady = [
+        frame
+        for frame in moments(list(drive(12, late=0.06, seed=1)))
+        if abs(np.median(frame.flow[:, 3, 0] / frame.flow[:, 1, 0]) + 0.45) < 0.06
+    ]
+    found = estimate_alignment(steady)
+    assert found is None or found.turn_sigma_deg[1] > 0.35
+
+
+def test_too_little_is_unknown() -> None:
+    frames = list(drive(8))
+    assert estimate_alignment([]) is None
+    assert estimate_alignment(moments(frames[:12])) is None
+    frame = frames[1]
+    still = CameraMotion(np.zeros(3), np.zeros(3))
+    row = np.arange(20.0)
+    wall = SparsePoints(10 * row, 0 * row + 50, 0 * row + 3)
+    none = SparsePoints(*np.zeros((3, 0)))
+    for points in (wall, none):
+        assert moment_of(frame.rgb, CAMERA, points, still, 0) is None
+
+
+def test_edges_that_are_elsewhere_give_no_number() -> None:
+    frames = list(drive(8))
+    others = list(drive(8, seed=7))
+    mixed = [replace(f, points=o.points) for f, o in zip(frames, others, strict=True)]
+    found = estimate_alignment(moments(mixed))
+    assert found is None or np.all(found.turn_sigma_deg > 0.35)
+
+
+def test_monitor_says_what_is_wrong_within_ten_seconds() -> None:
+    monitor = AlignmentMonitor()
+    for frame in drive(10, (0.0, -1.1, 0.0), late=0.06):
+        monitor.add(frame)
+    assert "points of /points do not fit the image" in monitor.finding
+    assert "turned 1.1 degrees left of what its pose says" in monitor.finding
+    assert "ms too late: older than their stamps say" in monitor.finding
+    assert monitor.values["alignment_yaw_deg"] == pytest.approx(-1.1, abs=0.1)
+    assert monitor.values["alignment_late_ms"] == pytest.approx(60, abs=10)
+    first = next(iter(drive(1)))
+    monitor.add(replace(first, stamp=0))  # a recording started again
+    assert not monitor.finding and not monitor.values and monitor.alignment is None
+
+
+def test_monitor_is_silent_without_reason() -> None:
+    monitor = AlignmentMonitor()
+    for frame in drive(12, (0.1, 0.1, -0.1), late=0.005, seed=3):
+        monitor.add(frame)
+        assert not monitor.finding
+    assert monitor.alignment is not None
+    assert monitor.values["alignment_yaw_deg"] == pytest.approx(0.1, abs=0.1)
+
+
+def test_robot_that_stands_tells_nothing() -> None:
+    monitor = AlignmentMonitor()
+    for posed in (True, False):
+        before, seen = list(drive(1, (0.0, 2.0, 0.0), posed=posed))[:2]
+        for number in range(100):
+            monitor.add(replace(before, stamp=number * 10**9))
+            monitor.add(replace(seen, stamp=number * 10**9 + 10**8))
+        assert monitor.alignment is None
+        assert not monitor.values
+
+
+def test_each_direction_has_its_words() -> None:
+    off = np.array([0.6, 1.0, -2.0, -0.04])
+    every = np.ones(4, bool)
+    said = describe(off, every, "/lidar")
+    assert "0.6 degrees up and 1.0 degrees right and 2.0 degrees counterclockwise" in said
+    assert "40 ms too early: newer than their stamps say" in said
+    assert "calibrate --extrinsics" in said
+    assert describe(off, ~every, "/lidar") == ""
+    assert "stamps" not in describe(off, np.array([True, False, False, False]), "/lidar")
+
+
+def test_matrix_is_the_rotation() -> None:
+    turn = Alignment(np.array([0.0, 90.0, 0.0]), np.zeros(3), 0.0, 0.0).matrix()
+    assert turn @ [0.0, 0.0, 1.0, 1.0] == pytest.approx([1.0, 0.0, 0.0, 1.0])
