@@ -31,6 +31,7 @@ from depth_anything_ros.metric.kriging import (
     shares,
     tiling,
 )
+from depth_anything_ros.metric.uncertainty import LeftOut, error_between_points, local_mean
 
 MIN_POINTS = 8
 """Fewer points than this cannot tell a trend from chance."""
@@ -52,7 +53,6 @@ _WINDOW = 3
 # Own choices for accuracy, made on real frames.
 _BEYOND = 1.5  # factor by which depth may leave the range of points and global fit
 _LARGEST_ERROR = 0.5  # of a left-out point, in its contribution to the local error
-_LOCAL = 0.7  # share of the local error in the error of a place; the rest is the image's
 _TRUST_IN_FIT = 1.0  # factor on the error of the global fit, which is the simplest way
 _NEARER = 0.5
 _CELLS_PER_POINT = 4
@@ -61,7 +61,6 @@ _SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose
 _ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
 _COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
-_STEP_SHARES = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)  # to choose from
 _OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
@@ -152,7 +151,7 @@ def refine(
         few = few.chosen(trusted)
         tiles = tiling(few.places)
     lattice = _Lattice.over(inverse_m, grey, len(few), float(low), span)
-    fused, error = _fuse(few, doubted, tiles, lattice)
+    fused, left_out = _fuse(few, doubted, tiles, lattice)
     level, slope = (_resized(part, inverse_m.shape) for part in fused[:2])
     slope *= inverse_m
     level += slope
@@ -177,7 +176,8 @@ def refine(
     bound = np.maximum(inverse_m.ravel()[high] * np.float32(_BEYOND), np.float32(most))
     level.ravel()[high] = np.minimum(level.ravel()[high], bound)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
-    distance = lattice.distance(few) / np.float32(tiles.reach(few.places))
+    reach = tiles.reach(few.places)
+    distance = lattice.distance(few) / np.float32(reach)
     if distance.max() > 1:
         apart = _resized(distance, inverse_m.shape)
         level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
@@ -185,9 +185,13 @@ def refine(
         level -= inverse_m
         level *= share
         level += inverse_m
+    error = error_between_points(left_out, level, lattice.shape, reach)
     away = np.clip((distance - 1) / np.float32(_ALONE - 1), 0, 1)
-    of_fit = np.sort(np.abs(few.fitted / few.inverse - 1))[int(0.683 * len(few))]
-    error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
+    if away.any():
+        off = np.sort(np.abs(few.fitted / few.inverse - 1))
+        of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
+        away = _resized(away, error.shape)
+        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
     return Refined(level, error)
 
 
@@ -407,8 +411,8 @@ def _grey(rgb: RgbImage | None, shape: tuple[int, ...]) -> FloatImage | None:
 
 def _fuse(
     samples: _Samples, doubted: _Samples, tiles: Tiling, lattice: _Lattice
-) -> tuple[tuple[FloatImage, FloatImage, FloatImage], FloatImage]:
-    """What `_Lattice.linear` gives, and the relative deviation at every node."""
+) -> tuple[tuple[FloatImage, FloatImage, FloatImage], LeftOut]:
+    """What `_Lattice.linear` gives, and what the points left out show of it."""
     fitted = np.maximum(samples.fitted, samples.inverse.min() / _BEYOND)
     kriging = _kriging(samples, tiles)
     variograms = _choices(samples)
@@ -430,24 +434,42 @@ def _fuse(
     known = tiles.members[tiles.own]
     off = np.minimum(relative_error(left_out[tiles.own], samples.inverse[known]), _LARGEST_ERROR)
     cell = lattice.cell_of(samples.places[known])
-    square, _ = _local_mean(np.square(off), cell, lattice.shape)
+    square, _ = local_mean(np.square(off), cell, lattice.shape)
     # The depth whose expected relative error is least lies nearer than the mean: with inverse
     # depth normal around m with deviation s, 1/m * (1 + (s/m)^2); half of it, because the error
     # of left-out points is larger than that of pixels, and not normal.
     value *= (1 + np.float32(_NEARER) * square).ravel()
     value = value.reshape(2, *lattice.shape)
     level, slope, slope_of_grey = lattice.linear(value, (pulls[0], pulls[1]))
-    steps = _steps((value[0] + value[1]) / 2, len(samples))
+    predicted = fitted.copy()
+    predicted[known] = left_out[tiles.own]
     # Relative to the depth given out, not to the true one.
-    off = np.minimum(np.abs(left_out[tiles.own] / samples.inverse[known] - 1), _MOST_OFF)
-    if len(doubted) <= _MANY_GROSS * (len(samples) + len(doubted)):
-        # So few may be right as well: what is thin or far behind an edge.
-        beside = lattice.cell_of(doubted.places)
-        guess = level.ravel()[beside] + slope.ravel()[beside] * doubted.fitted
-        guess += slope_of_grey.ravel()[beside] * doubted.places[:, 3]
-        off = np.r_[off, np.minimum(np.abs(guess / doubted.inverse - 1), _MOST_OFF)]
-        cell = np.r_[cell, beside]
-    return (level, slope, slope_of_grey), _calibrated(off, cell, steps)
+    off = np.minimum(np.abs(predicted / samples.inverse - 1), _MOST_OFF)
+    if len(known) < len(samples):  # too far from the centre of their tile
+        off[np.isin(np.arange(len(samples)), known, invert=True)] = off[known].mean()
+    if len(doubted) > _MANY_GROSS * (len(samples) + len(doubted)):
+        doubted = doubted.chosen(np.empty(0, np.intp))
+    # So few may be right as well: what is thin or far behind an edge.
+    beside = lattice.cell_of(doubted.places)
+    guess = level.ravel()[beside] + slope.ravel()[beside] * doubted.fitted
+    guess += slope_of_grey.ravel()[beside] * doubted.places[:, 3]
+    doubted_off = np.minimum(np.abs(guess / doubted.inverse - 1), _MOST_OFF)
+    judged, nearest, apart = tiles.chosen(_JUDGED_TILES).nearest(samples.places)
+    cell = lattice.cell_of(samples.places)
+    judgement = LeftOut(
+        samples.places,
+        samples.inverse,
+        predicted,
+        off,
+        cell,
+        judged,
+        nearest,
+        apart,
+        doubted.places,
+        doubted_off,
+        beside,
+    )
+    return (level, slope, slope_of_grey), judgement
 
 
 def _choices(samples: _Samples) -> Sequence[Variogram]:
@@ -482,73 +504,6 @@ def _shares(
     kept = _KEPT_OF_FEW if len(samples) <= _FEW else _KEPT if len(samples) <= _MANY else 1
     share[np.argsort(share)[:-kept]] = 0
     return np.asarray(share / share.sum())
-
-
-def _local_mean(values: Floats, cell: Indices, shape: tuple[int, int]) -> tuple[FloatImage, Floats]:
-    """Mean of the values around every node, drawn towards the mean of all; and around each value.
-
-    The latter is without the value itself.
-    """
-    size = shape[0] * shape[1]
-    count = np.bincount(cell, minlength=size).reshape(shape).astype(np.float32)
-    total = np.bincount(cell, values, size).reshape(shape).astype(np.float32)
-    mean = float(values.mean())
-    # About eight points within one deviation.
-    reach = max(1.0, (8 * size / (6.3 * len(values))) ** 0.5)
-    few = np.float32(1e-3)
-    total, count = (
-        cv2.GaussianBlur(part, (0, 0), reach, borderType=cv2.BORDER_REPLICATE)
-        for part in (total + few * np.float32(mean), count + few)
-    )
-    local = np.float32(_LOCAL) * total / count + np.float32((1 - _LOCAL) * mean)
-    own = 1 / (2 * np.pi * reach**2)
-    others = (total.ravel()[cell] - own * values) / np.maximum(count.ravel()[cell] - own, few)
-    mean_of_others = (mean * len(values) - values) / max(len(values) - 1, 1)
-    around = _LOCAL * np.maximum(others, 0) + (1 - _LOCAL) * mean_of_others
-    return local.astype(np.float32), around
-
-
-def _calibrated(off: Floats, cell: Indices, step: FloatImage) -> FloatImage:
-    """Standard deviation of the relative error around every node from that of left-out points.
-
-    Split conformal prediction (Lei et al. 2018, section 5.2): errors are compared with the mean
-    error of the neighbours plus a share of the step of depth around there, the share that leaves
-    the shortest tails; the factor on it is the one by which 68 % and 95 % of the left-out points
-    lie within one and two deviations. Errors of depth have longer tails than a normal distribution,
-    so no factor does both: a mean of the two is taken, with more weight on one deviation.
-
-    Args:
-        off: Relative errors of left-out points.
-        cell: Flat index of the node of each.
-        step: Rows x columns relative step of depth around every node.
-    """
-    local, around = _local_mean(off, cell, step.shape)
-    steps = step.ravel()[cell]
-    best_tail, best = np.inf, (0.0, 1.0)
-    for share in _STEP_SHARES:
-        ratio = np.sort(off / np.maximum(around + share * steps, 1e-6))
-        one, two = (
-            float(ratio[min(int(part * len(ratio)), len(ratio) - 1)]) for part in (0.683, 0.954)
-        )
-        tail = two / max(one, 1e-6)
-        if tail < best_tail:
-            best_tail, best = tail, (share, one ** (2 / 3) * (two / 2) ** (1 / 3))
-    share, factor = best
-    return np.asarray((local + np.float32(share) * step) * np.float32(factor))
-
-
-def _steps(inverse: FloatImage, points: int) -> FloatImage:
-    """Relative step of depth within a point's distance around every node; planes have none."""
-    rows, columns = inverse.shape
-    apart = max(1, round(0.5 * (rows * columns / points) ** 0.5))
-    kernel = np.zeros(2 * apart + 1, np.float32)
-    kernel[[0, apart, -1]] = 0.5, -1.0, 0.5  # half the second difference: planes are linear
-    still = np.array([1.0], np.float32)
-    across = cv2.sepFilter2D(inverse, -1, kernel, still, borderType=cv2.BORDER_REPLICATE)
-    along = cv2.sepFilter2D(inverse, -1, still, kernel, borderType=cv2.BORDER_REPLICATE)
-    bent = np.maximum(np.abs(across), np.abs(along))
-    bent = cv2.dilate(bent, np.ones((2 * apart + 1, 2 * apart + 1), np.uint8))
-    return np.asarray(np.clip(bent / np.maximum(inverse, 1e-3), 0, 1), np.float32)
 
 
 def _rest(

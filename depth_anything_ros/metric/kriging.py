@@ -130,6 +130,23 @@ class Tiling:
         own[:, : some.own.shape[1] // 3] = True
         return Tiling(some.centre, some.owner, some.members, own)
 
+    def nearest(self, places: Floats) -> tuple[Indices, Indices, Floats]:
+        """Which other member is nearest to each of the tiles' own samples.
+
+        Args:
+            places: Nx4 places that were shared out.
+
+        Returns:
+            The samples, the nearest other of each, and their distance in image widths.
+        """
+        at = places[self.members, :2]
+        tile, place = np.nonzero(self.own)
+        square = np.square(at[tile] - at[tile, place][:, None]).sum(axis=2)
+        square[np.arange(len(tile)), place] = np.inf
+        nearest = square.argmin(axis=1)
+        apart = np.sqrt(square[np.arange(len(tile)), nearest])
+        return self.members[tile, place], self.members[tile, nearest], apart
+
     def reach(self, places: Floats) -> float:
         """Distance in image widths within which samples speak for what is around them.
 

@@ -9,7 +9,7 @@ from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
-from depth_anything_ros.metric.uncertainty import UNMEASURED
+from depth_anything_ros.metric.uncertainty import MEASURED, UNMEASURED
 
 DEPTH = wavy_depth()
 PREDICTION = relative(DEPTH, 0.05, 0.08)
@@ -45,3 +45,32 @@ def test_of_a_fit_it_is_the_spread_of_the_points_around_it() -> None:
     share = float(np.median(scaled.sigma_m / scaled.depth_m))
     print(f"sigma / depth with 10 % noise: {share:.3f}")
     assert 0.08 < share < 0.14
+
+
+def test_between_points_it_grows_with_the_distance_and_the_step_to_the_nearest_one() -> None:
+    rng = np.random.default_rng(2)
+    height, width = DEPTH.shape
+    near_wall = np.where(np.arange(width) < width // 2, 2.0, 4.0) * np.ones((height, 1))
+    depth = (near_wall * np.exp(0.1 * (DEPTH / DEPTH.mean() - 1))).astype(np.float32)
+    points = sample(depth, 60)
+    off = SparsePoints(points.u, points.v, points.z * np.exp(0.02 * rng.standard_normal(60)))
+    flat = relative(np.full_like(depth, 3.0) + 0.01 * DEPTH, 0.05, 0.08)  # does not see the step
+    scaled = LiveScaler([SparseSource()]).scale(flat, frame(depth, points=off))
+    assert scaled.depth_m is not None and scaled.sigma_m is not None
+    share = scaled.sigma_m / scaled.depth_m
+    assert np.nanmin(share) >= 0.99 * MEASURED
+    v, u = np.indices(depth.shape)
+    apart = np.hypot(u[..., None] - points.u, v[..., None] - points.v)
+    nearest = apart.argmin(axis=-1)
+    apart = apart.min(axis=-1)
+    one_side = np.abs(u - width / 2) > 0.15 * width
+    beside, between = (
+        float(np.median(share[one_side & where])) for where in (apart < 3, apart > 15)
+    )
+    stepped = np.abs(np.log(scaled.depth_m / points.z[nearest])) > 0.25
+    far = (apart > 8) & (apart < 20)
+    across, along = (float(np.median(share[far & where])) for where in (stepped, ~stepped))
+    print(f"beside points {beside:.3f}, between {between:.3f}")
+    print(f"beyond a step {across:.3f}, else {along:.3f}")
+    assert between > 1.3 * beside
+    assert across > 1.3 * along
