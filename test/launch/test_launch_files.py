@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from ros_harness import DOMAIN
 from tiny_networks import write_red_network
 
 from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph
@@ -22,7 +22,6 @@ from depth_anything_ros.node.doctor.checks import Diagnosis, check_graph
 pytest.importorskip("launch_ros", reason="launch_ros comes with a ROS 2 installation")
 
 NAMES = ("depth_anything", "multi_camera", "lidar_fusion", "nav2_costmap", "demo")
-DOMAIN = 1 + os.getpid() % 100
 Launch = Callable[..., None]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from depth_anything_ros.frames import (
@@ -21,7 +23,10 @@ from depth_anything_ros.frames import (
 )
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.metric.ground_fusion import (
+    Grounded,
     GroundFusion,
+    _mean_plane,
+    _near,
     fuse_ground,
     measured_ground,
     on_ground,
@@ -108,6 +113,38 @@ def test_an_obstacle_comes_to_the_distance_of_its_foot() -> None:
     assert 0.97 < ratio < 1.07
 
 
+def test_holes_in_an_obstacle_do_not_move_it() -> None:
+    given = np.where(scene() >= WALL, 1.15 * scene(), scene()).astype(np.float32)
+    holes = np.random.default_rng(0).random(given.shape) < 0.3
+    whole = fuse_ground(given, 0.1 * given, CAMERA, GROUND)
+    torn = fuse_ground(np.where(holes, np.nan, given), 0.1 * given, CAMERA, GROUND)
+    assert whole is not None and torn is not None
+    wall = (heights(scene()) > 0.3) & (heights(scene()) < 1.2) & ~holes
+    ratio = np.log(torn.depth_m / whole.depth_m)[wall]
+    print(f"moved by {np.median(ratio):.4f}")
+    assert abs(np.median(ratio)) < 0.02
+    assert np.isnan(torn.depth_m[holes]).all()
+
+
+def test_what_hangs_over_the_floor_stays_in_front_of_it() -> None:
+    """The lower edge of a box at 1.8 m, 0.34 m above the floor, hides the floor beyond 3 m."""
+    given = scene()
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    box = (np.abs(x) < 0.25) & (y < HEIGHT / 3.0) & (y > -0.2)
+    given[box] = 1.8
+    grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND)
+    assert grounded is not None
+    inner = cv2.erode(box.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    print(np.percentile(grounded.depth_m[inner], [0, 50, 100]))
+    assert np.median(grounded.depth_m[inner]) == pytest.approx(1.8, rel=0.1)
+
+
+def test_a_strip_of_floor_does_not_tell_how_it_lies() -> None:
+    strip = np.minimum(scene(), np.float32(1.66))
+    assert fuse_ground(strip, None, CAMERA, GROUND) is None
+    assert fuse_ground(np.minimum(scene(), np.float32(1.9)), None, CAMERA, GROUND) is not None
+
+
 def test_true_depth_is_left_alone() -> None:
     truth = scene((2.0, 0.4))
     grounded = fuse_ground(truth, None, CAMERA, GROUND)
@@ -160,6 +197,63 @@ def test_points_find_the_ground_and_correct_what_is_known_of_it() -> None:
     few = _points(scene(), 20)
     assert measured_ground(few, CAMERA, believed) is believed
     assert measured_ground(few, CAMERA, None) is None
+
+
+def test_the_ground_of_a_camera_that_is_rolled() -> None:
+    normal = np.array([0.15, -0.97, -0.1])
+    normal /= np.linalg.norm(normal)
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    with np.errstate(divide="ignore"):
+        depth = -HEIGHT / (normal[0] * x + normal[1] * y + normal[2])
+    points = _points(np.where((depth > 0) & (depth < 8), depth, 8).astype(np.float32), 3000)
+    found = measured_ground(points, CAMERA, None)
+    assert found is not None
+    assert found.offset == pytest.approx(HEIGHT, rel=0.01)
+    np.testing.assert_allclose(found.normal, normal, atol=0.01)
+
+
+def test_the_ground_over_time_is_a_mean_and_what_is_far_from_it_another() -> None:
+    turned = math.radians(0.8)
+    before = Plane((0.0, -1.0, 0.0), 2.0)
+    now = Plane((0.0, -math.cos(turned), -math.sin(turned)), 2.05)
+    mean = _mean_plane(before, now)
+    assert mean.offset == pytest.approx(2.015)
+    assert math.asin(-mean.normal[2]) == pytest.approx(0.3 * turned, rel=1e-3)
+    assert _near(now, before, 0.03) and not _near(now, before, 0.02)
+    assert not _near(replace(now, offset=2.07), before, 0.03)
+
+
+def test_measured_points_are_believed_where_they_are() -> None:
+    """A floor with 4 cm of unevenness: at the points it stays, far from them it is the plane."""
+    v, u = np.mgrid[0:1:240j, 0:1:320j]
+    truth = scene()
+    floor = (heights(truth) < 0.01) & (truth < 3.0)
+    given = np.where(floor, truth * (1 - 0.05 * np.sin(9 * u + 7 * v)), truth).astype(np.float32)
+    rows, columns = np.nonzero(floor & (u < 0.35))
+    chosen = np.random.default_rng(0).permutation(len(rows))[:600]
+    v_of, u_of = rows[chosen], columns[chosen]
+    points = SparsePoints(u_of.astype(float), v_of.astype(float), given[v_of, u_of].astype(float))
+    grounded = fuse_ground(given, 0.01 * given, CAMERA, GROUND, points)
+    bare = fuse_ground(given, 0.01 * given, CAMERA, GROUND)
+    assert grounded is not None and bare is not None
+    both = grounded.floor & bare.floor
+    far = floor & (u > 0.6) & both
+    near = np.zeros_like(floor)
+    near[v_of, u_of] = True
+
+    def moved(answer: Grounded, where: npt.NDArray[np.bool_]) -> float:
+        return float(np.mean(np.abs(np.log(answer.depth_m / given))[where & both]))
+
+    def sigma(answer: Grounded, where: npt.NDArray[np.bool_]) -> float:
+        return float(np.median((answer.sigma_m / answer.depth_m)[where & both]))
+
+    for where in (near, far):
+        print(*(f"{each(x, where):.4f}" for each in (moved, sigma) for x in (grounded, bare)))
+    assert moved(bare, near) > 0.02 and moved(grounded, near) < 0.1 * moved(bare, near)
+    assert sigma(grounded, near) == pytest.approx(0.01, rel=0.1)
+    # They also show that the floor is uneven, so that the plane counts less everywhere.
+    assert moved(grounded, far) < 0.6 * moved(bare, far)
+    assert sigma(grounded, far) > 1.5 * sigma(bare, far)
 
 
 def test_only_frames_that_know_the_ground_are_changed() -> None:

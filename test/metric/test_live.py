@@ -25,6 +25,8 @@ from metric_scenes import (
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, Quality, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.fusion import MIN_POINTS
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.scene_cut import SceneCut
@@ -59,6 +61,16 @@ def test_points_become_metres() -> None:
     assert np.array_equal(PREDICTION.values, before)
     assert scaled.state.inliers == 500 and scaled.state.inlier_share == 1.0
     assert scaled.state.reason == "500 of 500 points (lidar) agree"
+
+
+def test_as_few_points_as_refine_correct_the_depth_around_them() -> None:
+    bent = (DEPTH * np.exp(0.1 * np.sin(np.linspace(0, 9, CAMERA.width)))).astype(np.float32)
+    for count, refined in ((MIN_POINTS, True), (MIN_POINTS - 1, False)):
+        points = sample(DEPTH, count, seed=2)
+        scaled = LiveScaler([SparseSource()]).scale(relative(bent, 0.05, 0), at(0, points=points))
+        assert scaled.depth_m is not None
+        error = np.abs(np.log(values_at(scaled.depth_m, points) / points.z))
+        assert (float(error.max()) < 0.01) is refined, error
 
 
 def test_a_sensor_that_dies_and_comes_back() -> None:
@@ -234,12 +246,15 @@ def test_auto_takes_the_best_source_says_why_and_changes_over_without_a_jump() -
     print(f"largest change of scale between two frames: {step:.1%}")
     assert step < 0.05
     # The points' local correction must not jump either when they take over, whatever the scale.
-    depths = [answer.depth_m for answer in answers[40:] if answer.depth_m is not None]
-    jump = max(
-        float(np.median(np.abs(np.log(later / earlier)))) for earlier, later in pairwise(depths)
-    )
+    depths = [answer.depth_m for answer in answers[39:] if answer.depth_m is not None]
+    assert len(depths) == 21
+    steps = [np.log(later / earlier) for earlier, later in pairwise(depths)]
+    jump = max(float(np.median(np.abs(each))) for each in steps)
     print(f"largest change of depth between two frames: {jump:.1%}")
     assert jump < 0.05
+    # From the fixed scale straight to the points.
+    assert min(float(np.median(each)) for each in steps) > -1e-3
+    assert depths[-1] / depth == pytest.approx(1 / 1.15, rel=0.01)
 
 
 def test_a_metric_network_is_its_own_last_resort() -> None:
@@ -264,6 +279,10 @@ def test_save_load_freeze_and_reset(tmp_path: Path) -> None:
     assert other.scale(PREDICTION, at(51, points=doubled)).state.scale == pytest.approx(
         0.05, rel=1e-4
     )
+    assert other.frozen
+    other.freeze(False)
+    assert not other.frozen
+    other.freeze()
     assert other.frozen
     other.freeze(False)
     for i in range(52, 57):
@@ -358,21 +377,27 @@ def noise_network() -> Prediction:
     return Prediction(values, PREDICTION.kind, DEPTH.shape)
 
 
-def test_points_that_agree_give_depth_though_no_scale_fits() -> None:
-    for count in (20, 200):
-        points = sample(DEPTH, count, seed=1)
-        rng = np.random.default_rng(0)
-        scaled = LiveScaler([SparseSource()]).scale(noise_network(), at(0, points=points))
-        if scaled.state.quality is Quality.GOOD:  # chance agreement of a few points
-            continue
-        assert scaled.depth_m is not None and scaled.sigma_m is not None
-        assert scaled.state.quality is Quality.HELD and math.isnan(scaled.state.scale)
-        assert "interpolated between the points alone" in scaled.state.reason
-        error = np.abs(scaled.depth_m / DEPTH - 1)
-        assert np.nanmean(error) < (0.15 if count == 20 else 0.05)
-        shuffled = SparsePoints(points.u, points.v, rng.permutation(points.z))
-        scaled = LiveScaler([SparseSource()]).scale(noise_network(), at(0, points=shuffled))
-        assert scaled.state.quality is not Quality.HELD
+@pytest.mark.parametrize(("count", "seed", "other", "bar"), [(20, 3, 0, 0.03), (200, 0, 3, 0.005)])
+def test_points_that_agree_give_depth_though_no_scale_fits(
+    count: int, seed: int, other: int, bar: float
+) -> None:
+    inverse = np.linspace(0.1, 1.0, CAMERA.width)  # a wall from 1 m to 10 m
+    depth = np.broadcast_to(1 / inverse, DEPTH.shape)
+    # With these seeds the points do not agree with the network by chance.
+    points = sample(depth, count, seed=seed)
+    scaled = LiveScaler([SparseSource()]).scale(noise_network(), at(0, points=points))
+    assert scaled.depth_m is not None and scaled.sigma_m is not None
+    assert scaled.state.quality is Quality.HELD and math.isnan(scaled.state.scale)
+    assert "interpolated between the points alone" in scaled.state.reason
+    assert np.isfinite(scaled.depth_m).mean() > 0.99
+    assert np.nanmean(np.abs(scaled.depth_m / depth - 1)) < bar
+    unrefined = LiveScaler([SparseSource()], refinement="none")
+    assert unrefined.scale(noise_network(), at(0, points=points)).depth_m is None
+    shuffled = np.random.default_rng(other).permutation(points.z)  # they do not agree either
+    scaled = LiveScaler([SparseSource()]).scale(
+        noise_network(), at(0, points=SparsePoints(points.u, points.v, shuffled))
+    )
+    assert scaled.state.quality is Quality.INVALID and scaled.depth_m is None
 
 
 def test_auto_measures_no_more_than_it_uses() -> None:

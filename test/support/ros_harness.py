@@ -25,10 +25,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Header
 
+from depth_anything_ros.benchmark.node.runner import reserve_domain
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.node.messages import info_from_camera, nanoseconds, rgb_to_image
 
-DOMAIN = 1 + os.getpid() % 100
+DOMAIN = reserve_domain()
 FRAME_ID = "test_camera_optical_frame"
 OUTPUTS: dict[str, type] = {
     "depth/image": Image,

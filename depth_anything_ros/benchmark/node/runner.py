@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import queue
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -38,6 +40,8 @@ _STOP_TIMEOUT = 20.0
 _LAST_COUNT = 1.5  # the node publishes its counts once a second
 _SAMPLES_AT_ENDS = 0.1  # share of the samples of memory that make its start and its end
 _WORDS_KEPT = 2000
+_DOMAINS = 100  # that have their ports below those that Linux hands out
+_reserved: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -229,9 +233,26 @@ def _watch(node: _Process, seconds: float, progress: Callable[[float], None]) ->
     return samples
 
 
+@functools.cache
 def domain() -> int:
-    """A ROS domain apart from the robot's own nodes and of other benchmarks."""
-    return 1 + (os.getpid() + 50) % 100  # tests count from the number itself for nodes of theirs
+    """A ROS domain apart from the robot's own nodes and of other benchmarks on this machine."""
+    return reserve_domain()
+
+
+def reserve_domain() -> int:
+    """A ROS domain that no other process has reserved; this one keeps it until it ends."""
+    for number in range(_DOMAINS):
+        found = 1 + (os.getpid() + number) % _DOMAINS
+        holder = socket.socket()
+        try:
+            # DDS itself has the UDP ports from this number on.
+            holder.bind(("127.0.0.1", 7400 + 250 * found))
+        except OSError:
+            holder.close()
+        else:
+            _reserved.append(holder)
+            return found
+    raise DepthAnythingError(f"all of {_DOMAINS} ROS domains are in use")
 
 
 @contextlib.contextmanager
