@@ -74,6 +74,9 @@ _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
 _GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
 _GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
 _ROUNDS = 3
+_AGREES = 0.3  # of log depth: a dropped point that is off by less is not gross
+_AGREES_OF_FEW = 0.45  # the same where less than this share is dropped
+_SOME_GROSS = 0.25
 _NEAREST = 4
 _SAME_DEPTH = 0.1  # of log depth
 _FEWEST_IN_LINES = 200  # points that show whether they lie in lines
@@ -620,8 +623,32 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
                 kept[np.flatnonzero(kept)[~sound]] = False
                 if sound.all():
                     break
+            if len(samples) <= _FEW:  # else each has enough others around it
+                _readmit(samples, fitted, kept)
     few = kept.sum() < MIN_POINTS or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return np.ones(len(samples), bool) if few else kept
+
+
+def _readmit(samples: _Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> None:
+    """Keep the dropped points again that the kept ones, or the global fit, predict."""
+    from scipy.spatial import cKDTree
+
+    dropped = np.flatnonzero(~kept)
+    if not len(dropped) or kept.sum() < MIN_POINTS:
+        return
+    among = samples.chosen(kept)
+    tiles = tiling(among.places)
+    tile = cKDTree(tiles.centre).query(samples.places[dropped, :2])[1]
+    u, v, s, g = samples.places[dropped].T.astype(np.float32)
+    layers = np.stack([s, g])[:, None]
+    guess = _kriging(among, tiles).at([(_PLAIN, 1.0)], u, v, layers, tile)[0]
+    inverse = samples.inverse[dropped]
+    agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES
+    if len(dropped) < _SOME_GROSS * len(samples):
+        # So few may well be right: what one of the two predicts is kept.
+        agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES_OF_FEW
+        agrees |= np.abs(np.log(fitted[dropped] / inverse)) < _AGREES_OF_FEW
+    kept[dropped] = agrees
 
 
 def _spread(values: npt.NDArray[Any]) -> float:
