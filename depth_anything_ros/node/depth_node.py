@@ -462,6 +462,8 @@ class DepthNode(GuardedNode):
         if before.sensors is not None and before.sensors is not setup.sensors:
             before.sensors.close()
         for camera in self._cameras:
+            if before.sensors is not setup.sensors:
+                camera.report.forget_points()
             if setup.cameras[camera.name].scaler is not before.cameras[camera.name].scaler:
                 camera.report.forget_scale()
             if camera.channel.input is not None:

@@ -163,7 +163,8 @@ class FrameLoop:
                 answer, header, setup.parameters, setup.placement, work.wanted
             )
             latency = (self._clock.now().nanoseconds - answer.frame.stamp) * 1e-9
-            camera.report.answered(answer, latency, sent or bool(self._snapshots))
+            checked = setup.parameters.alignment_check
+            camera.report.answered(answer, latency, sent or bool(self._snapshots), checked)
             self._write_snapshots(camera.name, answer, setup.parameters.snapshot_folder)
         except Exception as error:
             camera.report.refused(error)

@@ -142,6 +142,11 @@ class NodeParameters(ParameterSet):
         "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
         "the last 5 s are remembered.",
     )
+    alignment_check: bool = parameter(
+        True,
+        "Watch whether measured points fit the image: how far their sensor is turned against its "
+        "pose and how late they are. /diagnostics says it; nothing is corrected.",
+    )
     temporal_filter: str = parameter(
         "off",
         "on averages the depth of images that follow each other, moved by the camera's motion "
@@ -216,8 +221,8 @@ class NodeParameters(ParameterSet):
     )
     odometry_topic: str = parameter(
         "odom",
-        "Scalers views, motion and slam, and ground_fusion: nav_msgs/Odometry of the robot in "
-        "metres.",
+        "Scalers views, motion and slam, ground_fusion and alignment_check: nav_msgs/Odometry of "
+        "the robot in metres.",
         topic=True,
     )
     slam_pose_topic: str = parameter(

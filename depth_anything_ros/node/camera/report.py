@@ -10,6 +10,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
 from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.metric.floor_check import FloorCheck
+from depth_anything_ros.node.camera.alignment_watch import AlignmentWatch
 from depth_anything_ros.node.camera.inputs import CameraInput
 from depth_anything_ros.node.runtime.health import (
     SCALE_LEVELS,
@@ -53,6 +54,7 @@ class CameraReport:
         self._complained = False
         self._silent_since = 0.0
         self._floor = FloorCheck()
+        self.forget_points()
 
     @property
     def scale_state(self) -> ScaleState | None:
@@ -63,16 +65,27 @@ class CameraReport:
         """Start anew with another scaler."""
         self._had_metres = False
 
-    def answered(self, answer: DepthFrame, latency: float, sent: int) -> None:
+    def forget_points(self) -> None:
+        """Start anew with point sensors that stand elsewhere."""
+        self._alignment = AlignmentWatch(
+            lambda error: self.log.warn_once(f"the alignment of points is not checked: {error}")
+        )
+
+    def answered(
+        self, answer: DepthFrame, latency: float, sent: int, check_alignment: bool = False
+    ) -> None:
         """Count an answer and log changes of its scale state.
 
         Args:
             answer: Depth of one image.
             latency: Seconds since the image's stamp.
             sent: How many outputs went out.
+            check_alignment: Whether to look whether its points fit the image.
         """
         self._state = answer.scale_state
         self._floor.add(answer.frame)
+        if check_alignment:
+            self._alignment.offer(answer.frame)
         if sent:
             self.statistics.publish(latency)
         else:
@@ -127,6 +140,7 @@ class CameraReport:
                 **self.statistics.values(),
                 **(scale_values(self._state) if self._state else {}),
                 **{name: f"{value:.4g}" for name, value in self._floor.values.items()},
+                **{name: f"{value:.4g}" for name, value in self._alignment.values.items()},
                 **memory_values(model.get("device", "")),
             },
         )
@@ -163,6 +177,8 @@ class CameraReport:
             return warn, self.log.recent
         if self._state is None:
             return ok, "images arrive, no output has a subscriber"
-        if self._floor.finding and self._state.quality is not Quality.INVALID:
-            return warn, self._floor.finding
+        # A turned sensor shows in both; the alignment says which sensor and names time, too.
+        finding = self._alignment.finding or self._floor.finding
+        if finding and self._state.quality is not Quality.INVALID:
+            return warn, finding
         return SCALE_LEVELS[self._state.quality], self._state.reason

@@ -54,6 +54,7 @@ _AFFECTING = {
     "camera_roll_deg",
     "imu_topic",
     "ground_fusion",
+    "alignment_check",
 }
 
 
@@ -92,7 +93,8 @@ class SensorInputs:
         # auto and fusion must not wait for a frame that does not exist.
         self._ground_needed = FrameInput.GROUND in wanted and parameters.scaler != AUTO
         self._pose_needed = FrameInput.POSE in wanted
-        remembers = parameters.ground_fusion and FrameInput.POINTS in wanted
+        compares = parameters.ground_fusion or parameters.alignment_check
+        remembers = compares and FrameInput.POINTS in wanted
         try:
             if FrameInput.POINTS in wanted:
                 self._listen_to_points(matcher, on_points)
@@ -163,7 +165,7 @@ class SensorInputs:
     def _points(
         self, frame: Frame, camera: Camera, name: str, log: ThrottledLog
     ) -> SparsePoints | None:
-        parts = []
+        parts, offsets = [], []
         for sensor in self._sensors:
             message = sensor.nearest(frame.stamp)
             if message is None:
@@ -180,9 +182,12 @@ class SensorInputs:
                 transform = self._placement.to_camera(sensor.name, message, frame, name)
                 points = self._plausible(sensor.points(message), sensor.topic, log)
                 parts.append((sensor.topic, points, transform))
+                moved = self._placement.accounts_for_motion(name, sensor.name)
+                offsets.append(0.0 if moved else apart)
             except InputError as error:
                 log.warn(f"{sensor.topic} is not used: {error}")
-        return points_in_image(parts, camera)
+        found = points_in_image(parts, camera)
+        return None if found is None else dataclasses.replace(found, apart=float(np.mean(offsets)))
 
     def _plausible(self, points: Points, topic: str, log: ThrottledLog) -> Points:
         """The points within points_min_range and points_max_range of their sensor."""

@@ -65,9 +65,7 @@ class Placement:
         Raises:
             TransformError: It is not known.
         """
-        known = self.configured(camera, topic)
-        if known is None:
-            known = self.configured(camera, "")
+        known = self._fixed(camera, topic)
         if known is not None:
             return known
         header = message.header
@@ -85,6 +83,20 @@ class Placement:
             self._fixed_frame,
             self._timeout,
         )
+
+    def accounts_for_motion(self, camera: str, topic: str) -> bool:
+        """Whether `to_camera` moves points from their time to the image's.
+
+        Args:
+            camera: Name of the camera.
+            topic: Topic of the sensor, as in the parameters.
+        """
+        return bool(self._fixed_frame) and self._fixed(camera, topic) is None
+
+    def _fixed(self, camera: str, topic: str) -> Matrix | None:
+        """What the parameters give for a sensor, or for all."""
+        known = self.configured(camera, topic)
+        return self.configured(camera, "") if known is None else known
 
     def from_camera(self, target: str, frame: Frame, camera: str) -> Matrix:
         """The transform from the optical frame to another frame at the image's time.

@@ -136,6 +136,14 @@ class RobotParameters(ParameterSet):
         maximum=LARGEST,
         read_only=True,
     )
+    lidar_delay: float = parameter(
+        0.0,
+        "Seconds by which the LiDAR's scans are older than their stamps, as of a driver that "
+        "stamps late.",
+        minimum=0.0,
+        maximum=10.0,
+        read_only=True,
+    )
     odometry_noise: float = parameter(
         0.0,
         "Standard deviation of length and turn of each step of odom, as a share of them.",
@@ -296,7 +304,8 @@ class SimulatedRobot(Node):
             self._clock_topic.publish(Clock(clock=time_message))
         self._publish_motion(time_message, distance, slips)
         if self._points is not None and self._points.get_subscription_count():
-            points = self._robot.measure(distance, self._settings.lidar_noise, noise)
+            scanned = distance - self._settings.speed * self._settings.lidar_delay
+            points = self._robot.measure(scanned, self._settings.lidar_noise, noise)
             header = Header(stamp=time_message, frame_id=_LIDAR)
             self._points.publish(cloud_to_message(Cloud(points[None]), header))
         for topics in self._topics:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
+from panels import drive
 
 from depth_anything_ros.frames import (
     DepthFrame,
@@ -22,6 +24,13 @@ from depth_anything_ros.node.camera.report import CameraReport
 from depth_anything_ros.node.runtime.log import ThrottledLog
 
 VALUES = np.ones((4, 6), np.float32)
+
+
+class CameraInputDouble:
+    """A camera's input with nothing to complain about."""
+
+    incompatible = None
+    has_publisher = True
 
 
 class Heard:
@@ -70,6 +79,25 @@ def test_floor_that_lies_elsewhere_than_the_ground_is_in_the_health() -> None:
     values = report.health(None, {}, 2.0).values
     assert float(values["floor_pitch_deg"]) == pytest.approx(-1.15, abs=0.02)
     assert float(values["floor_height_factor"]) == pytest.approx(1.0, abs=0.01)
+
+
+def test_points_that_do_not_fit_the_image_are_in_the_health() -> None:
+    report = CameraReport("/depth_anything", "", ThrottledLog(Heard()))
+    good = answer(Quality.GOOD, "9 of 9 points agree")
+    source = CameraInputDouble()
+    report.statistics.receive()
+    for frame in drive(10, (0.0, 1.5, 0.0)):
+        report.answered(replace(good, frame=frame), 0.1, 1, check_alignment=True)
+        report._alignment.wait()
+    health = report.health(source, {}, 1e9)  # type: ignore[arg-type]
+    assert health.level == DiagnosticStatus.WARN
+    assert "/points do not fit the image" in health.message
+    assert "1.5 degrees right of what its pose says" in health.message
+    assert float(health.values["alignment_yaw_deg"]) == pytest.approx(1.5, abs=0.1)
+    report.forget_points()
+    health = report.health(source, {}, 1e9)  # type: ignore[arg-type]
+    assert health.level == DiagnosticStatus.OK
+    assert "alignment_yaw_deg" not in health.values
 
 
 def test_each_trouble_and_its_end_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
