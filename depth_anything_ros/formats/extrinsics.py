@@ -72,6 +72,14 @@ def extrinsics_of(numbers: Any, name: str) -> npt.NDArray[np.float64]:
     return matrix
 
 
+def position_and_quaternion(matrix: npt.NDArray[np.floating[Any]]) -> list[float]:
+    """A 4x4 pose as x y z qx qy qz qw, as `extrinsics_of` takes it."""
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_matrix(matrix[:3, :3]).as_quat()
+    return [float(number) for number in (*matrix[:3, 3], *turn)]
+
+
 def _read_file(path: Path) -> npt.NDArray[np.float64]:
     try:
         content = load_yaml(path.read_text(encoding="utf-8"))

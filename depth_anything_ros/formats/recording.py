@@ -192,7 +192,7 @@ class Recording:
                 continue
             points = None
             if cloud is not None and camera is not None:
-                points = self._points_in(camera, cloud)
+                points = self._points_in(camera, cloud, picture.stamp)
             yield Frame(rgb, picture.stamp, picture.frame_id, camera, points)
 
     def pairs(self) -> Iterator[tuple[RgbImage, SparsePoints]]:
@@ -225,7 +225,9 @@ class Recording:
             except InputError as error:
                 self.bag.skip(message.topic, message.index, str(error))
                 continue
-            points = self._points_in(camera, cloud) if camera is not None else None
+            points = None
+            if camera is not None:
+                points = self._points_in(camera, cloud, picture.stamp)
             if points is not None:
                 yield picture.value, points
         if not found:
@@ -244,6 +246,22 @@ class Recording:
             points = self._in_camera(message)
             if points is not None:
                 yield points
+
+    def points_pose(self) -> tuple[str, Matrix]:
+        """Where the LiDAR stands.
+
+        Returns:
+            Its frame, and 4x4 float64 from it into the optical frame.
+
+        Raises:
+            InputError: It is unknown, or there is no LiDAR.
+        """
+        for message in self.bag.messages([self._needed_points_topic()]):
+            frame = message.content.header.frame_id.lstrip("/")
+            if self._extrinsics is not None:
+                return frame, self._extrinsics
+            return frame, chained(self.transforms, self.optical_frame, frame)
+        raise InputError(f"{self._path} has no cloud on {self.points_topic}")
 
     def _usable_points_topic(self) -> str | None:
         """Topic of the LiDAR where its points can be brought into the image, else None."""
@@ -267,9 +285,13 @@ class Recording:
     def _camera_of(self, rgb: RgbImage) -> Camera | None:
         return self.camera.fitted(rgb.shape[1], rgb.shape[0]) if self.camera is not None else None
 
-    def _points_in(self, camera: Camera, cloud: BagMessage) -> SparsePoints | None:
+    def _points_in(self, camera: Camera, cloud: BagMessage, image: int) -> SparsePoints | None:
+        """The points of a cloud in an image of this stamp."""
         points = self._in_camera(cloud)
-        return None if points is None else SparsePoints(*project(camera, points), cloud.topic)
+        if points is None:
+            return None
+        apart = (_stamp(cloud) - image) * 1e-9
+        return SparsePoints(*project(camera, points), cloud.topic, apart=apart)
 
     def _in_camera(self, cloud: BagMessage) -> Matrix | None:
         """The points of a cloud in the optical frame, None where it cannot be read."""

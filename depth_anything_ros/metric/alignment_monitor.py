@@ -93,10 +93,7 @@ class AlignmentMonitor:
         thumbnail = np.asarray(small, np.uint8)
         if self._newest is not None and not _has_moved(self._newest, frame, thumbnail):
             return
-        motion = camera_motion(before, frame)
-        if motion is None:  # points that are late could not be told from turned ones
-            return
-        moment = moment_of(frame.rgb, camera, points, motion, frame.stamp)
+        moment = moment_between(before, frame)
         if moment is None:
             return
         self._last = frame.stamp
@@ -124,7 +121,7 @@ class AlignmentMonitor:
             return
         off = np.array([*found.turn_deg, found.late_s])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
-        known = sigma < [_KNOWN_TURN_DEG] * 3 + [_KNOWN_LATE_S]
+        known = known_numbers(found)
         wrong = known & (np.abs(off) > np.maximum([_TURN_DEG] * 3 + [_LATE_S], _SURE * sigma))
         suspected = np.where(wrong, np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
@@ -183,6 +180,31 @@ def describe(off: FloatArray, said: npt.NDArray[np.bool_], source: str) -> str:
     return f"points of {source} do not fit the image: {' and '.join(parts)}; " + " and ".join(
         remedies
     )
+
+
+def moment_between(before: Frame | None, frame: Frame) -> Moment | None:
+    """What a frame says of the alignment of its points.
+
+    Args:
+        before: The frame before, which tells how the camera moves.
+        frame: The frame.
+
+    Returns:
+        What it says; None without points, camera or a known motion: points that are late could
+        not be told from turned ones.
+    """
+    if frame.points is None or frame.camera is None:
+        return None
+    motion = camera_motion(before, frame)
+    if motion is None:
+        return None
+    return moment_of(frame.rgb, frame.camera, frame.points, motion, frame.stamp)
+
+
+def known_numbers(found: Alignment) -> npt.NDArray[np.bool_]:
+    """Which of up, right, clockwise and late of an alignment are more than a guess, 4 bool."""
+    sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
+    return sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _KNOWN_LATE_S])
 
 
 def camera_motion(before: Frame | None, frame: Frame) -> CameraMotion | None:

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
-from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import (
     CameraInfo,
     CompressedImage,
@@ -32,6 +31,7 @@ from std_msgs.msg import Header
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.formats.compressed_depth import FORMATS, encode_compressed_depth
 from depth_anything_ros.formats.encodings import decode_depth, decode_image
+from depth_anything_ros.formats.extrinsics import position_and_quaternion
 from depth_anything_ros.formats.image_header import encoded_size
 from depth_anything_ros.formats.media import decode_compressed_message
 from depth_anything_ros.frames import FloatImage, RgbImage
@@ -191,12 +191,6 @@ def transform_to_message(
     message.transform.translation = Vector3(x=x, y=y, z=z)
     message.transform.rotation = quaternion_message(quaternion)
     return message
-
-
-def position_and_quaternion(matrix: npt.NDArray[np.floating[Any]]) -> list[float]:
-    """A 4x4 pose as x y z qx qy qz qw."""
-    turn = Rotation.from_matrix(matrix[:3, :3]).as_quat()
-    return [float(number) for number in (*matrix[:3, 3], *turn)]
 
 
 def quaternion_message(numbers: Sequence[float]) -> Quaternion:

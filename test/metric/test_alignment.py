@@ -17,18 +17,20 @@ from depth_anything_ros.metric.alignment import (
     estimate_alignment,
     moment_of,
 )
-from depth_anything_ros.metric.alignment_monitor import AlignmentMonitor, camera_motion, describe
+from depth_anything_ros.metric.alignment_monitor import (
+    AlignmentMonitor,
+    camera_motion,
+    describe,
+    moment_between,
+)
 
 
 def moments(frames: list[Frame]) -> list[Moment]:
     """Moments of all frames that have points."""
     found = []
     for before, frame in itertools.pairwise(frames):
-        motion = camera_motion(before, frame)
-        if frame.points is not None and motion is not None:
-            assert frame.camera is not None
-            moment = moment_of(frame.rgb, frame.camera, frame.points, motion, frame.stamp)
-            assert moment is not None
+        moment = moment_between(before, frame)
+        if moment is not None:
             found.append(moment)
     return found
 

@@ -35,12 +35,12 @@ from std_srvs.srv import SetBool, Trigger
 from depth_anything_ros.benchmark.node.attack import ros_context, spin
 from depth_anything_ros.benchmark.node.runner import running
 from depth_anything_ros.errors import DepthAnythingError
+from depth_anything_ros.formats.extrinsics import position_and_quaternion
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import (
     cloud_to_message,
     info_from_camera,
-    position_and_quaternion,
     quaternion_message,
     rgb_to_image,
 )

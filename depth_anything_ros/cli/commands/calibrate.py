@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from depth_anything_ros.settings import ModelSettings
 
 
+_REFINED = "refined"
+
+
 @command("calibrate")
 @click.argument("recording", metavar="BAG", type=PATH)
 @option(
@@ -32,8 +35,17 @@ if TYPE_CHECKING:
 @model_options
 @topic_options
 @extrinsics_option(
+    is_flag=False,
+    flag_value=_REFINED,
     help="Brings the points into the camera's optical frame; also 16 numbers, or a YAML file with "
-    "either. By default /tf_static of the recording.",
+    "either. By default /tf_static of the recording. Without a value, after BAG: as "
+    "--refine-extrinsics.",
+)
+@option(
+    "--refine-extrinsics",
+    is_flag=True,
+    help="Find how the LiDAR is turned against its pose, not a scale; --extrinsics or /tf_static "
+    "is the start.",
 )
 @option("--every", type=click.IntRange(min=1), default=1, help="Use each n-th cloud only.")
 @fit_options
@@ -44,21 +56,28 @@ def calibrate(
     model_settings: ModelSettings,
     topics: Topics,
     extrinsics: str | None,
+    refine_extrinsics: bool,
     every: int,
     fit_shift: str,
     min_points: int,
 ) -> None:
-    """Estimate scale and shift, or how the camera stands, from a recording.
+    """Estimate scale and shift, how the camera stands, or how the LiDAR does, from a recording.
 
     BAG is a rosbag2 recording of camera and LiDAR. The scale file is for `scaler: fixed` (the
     node's parameter scale_file, or `run --scale-file`). With --ground the output is a parameter
-    file of the node for `scaler: ground_plane`. A file of another kind is not replaced.
+    file of the node for `scaler: ground_plane`. With a bare --extrinsics it is the LiDAR's pose,
+    turned until it fits the images, also as arguments of static_transform_publisher. A file of
+    another kind is not replaced.
     """
     from depth_anything_ros.api import load
     from depth_anything_ros.cli.support.calibration import (
         calibrate_ground,
         calibrate_scale,
         check_ground_file,
+    )
+    from depth_anything_ros.cli.support.extrinsics_job import (
+        calibrate_extrinsics,
+        check_extrinsics_file,
     )
     from depth_anything_ros.cli.support.terminal import warn
     from depth_anything_ros.formats.extrinsics import read_extrinsics
@@ -67,8 +86,18 @@ def calibrate(
     from depth_anything_ros.metric.scale_file import check_replaceable
 
     check_writable(output)
-    (check_ground_file if ground else check_replaceable)(output)
+    if extrinsics == _REFINED:
+        extrinsics, refine_extrinsics = None, True
+    if refine_extrinsics and ground:
+        raise click.UsageError("--ground and --refine-extrinsics exclude each other; give one")
     known = read_extrinsics(extrinsics) if extrinsics is not None else None
+    if refine_extrinsics:
+        check_extrinsics_file(output)
+        calibrate_extrinsics(
+            lambda pose: Recording(recording, topics, pose, report=warn), known, output, every
+        )
+        return
+    (check_ground_file if ground else check_replaceable)(output)
     with Recording(recording, topics, known, report=warn) as source:
         if ground:
             calibrate_ground(source, output, every)

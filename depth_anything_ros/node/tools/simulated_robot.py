@@ -25,6 +25,7 @@ from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.errors import SettingError
+from depth_anything_ros.formats.extrinsics import position_and_quaternion
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
 from depth_anything_ros.node.messages import (
@@ -32,7 +33,6 @@ from depth_anything_ros.node.messages import (
     floats_to_image,
     info_from_camera,
     nanoseconds,
-    position_and_quaternion,
     quaternion_message,
     rgb_to_image,
     transform_to_message,
