@@ -101,6 +101,7 @@ def export_onnx(
         max_depth=network.max_depth,
         input_name="image",
         align_corners=network.align_corners,
+        guided_enlargement=network.guided_enlargement,
         output_name=DEPTH,
         sky_name=SKY if SKY in network.outputs else None,
         confidence_name=CONFIDENCE if CONFIDENCE in network.outputs else None,

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from depth_anything_ros.errors import CheckpointError
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference.backend import LoadedModel
+from depth_anything_ros.inference.guided_enlargement import enlarge_along_edges
 from depth_anything_ros.inference.onnx_spec import OnnxSpec
 from depth_anything_ros.inference.outputs import to_prediction
 from depth_anything_ros.inference.preprocess import (
@@ -91,7 +92,7 @@ class GraphEstimator(abc.ABC):
                 outputs = self._forward([images[i] for i in part], size, step)
                 for place, index in enumerate(part):
                     named = {
-                        name: self._to_image(values[place], height, width, name)
+                        name: self._to_image(values[place], images[index], name)
                         for name, values in outputs.items()
                     }
                     predictions[index] = to_prediction(named, self.kind, size)
@@ -148,9 +149,12 @@ class GraphEstimator(abc.ABC):
             for name, out in zip(self.spec.tensors(""), outputs, strict=True)
         }
 
-    def _to_image(self, values: FloatImage, height: int, width: int, name: str) -> FloatImage:
+    def _to_image(self, values: FloatImage, image: RgbImage, name: str) -> FloatImage:
         """One output at the image's size, fresh."""
-        if self.spec.align_corners:
+        height, width = image.shape[:2]
+        if self.spec.guided_enlargement and name == DEPTH:
+            out = enlarge_along_edges(values, image)
+        elif self.spec.align_corners:
             out = resize_aligned(values, height, width)
         else:
             out = np.empty((height, width), np.float32)

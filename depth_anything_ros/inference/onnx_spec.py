@@ -38,6 +38,7 @@ std: [1.0, 1.0, 1.0]
 max_depth: null           # metres the network was trained up to; predictions are cut there
 interpolation: linear     # how the image is resized: cubic, linear, area or area_or_cubic
 align_corners: false      # how the output is enlarged: true for Depth Anything
+guided_enlargement: false # whether along the image's edges: for networks of small, blurred output
 input_name: null          # tensor names, null for the first ones
 output_name: null
 sky_name: null            # tensor that tells sky, where there is one
@@ -64,6 +65,8 @@ class OnnxSpec:
         interpolation: How the image is resized; see `Preprocessing`.
         align_corners: Whether the output is enlarged with aligned corners (Depth Anything), else
             pixel centres are aligned (OpenCV's INTER_LINEAR).
+        guided_enlargement: Whether depth is enlarged with its edges where the image has them; then
+            pixel centres are aligned.
         input_name: Name of the image tensor, None for the first input.
         output_name: Name of the depth tensor, None for the first output.
         sky_name: Name of the tensor that tells sky, None where there is none.
@@ -82,6 +85,7 @@ class OnnxSpec:
     max_depth: float | None = None
     interpolation: str = "cubic"
     align_corners: bool = True
+    guided_enlargement: bool = False
     input_name: str | None = None
     output_name: str | None = None
     sky_name: str | None = None

@@ -19,12 +19,15 @@ class DepthNetwork(nn.Module, abc.ABC):
         outputs: Names of what `named_outputs` gives, those of `network.outputs`; depth is first.
         align_corners: Whether its output is enlarged to the image with aligned corners (V1 and
             V2), else pixel centres are aligned.
+        guided_enlargement: Whether depth is enlarged with its edges where the image has them; for
+            networks whose output is small and blurred.
         canonical_focal: See `ModelInfo`.
     """
 
     family: str
     outputs: tuple[str, ...] = (DEPTH,)
     align_corners: bool = True
+    guided_enlargement: bool = False
     canonical_focal: float | None = None
 
     @property

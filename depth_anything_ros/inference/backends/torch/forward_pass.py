@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from depth_anything_ros.frames import RgbImage
 from depth_anything_ros.inference.backends.torch.cuda_graph import Job
+from depth_anything_ros.inference.guided_enlargement import enlarge_along_edges
 from depth_anything_ros.inference.preprocess import DeviceNormaliser, Normaliser, resize_in_8_bits
 from depth_anything_ros.network.depth_network import DepthNetwork
 from depth_anything_ros.network.preprocessing import Preprocessing
@@ -59,7 +60,8 @@ class CpuPass:
         """
         for image, out in zip(images, self._buffer, strict=True):
             self._normaliser.into(image, out)
-        return np.asarray(_outputs(self._network, self._view.to(self._dtype), self._shape))
+        outputs = np.asarray(_outputs(self._network, self._view.to(self._dtype), self._shape))
+        return _guided(outputs, images) if self._network.guided_enlargement else outputs
 
 
 class DevicePass:
@@ -127,6 +129,8 @@ class DevicePass:
         answer.copy_(values, non_blocking=self._pinned)
         if self._pinned:
             torch.cuda.current_stream(self._device).synchronize()
+        if self._network.guided_enlargement:
+            return _guided(np.asarray(answer), images)
         return np.asarray(answer)
 
     @torch.inference_mode()
@@ -146,7 +150,24 @@ class DevicePass:
 
 
 def _outputs(network: DepthNetwork, pixels: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """K x N x H x W: all outputs of the network, resized to the image's size."""
+    """K x N x H x W: all outputs of the network, resized to the image's size.
+
+    Those that the image itself will guide are small yet: K x N x h x w float32.
+    """
     outputs = torch.stack(list(network.named_outputs(pixels).values()))
+    if network.guided_enlargement:
+        return outputs.float()
     aligned = network.align_corners
     return F.interpolate(outputs, shape, mode="bilinear", align_corners=aligned)
+
+
+def _guided(outputs: npt.NDArray[np.float32], images: list[RgbImage]) -> npt.NDArray[np.float32]:
+    """K x N x h x w outputs to K x N x H x W, enlarged along the edges of their images."""
+    return np.stack(
+        [
+            np.stack(
+                [enlarge_along_edges(each, rgb) for each, rgb in zip(output, images, strict=True)]
+            )
+            for output in outputs
+        ]
+    )

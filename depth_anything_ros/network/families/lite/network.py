@@ -56,6 +56,7 @@ class LiteDepth(TrainableNetwork):
 
     family = "lite"
     align_corners = False
+    guided_enlargement = True
 
     def __init__(self, config: LiteConfig) -> None:
         super().__init__()
