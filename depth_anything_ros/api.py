@@ -213,7 +213,8 @@ class DepthFrame(frames.DepthFrame):
     ) -> list[Path]:
         """Write STEM_depth.npy, STEM_depth.png, STEM_preview.png and STEM.json.
 
-        Metres have their standard deviation with them in STEM_sigma.npy.
+        Metres have their standard deviation with them in STEM_sigma.npy, and STEM_sigma.png shows
+        it: dark is sure, the brightest colour is 30 % of the depth and more.
 
         Args:
             folder: Where; made if missing.
@@ -244,6 +245,11 @@ class DepthFrame(frames.DepthFrame):
         writers["_preview.png"] = lambda path: write_image(
             path, self._picture(grayscale, image_beside, preview_range)
         )
+        depth_m, sigma_m = self.depth_m, self.sigma_m
+        if self.metres and depth_m is not None and sigma_m is not None:
+            writers["_sigma.png"] = lambda path: write_image(
+                path, preview.colorize_sigma(depth_m, sigma_m)
+            )
         report = self.describe(png_scale) | dict(details or {})
         return results.write_results(Path(folder) / stem, writers, report, request, overwrite)
 

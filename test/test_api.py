@@ -99,10 +99,17 @@ def test_readme_in_five_lines(fastdepth: da.Model, data_dir: Path, tmp_path: Pat
         "img_depth.png",
         "img_sigma.npy",
         "img_preview.png",
+        "img_sigma.png",
         "img.json",
     ]
     np.testing.assert_array_equal(np.load(files[0]), frame.depth_m)
     np.testing.assert_array_equal(np.load(files[2]), frame.sigma_m)
+    unsure = read_image(files[4])
+    assert unsure.shape == frame.frame.rgb.shape
+    # 15 % of the depth, half of what the brightest colour means, wherever there is depth.
+    assert frame.sigma_m is not None
+    known = np.isfinite(frame.sigma_m)
+    assert len(np.unique(unsure[known], axis=0)) <= 2 and unsure[known].max() > 100
     report: dict[str, Any] = json.loads(files[-1].read_text())
     assert report["values"] == "metres"
     assert report["model"] == "fastdepth_7"

@@ -17,6 +17,9 @@ RgbImage = npt.NDArray[np.uint8]
 _COLORS = cv2.COLORMAP_INFERNO
 """Perceptually uniform: what is nearer is brighter, in print and for colour-blind people, too."""
 
+UNSURE = 0.3
+"""Standard deviation, as a share of the depth, of the brightest colour in pictures of sigma."""
+
 _INDENT = 16
 _LEAST_BAR = 100
 
@@ -209,6 +212,21 @@ def colorize_disparity(disparity: npt.NDArray[np.float32], grayscale: bool = Fal
         HxWx3 uint8 RGB, near bright, black where unknown.
     """
     return DepthColors(grayscale).disparity(disparity)
+
+
+def colorize_sigma(depth_m: npt.NDArray[np.float32], sigma_m: npt.NDArray[np.float32]) -> RgbImage:
+    """Picture how unsure metres are: dark is sure, bright is `UNSURE` of the depth and more.
+
+    Args:
+        depth_m: HxW float32 metres; NaN where unknown.
+        sigma_m: HxW float32 metres, one standard deviation of it; NaN where unknown.
+
+    Returns:
+        HxWx3 uint8 RGB, black where unknown.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.asarray(sigma_m / depth_m, np.float32)
+    return _paint(share, 0.0, UNSURE, grayscale=False)
 
 
 def color_table() -> RgbImage:

@@ -52,6 +52,7 @@ def test_image_gives_every_file(
             "_depth.png",
             "_sigma.npy",
             "_preview.png",
+            "_sigma.png",
             "_cloud.ply",
             ".json",
         )

@@ -61,7 +61,8 @@ def run(
 
     An image gives NAME_depth.npy (metres, or disparity of a relative model), NAME_depth.png (16
     bit: millimetres with 0 = unknown, or disparity stretched with near = bright, its range in the
-    JSON), NAME_preview.png, NAME.json and with --cloud NAME_cloud.ply. A video or recording gives
+    JSON), NAME_preview.png, NAME.json and with --cloud NAME_cloud.ply; metres also NAME_sigma.npy
+    and NAME_sigma.png, how unsure they are (bright is 30 % and more). A video or recording gives
     NAME_preview.mp4 and NAME.json, and with --frames the depth files of every frame as
     NAME_000000_depth.npy. Where metres are asked for but cannot be had, depth is NaN (PNG: 0) and
     NAME.json says why. What is done already is not done again.

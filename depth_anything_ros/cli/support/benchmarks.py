@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from depth_anything_ros.formats.whole_file import write_whole
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from depth_anything_ros.benchmark.fusion import Scene
     from depth_anything_ros.benchmark.timing import Contender, Timing
 
 IMAGES = ("480x640", "720x1280")
@@ -105,6 +106,35 @@ def measure(
             timings = known
             progress.advance(task)
     return timings
+
+
+def scenes_of(index: Path | None, model: str) -> Iterator[Scene]:
+    """What a network says of pictures whose depth is known.
+
+    Args:
+        index: CSV or YAML file with the columns image and depth; None for synthetic rooms.
+        model: Name or file of the network; for pictures only.
+
+    Yields:
+        One scene per picture.
+    """
+    from depth_anything_ros.benchmark.fusion import scene_of, synthetic_scenes
+
+    if index is None:
+        yield from synthetic_scenes()
+        return
+    from depth_anything_ros.formats.depth_files import read_depth
+    from depth_anything_ros.formats.depth_index import read_index
+    from depth_anything_ros.formats.media import read_image
+    from depth_anything_ros.inference.selection import make_estimator
+    from depth_anything_ros.settings import ModelSettings
+
+    estimator = make_estimator(ModelSettings(model)).estimator
+    for sample in read_index(index):
+        rgb = read_image(sample.image)
+        (prediction,) = estimator.estimate([rgb])
+        depth = read_depth(sample.depth, sample.png_scale)
+        yield scene_of(sample.image.stem, prediction, depth, rgb)
 
 
 def figures(timing: Timing) -> tuple[str, str, str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from depth_anything_ros.cli.commands.bench import BENCHMARKS
-from depth_anything_ros.cli.support.benchmarks import finish, table_of
+from depth_anything_ros.cli.support.benchmarks import finish, scenes_of, table_of
 from depth_anything_ros.cli.support.command_line import PATH, Subcommand, command, option
 from depth_anything_ros.cli.support.files import check_writable, json_option
 from depth_anything_ros.formats.whole_file import write_whole
 
 if TYPE_CHECKING:
-    from depth_anything_ros.benchmark.fusion import Row, Scene
+    from depth_anything_ros.benchmark.fusion import Row
 
 
 @command("fusion")
@@ -60,7 +59,6 @@ def fusion(
         costs,
         mean,
         means,
-        synthetic_scenes,
     )
     from depth_anything_ros.benchmark.fusion_plot import Panel, plot
 
@@ -69,7 +67,7 @@ def fusion(
     of_patterns: list[Row] = []
     table = table_of("picture", "points", *WAYS, "ours / best")
     cost: dict[int, dict[str, float]] = {}
-    for scene in synthetic_scenes() if index is None else _scenes(index, model):
+    for scene in scenes_of(index, model):
         for count in wanted:
             found = [compare(scene, count, seed) for seed in range(seeds)]
             rows += [row for row in found if row is not None]
@@ -110,22 +108,6 @@ def fusion(
         "cpu_ms": {str(count): each for count, each in cost.items()},
     }
     finish(table, json_file, report, words)
-
-
-def _scenes(index: Path, model: str) -> Iterator[Scene]:
-    from depth_anything_ros.benchmark.fusion import scene_of
-    from depth_anything_ros.formats.depth_files import read_depth
-    from depth_anything_ros.formats.depth_index import read_index
-    from depth_anything_ros.formats.media import read_image
-    from depth_anything_ros.inference.selection import make_estimator
-    from depth_anything_ros.settings import ModelSettings
-
-    estimator = make_estimator(ModelSettings(model)).estimator
-    for sample in read_index(index):
-        rgb = read_image(sample.image)
-        (prediction,) = estimator.estimate([rgb])
-        depth = read_depth(sample.depth, sample.png_scale)
-        yield scene_of(sample.image.stem, prediction, depth, rgb)
 
 
 BENCHMARKS.register(Subcommand("fusion", fusion, 45))
