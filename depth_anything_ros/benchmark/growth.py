@@ -10,7 +10,7 @@ import numpy as np
 from depth_anything_ros.benchmark.drive import drive
 from depth_anything_ros.benchmark.scaling import LOCAL_REFINEMENT, Size, scaling_contenders
 from depth_anything_ros.benchmark.timing import Contender, Timing, stopwatch
-from depth_anything_ros.frames import RgbImage
+from depth_anything_ros.frames import Prediction, RgbImage
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.settings import ModelSettings
 
@@ -18,7 +18,7 @@ IMAGE = (480, 640)
 """Rows and columns of the image on the other curves."""
 
 INPUT_SIZES = (140, 196, 252, 350, 448, 518)
-"""Shorter sides of the network's input in pixels, multiples of 14."""
+"""Shorter sides of the network's input in pixels, before they are rounded as the network needs."""
 
 IMAGE_SIZES = ((240, 320), (480, 640), (720, 1280), (1080, 1920))
 """Rows and columns of images."""
@@ -60,12 +60,16 @@ def growths(model: str, threads: int) -> list[Growth]:
     """
     ((_, frame),) = drive(*IMAGE, points=0, images=1)
 
-    def network(input_size: int, images: Sequence[RgbImage]) -> Callable[[], object]:
+    def network(input_size: int, images: Sequence[RgbImage]) -> Callable[[], Sequence[Prediction]]:
         settings = ModelSettings(model, "auto", "fp32", input_size, threads, "torch")
         estimator = make_estimator(settings).estimator
         return lambda: estimator.estimate(images)
 
-    sized = {str(size): stopwatch(network(size, [frame.rgb])) for size in INPUT_SIZES}
+    sized: dict[str, Contender] = {}
+    for size in INPUT_SIZES:
+        run = network(size, [frame.rgb])
+        (seen,) = run()
+        sized[str(min(seen.input_size))] = stopwatch(run)
     batches = {str(count): stopwatch(network(0, [frame.rgb] * count)) for count in CAMERAS}
     images: dict[str, Contender] = {}
     for height, width in IMAGE_SIZES:

@@ -20,6 +20,8 @@ def test_bench_growth_draws_every_curve(tmp_path: Path, small_network_file: Path
     rows = json.loads(report.read_text())["rows"]
     curves = {row["what"] for row in rows}
     assert len(curves) == 4
+    sizes = [row["at"] for row in rows if "shorter side" in row["axis"]]
+    assert sizes == ["140", "196", "252", "350", "448", "518"]
     text = charts.read_text()
     assert text.count("```mermaid") == 4
     for row in rows:
