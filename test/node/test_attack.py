@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("rclpy")
 
@@ -26,6 +30,7 @@ from depth_anything_ros.benchmark.node.attack import (
     local_node,
     remote_node,
 )
+from depth_anything_ros.cli.main import app
 from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.node.messages import floats_to_image
 
@@ -109,6 +114,27 @@ def test_a_faulty_node_is_found(monkeypatch: pytest.MonkeyPatch, fault: str, fin
     report = attack(Faulty(fault), Attack(math.inf, messages=30))
     assert any(finding in each for each in report["findings"]), report["findings"]
     assert all("quoted" not in each for each in report["findings"])
+
+
+def test_the_command_tells_what_happened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "attack.json"
+    done = CliRunner().invoke(app, ["attack", "--direct", "--messages", "50", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    report = json.loads(file.read_text())
+    assert (report["command"], report["direct"], report["messages"]) == ("attack", True, 50)
+    assert "50 hostile messages in" in done.stdout
+    assert "5 of 5 good frames answered" in done.stdout
+
+    @contextlib.contextmanager
+    def faulty() -> Iterator[Faulty]:
+        yield Faulty("stamp")
+
+    monkeypatch.setattr(module, "remote_node", faulty)
+    done = CliRunner().invoke(app, ["attack", "--messages", "50"])
+    assert done.exit_code == 1
+    assert str(done.exception) == "; ".join(
+        f"good frame {number} was answered with another stamp" for number in (3, 4, 5)
+    )
 
 
 def test_a_leak_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

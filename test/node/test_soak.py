@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("rclpy")
 
 from depth_anything_ros.benchmark.node import soak as module
 from depth_anything_ros.benchmark.node.soak import Soak, soak
+from depth_anything_ros.cli.main import app
 
 
 def test_the_node_is_in_order_after_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +46,34 @@ def test_drift_is_the_slope_after_the_warm_up() -> None:
     assert record.findings == []
     assert module._judged(record, 3600.0)
     assert record.findings == ["memory grew by 29.48 % per hour"]
+
+
+def test_the_command_tells_what_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = []
+
+    def soaked(plan: Soak, progress: Callable[[float], None]) -> dict[str, Any]:
+        plans.append(plan)
+        record = _record([200.0] * 9 + [201.0], threads=[16] * 7 + [30] * 3)
+        judged = module._judged(record, 36.0)
+        progress(1.0)
+        return {
+            "seconds": 36.0,
+            "changes": {"clock jumps": 7},
+            "answers": {"front": 5, "back": 6},
+            "longest_silence_s": 0.4,
+            **judged,
+            "findings": record.findings if len(plans) > 1 else [],
+        }
+
+    monkeypatch.setattr(module, "soak", soaked)
+    done = CliRunner().invoke(app, ["bench", "soak", "--hours", "0.01", "--seed", "3"])
+    assert done.exit_code == 0, done.output
+    assert plans[0] == Soak(36.0, seed=3)
+    for words in ("clock jumps", "5 of front, 6 of back", "at most 0.4 s of silence", "200 MB"):
+        assert words in " ".join(done.stdout.split())
+    done = CliRunner().invoke(app, ["bench", "soak", "--hours", "0.01"])
+    assert done.exit_code == 1
+    assert "threads grew from 16" in str(done.exception)
 
 
 def test_leaks_are_found() -> None:

@@ -76,20 +76,21 @@ def demo(images: str, model: str, seconds: float, rate: float, hfov: float, outp
     for name in ("summary.json", "preview.png", "cloud.ply"):
         (output / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="depth_anything_demo_") as scratch:
-        processes = {"output_recorder": _start("output_recorder", output=str(output))}
-        if images == "robot":
-            extrinsics = _lidar_in_camera()
-            processes["depth_node"] = _start(
-                "depth_node", model=model, sensor_extrinsics=f'"{extrinsics}"', points_timeout=0.1
-            )
-            processes["source"] = _start("simulated_robot", world="room", seed=1)
-        else:
-            source = _photographs(Path(scratch)) if images == "photographs" else Path(images)
-            processes["depth_node"] = _start("depth_node", model=model)
-            processes["source"] = _start(
-                "image_player", path=str(source), rate=rate, loop=True, hfov=hfov
-            )
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
+            processes["output_recorder"] = _start("output_recorder", output=str(output))
+            if images == "robot":
+                extrinsics = f'"{_lidar_in_camera()}"'
+                processes["depth_node"] = _start(
+                    "depth_node", model=model, sensor_extrinsics=extrinsics, points_timeout=0.1
+                )
+                processes["source"] = _start("simulated_robot", world="room", seed=1)
+            else:
+                source = _photographs(Path(scratch)) if images == "photographs" else Path(images)
+                processes["depth_node"] = _start("depth_node", model=model)
+                processes["source"] = _start(
+                    "image_player", path=str(source), rate=rate, loop=True, hfov=hfov
+                )
             died = _wait(processes, seconds)
         except KeyboardInterrupt:
             died = None
@@ -151,7 +152,9 @@ def _wait(processes: dict[str, subprocess.Popen[bytes]], seconds: float) -> str 
 def _stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
     """Stop the source first, so that the last answers still arrive; the recorder last."""
     for name in ("source", "depth_node", "output_recorder"):
-        process = processes[name]
+        process = processes.get(name)
+        if process is None:  # stopped before it was started
+            continue
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
