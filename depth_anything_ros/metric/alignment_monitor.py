@@ -27,11 +27,12 @@ from depth_anything_ros.metric.alignment import (
 # Own choices; simulated drives without an error stay below them.
 _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
 _MOMENTS = 60
-_FIRST, _THEN, _LATER = 22, 18, 30  # moments before the first, second and each other estimate
+_FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = 0.35, 0.02  # what is worth saying
 _KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
+_CERTAIN = 2.0  # times what is worth saying: said at once
 _THUMBNAIL = (40, 30)
 _MOVED_GREY = 2.0  # change of a fifth of the thumbnail from which on the view is another one
 _MOVED_M, _MOVED_DEG = 0.05, 0.5
@@ -72,7 +73,7 @@ class AlignmentMonitor:
         self._moments: deque[Moment] = deque(maxlen=_MOMENTS)
         self._last = 0
         self._new = 0
-        self._estimates = 0
+        self._estimated = False
         self._suspected = np.zeros(4)
 
     def add(self, frame: Frame) -> None:
@@ -100,20 +101,20 @@ class AlignmentMonitor:
         self._newest = _View(frame.pose, thumbnail)
         self._moments.append(moment)
         self._new += 1
-        due = (_FIRST, _THEN, _LATER)[min(self._estimates, 2)]
-        if self._new >= due:
+        if self._new >= (_LATER if settled else _THEN if self._estimated else _FIRST):
             self._new = 0
-            self._estimates += 1
+            self._estimated = True
             self._judge(estimate_alignment(self._moments), points.source)
 
     def _start_over(self) -> None:
         self._moments.clear()
         self._newest = None
-        self._last = self._new = self._estimates = 0
+        self._last = self._new = 0
+        self._estimated = False
         self._judge(None, "")
 
     def _judge(self, found: Alignment | None, source: str) -> None:
-        """Say what two estimates in a row say."""
+        """Say what two estimates in a row say, or one of them clearly."""
         self.alignment = found
         if found is None:
             self.finding, self.values = "", {}
@@ -122,9 +123,10 @@ class AlignmentMonitor:
         off = np.array([*found.turn_deg, found.late_s])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
         known = known_numbers(found)
-        wrong = known & (np.abs(off) > np.maximum([_TURN_DEG] * 3 + [_LATE_S], _SURE * sigma))
-        suspected = np.where(wrong, np.sign(off), 0.0)
+        most = np.maximum([_TURN_DEG] * 3 + [_LATE_S], _SURE * sigma)
+        suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
+        confirmed |= known & (np.abs(off) > _CERTAIN * most)
         self._suspected = suspected
         values = {}
         for index, name in enumerate(_NAMES):
