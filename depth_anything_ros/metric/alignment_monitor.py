@@ -75,6 +75,7 @@ class AlignmentMonitor:
         self._new = 0
         self._estimated = False
         self._suspected = np.zeros(4)
+        self._said = np.zeros(4)
 
     def add(self, frame: Frame) -> None:
         """Take in a frame; every few seconds of driving this estimates.
@@ -111,24 +112,26 @@ class AlignmentMonitor:
         self._newest = None
         self._last = self._new = 0
         self._estimated = False
+        self._said = np.zeros(4)
+        self.finding = ""
         self._judge(None, "")
 
     def _judge(self, found: Alignment | None, source: str) -> None:
-        """Say what two estimates in a row say, or one of them clearly."""
+        """Say what two estimates in a row say, or one of them clearly, until one knows better."""
         self.alignment = found
+        values: dict[str, float] = {}
         if found is None:
-            self.finding, self.values = "", {}
-            self._suspected = np.zeros(4)
+            self.values, self._suspected = values, np.zeros(4)
             return
         off = np.array([*found.turn_deg, found.late_s])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
         known = known_numbers(found)
-        most = np.maximum([_TURN_DEG] * 3 + [_LATE_S], _SURE * sigma)
+        most = np.maximum([*[_TURN_DEG] * 3, _LATE_S], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
         confirmed |= known & (np.abs(off) > _CERTAIN * most)
         self._suspected = suspected
-        values = {}
+        self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
         for index, name in enumerate(_NAMES):
             if known[index]:
                 values[f"alignment_{name}_deg"] = float(off[index])
@@ -137,7 +140,7 @@ class AlignmentMonitor:
             values["alignment_late_ms"] = float(1000 * off[3])
             values["alignment_late_sigma_ms"] = float(1000 * sigma[3])
         self.values = values
-        self.finding = describe(off, confirmed, source)
+        self.finding = describe(self._said, self._said != 0, source)
 
 
 def _has_moved(seen: _View, frame: Frame, thumbnail: Grey) -> bool:

@@ -126,6 +126,22 @@ def test_monitor_is_silent_without_reason() -> None:
     assert monitor.values["alignment_yaw_deg"] == pytest.approx(0.1, abs=0.1)
 
 
+def test_what_is_said_stays_until_it_is_known_to_be_right() -> None:
+    monitor = AlignmentMonitor()
+    turned, guessed, right = (
+        Alignment(np.array([0.0, yaw, 0.0]), np.array([0.1, sigma, 0.1]), 0.0, 0.1)
+        for yaw, sigma in ((0.5, 0.05), (0.0, 2.0), (0.0, 0.05))
+    )
+    for found, said in ((turned, False), (turned, True), (guessed, True), (None, True)):
+        monitor._judge(found, "/points")
+        assert ("turned 0.5 degrees right" in monitor.finding) == said
+    monitor._judge(right, "/points")
+    assert not monitor.finding
+    assert "alignment_late_ms" not in monitor.values
+    monitor._judge(replace(turned, turn_deg=np.array([0.0, 0.8, 0.0])), "/points")
+    assert "0.8 degrees right" in monitor.finding  # clear enough at once
+
+
 def test_robot_that_stands_tells_nothing() -> None:
     monitor = AlignmentMonitor()
     for posed in (True, False):

@@ -10,6 +10,7 @@ from depth_anything_ros.errors import InputError
 from depth_anything_ros.frames import DepthFrame, Quality, ScaleState
 from depth_anything_ros.installed_commands import own_command
 from depth_anything_ros.metric.floor_check import FloorCheck
+from depth_anything_ros.metric.scale_comparison import ScaleComparison
 from depth_anything_ros.node.camera.alignment_watch import AlignmentWatch
 from depth_anything_ros.node.camera.inputs import CameraInput
 from depth_anything_ros.node.runtime.health import (
@@ -54,6 +55,7 @@ class CameraReport:
         self._complained = False
         self._silent_since = 0.0
         self._floor = FloorCheck()
+        self._scales = ScaleComparison()
         self.forget_points()
 
     @property
@@ -84,6 +86,7 @@ class CameraReport:
         """
         self._state = answer.scale_state
         self._floor.add(answer.frame)
+        self._scales.add(answer)
         if check_alignment:
             self._alignment.offer(answer.frame)
         if sent:
@@ -139,8 +142,11 @@ class CameraReport:
                 **model,
                 **self.statistics.values(),
                 **(scale_values(self._state) if self._state else {}),
-                **{name: f"{value:.4g}" for name, value in self._floor.values.items()},
-                **{name: f"{value:.4g}" for name, value in self._alignment.values.items()},
+                **{
+                    name: f"{value:.4g}"
+                    for check in (self._floor, self._scales, self._alignment)
+                    for name, value in check.values.items()
+                },
                 **memory_values(model.get("device", "")),
             },
         )
@@ -178,7 +184,7 @@ class CameraReport:
         if self._state is None:
             return ok, "images arrive, no output has a subscriber"
         # A turned sensor shows in both; the alignment says which sensor and names time, too.
-        finding = self._alignment.finding or self._floor.finding
+        finding = self._alignment.finding or self._floor.finding or self._scales.finding
         if finding and self._state.quality is not Quality.INVALID:
             return warn, finding
         return SCALE_LEVELS[self._state.quality], self._state.reason
