@@ -23,7 +23,7 @@ from depth_anything_ros.frames import (
     RgbImage,
     SparsePoints,
 )
-from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.fit import FitSettings, values_at
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
 
@@ -34,7 +34,8 @@ _MOST_GIVEN = 0.75  # share of the truth that may be given
 _LINES = (0.1, 0.9)  # quantiles of the truth's rows between which a LiDAR's lines lie
 _LINE_WIDTH = 1.0  # pixels beside a line that belong to it
 _MOST_CORNERS = 200
-_FEWEST_OF_PATTERN = 20
+_BEAMS = 64  # of a LiDAR whose returns are the truth
+_DENSE = 0.1  # share of the pixels from which on truth is a depth image, not a LiDAR's returns
 _NEAR_CORNER = 0.01  # distance of a corner's depth from it, in image widths
 
 
@@ -65,7 +66,7 @@ class Scene:
     def pattern(self, name: str) -> tuple[SparsePoints, SparsePoints] | None:
         """Truth points as a sensor of PATTERNS gives them, and others; None if too few."""
         given = PATTERNS[name](self)
-        if not _FEWEST_OF_PATTERN <= len(given) <= _MOST_GIVEN * len(self.truth):
+        if not 0 < len(given) <= _MOST_GIVEN * len(self.truth):
             return None
         rest = np.setdiff1d(np.arange(len(self.truth)), given)
         asked = np.random.default_rng(0).permutation(rest)[:_SCORED]
@@ -152,12 +153,18 @@ CLASSICAL: dict[str, Way] = {
 
 
 def ours(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
-    """The sparse scaler with local refinement; NaN where it knows nothing."""
+    """The sparse scaler with local refinement; NaN where it knows nothing.
+
+    Points too few for scale and shift are given as `min_points: 1, fit_shift: off`.
+    """
     shape = scene.disparity.shape
     prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
     rgb = np.zeros((*shape, 3), np.uint8) if scene.rgb is None else scene.rgb
     frame = Frame(rgb, points=given)
-    scaled = LiveScaler([SparseSource()]).scale(prediction, frame)
+    settings = FitSettings()
+    if len(given) < settings.min_points:
+        settings = FitSettings(shift=False, min_points=1)
+    scaled = LiveScaler([SparseSource(settings)]).scale(prediction, frame)
     if scaled.depth_m is None:
         return np.full(len(asked), np.nan)
     return values_at(scaled.depth_m, asked)
@@ -362,7 +369,12 @@ def _metres(inverse: FloatArray, given: SparsePoints) -> FloatArray:
 
 
 def _on_lines(scene: Scene, lines: int) -> npt.NDArray[np.intp]:
-    """Truth points on level lines, as beams of a LiDAR lie in an image."""
+    """Truth points on level lines, as beams of a LiDAR lie in an image, or on some of its beams."""
+    if len(scene.truth) < _DENSE * scene.disparity.size:
+        # Beams have about equal numbers of returns, one above the other.
+        beam = np.argsort(np.argsort(scene.truth.v, kind="stable")) * _BEAMS // len(scene.truth)
+        every = _BEAMS // lines
+        return np.flatnonzero(beam % every == every // 2)
     low, high = np.quantile(scene.truth.v, _LINES)
     rows = np.rint(low + (high - low) * (np.arange(lines) + 0.5) / lines)
     off = np.abs(scene.truth.v[:, None] - rows)
@@ -378,6 +390,18 @@ def _on_grid(scene: Scene, columns: int, rows: int) -> npt.NDArray[np.intp]:
     off = np.maximum(np.abs(u % 1 - 0.5), np.abs(v % 1 - 0.5))
     order = np.lexsort((off, cell))
     return np.asarray(order[np.unique(cell[order], return_index=True)[1]])
+
+
+def _in_the_middle(scene: Scene) -> npt.NDArray[np.intp]:
+    """The truth point nearest to the middle of the image."""
+    height, width = scene.disparity.shape
+    off = np.hypot(scene.truth.u - (width - 1) / 2, scene.truth.v - (height - 1) / 2)
+    return np.asarray([np.argmin(off)])
+
+
+def _some(scene: Scene, count: int) -> npt.NDArray[np.intp]:
+    """Random truth points."""
+    return np.random.default_rng(0).permutation(len(scene.truth))[:count]
 
 
 def _at_corners(scene: Scene) -> npt.NDArray[np.intp]:
@@ -403,6 +427,8 @@ PATTERNS: dict[str, Callable[[Scene], npt.NDArray[np.intp]]] = {
     "laser scan": partial(_on_lines, lines=1),
     "corners": _at_corners,
     "16x12 depth": partial(_on_grid, columns=16, rows=12),
+    "7 points": partial(_some, count=7),
+    "one range": _in_the_middle,
 }
 """Which truth points a sensor would give."""
 

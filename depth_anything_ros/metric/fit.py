@@ -27,9 +27,12 @@ _FACTOR_OF_TWO = 0.693  # however bad the network, a point off by that does not 
 _SMALLEST_SPREAD = 1e-9
 _SAME_VALUE = 1e-3  # relative range of values within which all count as one
 _CONVERGED = 1e-7
+_IN_LINE = 0.02  # width of the points in the image against their length
+_SPREAD_IN_LINE = 0.15  # relative error that a network may well have along one line
 # In the simulated robot, a LiDAR turned upside down correlates at -0.5 in the median where no scale
 # fits, one that is right never below 0.2, and the prediction for another picture at -0.26.
 _OPPOSED = -0.3
+_SURELY_OPPOSED = 2.6  # standard deviations of the rank correlation of unrelated values
 _EXTRINSICS = "likelier the extrinsics or the calibration are wrong than the network"
 _NETWORK = "likelier the network misreads this scene than the extrinsics are wrong"
 
@@ -59,7 +62,9 @@ class OpposedError(UnmeasurableError):
             correlation: Spearman's rank correlation of network and points.
             count: Number of points.
         """
-        self.is_strong = correlation < _OPPOSED
+        # Unrelated ranks correlate by 0 +- 1 / sqrt(count - 1).
+        chance = _SURELY_OPPOSED / max(count - 1, 1) ** 0.5
+        self.is_strong = correlation < min(_OPPOSED, -chance)
         self.finding = (
             "no positive scale fits: the points get farther where the network says nearer (rank "
             f"correlation {correlation:.2f} of {count} points)"
@@ -152,13 +157,30 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     y = 1 / points.z[usable] if inverse else points.z[usable]
-    fit = fit_line(x[usable], y, with_shift, settings)
+    # The errors of a network along a laser scan's line are not independent: up to half of them may
+    # look like outliers beside a part that a wrong scale explains.
+    least = _SPREAD_IN_LINE if _in_line(points.u[usable], points.v[usable]) else _SMALLEST_SPREAD
+    fit = fit_line(x[usable], y, with_shift, settings, least)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers
     return Fit(fit.scale, fit.shift, inliers, fit.residual)
 
 
-def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettings) -> Fit:
+def _in_line(u: FloatArray, v: FloatArray) -> bool:
+    """Whether places lie in one straight line."""
+    if len(u) < 2:
+        return False
+    thin, long = np.linalg.eigvalsh(np.cov(u, v))
+    return bool(thin < _IN_LINE**2 * long)
+
+
+def fit_line(
+    x: FloatArray,
+    y: FloatArray,
+    with_shift: bool,
+    settings: FitSettings,
+    least_spread: float = _SMALLEST_SPREAD,
+) -> Fit:
     """Fit y = scale * x + shift so that the relative error of y is smallest, robustly.
 
     Random pairs of points give candidate lines, the one with the least median error starts
@@ -170,6 +192,7 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
         y: N positive measurements.
         with_shift: Whether there is a shift; else it is 0.
         settings: How to fit.
+        least_spread: Least standard deviation of the relative error to assume.
 
     Returns:
         The fit.
@@ -195,11 +218,11 @@ def fit_line(x: FloatArray, y: FloatArray, with_shift: bool, settings: FitSettin
         scale, shift = _best_pair(few_x, few_y, rng)
     else:
         scale, shift = float(np.exp(_median(np.log(few_y / few_x)))), 0.0
-    scale, shift = _reweighted(few_x, few_y, scale, shift, with_shift)
+    scale, shift = _reweighted(few_x, few_y, scale, shift, with_shift, least_spread)
     if not scale > 0:
         raise _opposed(few_x, few_y)
     few_error = np.abs(_log_error(few_x, few_y, scale, shift))
-    tolerance = min(_INLIER_SPREADS * _spread(few_error), _FACTOR_OF_TWO)
+    tolerance = min(_INLIER_SPREADS * max(_spread(few_error), least_spread), _FACTOR_OF_TWO)
     inliers = np.abs(_log_error(x, y, scale, shift)) <= tolerance
     if np.mean(inliers) < settings.min_inlier_share:
         raise UnmeasurableError(
@@ -257,12 +280,17 @@ def _best_pair(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[
 
 
 def _reweighted(
-    x: FloatArray, y: FloatArray, scale: float, shift: float, with_shift: bool
+    x: FloatArray,
+    y: FloatArray,
+    scale: float,
+    shift: float,
+    with_shift: bool,
+    least_spread: float,
 ) -> tuple[float, float]:
     """Iteratively reweighted Gauss-Newton on log(scale * x + shift) - log(y)."""
     for _ in range(_ITERATIONS):
         error = _log_error(x, y, scale, shift)
-        limit = _TUKEY * _spread(error)
+        limit = _TUKEY * max(_spread(error), least_spread)
         weight = np.square(np.maximum(1 - np.square(error / limit), 0))
         fitted = np.maximum(scale * x + shift, 1e-3 * y)
         by_shift = 1 / fitted

@@ -124,11 +124,22 @@ def test_what_a_pattern_gives() -> None:
         ("4 beams", 4, 1280),
         ("laser scan", 1, 320),
         ("16x12 depth", 12, 192),
+        ("7 points", 7, 7),
+        ("one range", 1, 1),
     ):
         parts = scene.pattern(name)
         assert parts is not None
         assert (len(np.unique(parts[0].v)), len(parts[0])) == (rows, count)
         given = {(x, y) for x, y in zip(parts[0].u, parts[0].v, strict=True)}
+        if name == "one range":
+            assert given <= {(159, 119), (159, 120), (160, 119), (160, 120)}
         assert not given & {(x, y) for x, y in zip(parts[1].u, parts[1].v, strict=True)}
     assert scene.pattern("corners") is None or len(scene.pattern("corners")[0]) <= 200  # type: ignore[index]
+    every = np.arange(0, len(u), 40)  # as sparse as a LiDAR's returns
+    lidar = Scene(
+        "lidar", scene.disparity, SparsePoints(truth.u[every], truth.v[every], truth.z[every])
+    )
+    for name, share in (("16 beams", 16 / 64), ("laser scan", 1 / 64)):
+        beams = lidar.pattern(name)
+        assert beams is not None and len(beams[0]) == share * len(every)
     assert Scene("no image", scene.disparity, truth).pattern("corners") is None

@@ -102,6 +102,28 @@ def test_points_that_oppose_the_network_name_the_likelier_cause(opposed: bool, c
     assert cause in str(refused.value)
 
 
+@pytest.mark.parametrize(("count", "is_strong"), [(20, False), (400, True)])
+def test_few_points_do_not_say_that_the_extrinsics_are_wrong(count: int, is_strong: bool) -> None:
+    """Unrelated ranks of twenty points correlate at -0.4 in one draw of twenty."""
+    assert OpposedError(-0.4, count).is_strong is is_strong
+
+
+def test_the_larger_part_of_a_line_does_not_outvote_the_rest() -> None:
+    """A laser scan: the network is 15 % off over two fifths of it, where it is near."""
+    u = np.linspace(0, 319, 300)
+    inverse = np.where(u < 190, 0.30 + 0.04 * np.sin(u / 20), 0.50)
+    disparity = np.where(u < 190, inverse, 0.85 * inverse)
+    row = np.interp(np.arange(320), u, disparity)
+    values = np.broadcast_to(row, (240, 320)).astype(np.float32)
+    prediction = Prediction(values, PredictionKind.RELATIVE_DISPARITY, values.shape)
+    line = fit_points(prediction, SparsePoints(u, np.full(300, 120.0), 1 / inverse), SETTINGS)
+    v = np.random.default_rng(0).uniform(0, 239, 300)
+    spread = fit_points(prediction, SparsePoints(u, v, 1 / inverse), SETTINGS)
+    assert spread.inlier_share < 0.7
+    assert line.inlier_share == 1.0
+    assert line.scale > 1.1 * spread.scale
+
+
 def test_relative_depth_gets_a_scale_and_a_shift_in_depth() -> None:
     depth = wavy_depth()
     values = ((depth + 0.6) / 2.3).astype(np.float32)

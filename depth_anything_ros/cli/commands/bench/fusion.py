@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     help="Points given; may be repeated.  [default: 20, 100, 1000, 5000]",
 )
 @option("--seeds", type=click.IntRange(min=1), default=1, help="Draws of the points.")
-@option("--patterns", is_flag=True, help="Points as sensors give them, too: LiDAR beams, corners.")
+@option(
+    "--patterns",
+    is_flag=True,
+    help="Points as sensors give them, too: LiDAR beams, corners, one range.",
+)
 @option("--plot", "picture", type=PATH, metavar="FILE.svg", help="Draw AbsRel and cost to a file.")
 @json_option
 def fusion(
