@@ -1,4 +1,4 @@
-"""`depth_anything calibrate` on a real recording."""
+"""`depth_anything calibrate` on real and simulated recordings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 import yaml
 from real_frames import kitti_scan
+from scipy.spatial.transform import Rotation
 
+import depth_anything_ros as da
 from depth_anything_ros.formats.bags import Bag
 from depth_anything_ros.formats.recording import chained, static_transforms
 from depth_anything_ros.frames import PredictionKind
-from depth_anything_ros.geometry.camera import project
+from depth_anything_ros.geometry.camera import Camera, project
 from depth_anything_ros.metric.scale_file import SavedScale, load_scale, save_scale
+from depth_anything_ros.synthetic.robot import Robot
 
 pytest.importorskip("rosbags", reason="rosbags is not installed (extra 'demo')")
+
+from robot_bag import FRAME, image, info, points, transforms, write_robot_bag
+from small_bag import write_bag
 
 RunCli = Callable[..., Any]
 
@@ -152,3 +158,63 @@ def test_a_file_of_another_kind_is_not_replaced(run_cli: RunCli, tmp_path: Path)
         result = run_cli("calibrate", tmp_path / "gone", "-o", file, *options)
         assert (result.code, text in result.err) == (1, True), result.err
         assert file.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of a simulated robot whose camera stands 0.85 m above the floor."""
+    robot = Robot("room", 3, {"camera": Camera.from_hfov(160, 120, 70.0)})
+    return write_robot_bag(tmp_path_factory.mktemp("drive") / "bag", robot, "camera", images=3)
+
+
+def test_a_simulated_drive_gives_the_scale_of_its_lidar(
+    run_cli: RunCli, drive: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "scale.yaml"
+    topics = ("--image-topic", "/camera/image_raw", "--points-topic", "/points")
+    result = run_cli("calibrate", drive, "-o", file, "-m", "embedded", *topics)
+    assert result.code == 0, result.err
+    assert "from 3 of 3 frames" in result.out
+    found = load_scale(file)
+    assert (found.kind, found.method) == (PredictionKind.RELATIVE_DISPARITY, "sparse")
+    robot = Robot("room", 3, {"camera": Camera.from_hfov(160, 120, 70.0)})
+    rgb, depth = robot.photograph("camera", 0.0)
+    disparity = da.load(model="embedded", device="cpu")(rgb).prediction.values
+    error = np.abs(1 / (found.scale * disparity + found.shift) / depth - 1)
+    print(f"half of the pixels within {np.nanmedian(error):.3f}")
+    assert np.nanmedian(error) < 0.15
+    file.write_text("robot: {speed: 5}\n")
+    refused = run_cli("calibrate", drive, "-o", file, "-m", "embedded", *topics)
+    assert refused.code == 1 and "is not replaced" in refused.err
+
+
+def test_a_lidar_that_sees_the_floor_tells_how_the_camera_stands(
+    run_cli: RunCli, tmp_path: Path
+) -> None:
+    camera = Camera.from_hfov(160, 120, 70.0)
+    pose, lidar = np.eye(4), np.eye(4)  # in base_link, which stands on the floor
+    tilted = Rotation.from_euler("YX", (7.0, -3.0), degrees=True)  # looks down, leans
+    pose[:3, :3] = tilted.as_matrix() @ [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]
+    pose[:3, 3], lidar[:3, 3] = (0.1, 0.0, 0.85), (0.0, 0.0, 1.2)
+    x, y = np.meshgrid(np.linspace(1, 9, 60), np.linspace(-4, 4, 60))
+    floor = np.stack([x, y, np.full_like(x, -1.2)], -1).reshape(-1, 3).astype(np.float32)
+    recorded = [transforms("/tf_static", 0, [("base", FRAME, pose), ("base", "lidar", lidar)])]
+    for moment in (0, 200_000_000):
+        recorded += [
+            image("/image", moment, np.zeros((120, 160, 3), np.uint8), "rgb8"),
+            info("/camera_info", moment, camera),
+            points("/points", moment, floor),
+        ]
+    drive = write_bag(tmp_path / "bag", recorded)
+    file = tmp_path / "ground.yaml"
+    result = run_cli("calibrate", drive, "--ground", "-o", file)
+    assert result.code == 0, result.err
+    values = yaml.safe_load(file.read_text())["/**"]["ros__parameters"]
+    assert values["scaler"] == "ground_plane"
+    assert values["camera_height"] == pytest.approx(0.85, abs=0.01)
+    assert values["camera_pitch_deg"] == pytest.approx(7.0, abs=0.1)
+    assert abs(values["camera_roll_deg"]) == pytest.approx(3.0, abs=0.1)
+    assert run_cli("calibrate", drive, "--ground", "-o", file).code == 0  # its own is replaced
+    file.write_text("/**:\n  ros__parameters: {scaler: ground_plane, min_points: 5}\n")
+    refused = run_cli("calibrate", drive, "--ground", "-o", file)
+    assert refused.code == 1 and "has min_points in it, so it is not replaced" in refused.err
