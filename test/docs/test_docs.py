@@ -35,6 +35,21 @@ TEXTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "QUALITY_DECLARATION.md", *PAG
 by_page = pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 
 
+def test_the_table_of_faults_names_files_that_exist() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    table = page.partition("| kind of fault | boundary | test |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:-1] for line in table.splitlines()[2:]]
+    assert len(rows) >= 20
+    for kind, boundary, test in rows:
+        for cell, folder in ((boundary, ROOT / "depth_anything_ros"), (test, ROOT / "test")):
+            named = re.findall(r"`([\w/]+(?:\.py|/))`", cell)
+            assert named or folder.name != "test", f"{kind}: no test is named"
+            for name in named:
+                inside = name.removeprefix("test/")
+                found = [each for each in folder.rglob(Path(name).name) if inside in f"{each}/"]
+                assert found, f"{kind}: {name} is not in {folder.name}/"
+
+
 def test_the_access_policy_is_up_to_date() -> None:
     assert generate.POLICY.read_text() == policy(), "run `make docs`"
 

@@ -6,7 +6,13 @@ from metric_scenes import METRIC, metric, relative, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
 from depth_anything_ros.metric.apply import to_metres, with_sky
-from depth_anything_ros.metric.fit import FitSettings, OpposedError, UnmeasurableError, fit_points
+from depth_anything_ros.metric.fit import (
+    FitSettings,
+    OpposedError,
+    UnmeasurableError,
+    fit_points,
+    values_at,
+)
 
 SETTINGS = FitSettings()
 
@@ -145,3 +151,15 @@ def test_the_sky_is_infinitely_far() -> None:
     np.testing.assert_array_equal(out[2:], 5.0)
     np.testing.assert_array_equal(depth, 5.0)
     assert with_sky(depth, None) is depth
+
+
+def test_points_where_the_network_says_nothing_do_not_count() -> None:
+    depth = wavy_depth()
+    prediction = relative(depth, 0.037, 0.021)
+    values = prediction.values.copy()
+    values[:, ::3] = np.nan
+    torn = Prediction(values, prediction.kind, prediction.input_size)
+    points = sample(depth, 500)
+    fit = fit_points(torn, points, SETTINGS)
+    assert (fit.scale, fit.shift) == pytest.approx((0.037, 0.021), rel=1e-5)
+    np.testing.assert_array_equal(fit.inliers, np.isfinite(values_at(values, points)))

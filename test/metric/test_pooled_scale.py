@@ -100,3 +100,12 @@ def test_the_kitti_car_carries_its_camera_at_one_metre_and_65(data_dir: Path) ->
         print(f"kitti {name}: {stand.height:.3f} m, pitch {stand.pitch_deg:+.2f} degrees")
         assert stand.height == pytest.approx(1.65, abs=0.1)
         assert abs(stand.pitch_deg) < 2 and abs(stand.roll_deg) < 3
+
+
+def test_a_few_points_of_many_are_no_ground() -> None:
+    """100 on a level plane among 10,000 that lie anywhere above it: a table, a kerb."""
+    rng = np.random.default_rng(0)
+    clutter = np.stack([*rng.uniform(-4, 0.5, (2, 10_000)), rng.uniform(1, 12, 10_000)], axis=1)
+    points = np.concatenate([plane_points(plane_of(1.2, 0.0, 0.0), 100), clutter])
+    with pytest.raises(UnmeasurableError, match="too few points lie on one level plane"):
+        find_ground(points)

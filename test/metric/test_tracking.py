@@ -148,3 +148,30 @@ def test_a_loaded_scale_is_used_as_it_is_and_only_for_its_kind() -> None:
 def test_settings_that_cannot_work_are_refused(name: str, value: float) -> None:
     with pytest.raises(SettingError, match=f"{name} is "):
         TrackingSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_what_is_measured_badly_moves_the_scale_less() -> None:
+    """Weight is inverse variance: 30 % of spread over 9 points is 10 % beside the scale's own."""
+    moved = {}
+    for residual in (0.0, 0.3):
+        tracker = ScaleTracker()
+        for index in range(20):
+            follow(tracker, index, measured(0.05))
+        new = Measurement("sparse", "measured", 0.05 * 1.04, inliers=9, residual=residual)
+        moved[residual] = math.log(follow(tracker, 20, new).scale / 0.05) / math.log(1.04)
+    print(f"share of the step that is taken: {moved}")
+    assert 0.1 < moved[0.0] <= 1.0
+    assert 0 < moved[0.3] < 0.5 * moved[0.0]
+
+
+def test_what_is_frozen_while_a_source_hands_over_is_what_is_shown() -> None:
+    tracker = ScaleTracker()
+    for index in range(10):
+        follow(tracker, index, measured(0.05, method="ground_plane"))
+    for index in range(10, 13):
+        shown = follow(tracker, index, measured(0.1)).scale
+    assert 0.05 < shown < 0.09  # on its way
+    tracker.freeze(True)
+    for index in range(13, 16):
+        assert follow(tracker, index, measured(0.1)).scale == pytest.approx(shown, rel=1e-6)
+    assert tracker.saved().scale == pytest.approx(shown, rel=1e-6)
