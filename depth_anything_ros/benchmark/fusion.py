@@ -358,7 +358,7 @@ def _neighbours(
     from scipy.spatial import cKDTree
 
     tree = cKDTree(np.c_[given.u, given.v])
-    distance, index = tree.query(np.c_[asked.u, asked.v], k=min(count, len(given)))
+    distance, index = tree.query(np.c_[asked.u, asked.v], k=np.arange(min(count, len(given))) + 1)
     weight = 1 / np.maximum(distance, 1e-6)
     return weight / weight.sum(axis=1, keepdims=True), index
 

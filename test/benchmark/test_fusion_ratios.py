@@ -104,7 +104,14 @@ def test_means_are_over_the_rows_of_a_number_of_points() -> None:
 
 @pytest.mark.parametrize(
     ("name", "bar"),
-    [("16 beams", 0.85), ("4 beams", 0.6), ("laser scan", 1.15), ("16x12 depth", 1.0)],
+    [
+        ("16 beams", 0.85),
+        ("4 beams", 0.6),
+        ("laser scan", 1.15),
+        ("16x12 depth", 1.0),
+        ("7 points", 1.5),
+        ("one range", 0.8),
+    ],
 )
 def test_points_as_sensors_give_them(scenes: list[Scene], name: str, bar: float) -> None:
     rows = [compare_pattern(scene, name) for scene in scenes[:2]]
