@@ -37,8 +37,7 @@ _STRONGEST = 6.0
 _BLURS_PX = (4.0, 2.0, 1.0)  # from coarse to fine
 _SPAN_DEG, _STEP_DEG = 3.0, 0.75  # of the coarse search
 _AGES_S = (-0.1, -0.05, 0.0, 0.05, 0.1)
-_CANDIDATES = 4  # maxima of it that are followed, so far apart:
-_APART_DEG, _APART_S = 1.4, 0.04
+_APART_DEG = 1.4
 _CLEAR = 3.0  # standard deviations by which the best must be better than another one
 _CONTRAST, _CONTRAST_BLUR_PX = 1.5, 2.0  # right ones have 1.8 and more, points of other scenes 1.47
 _MARGIN_PX = 16
@@ -48,8 +47,9 @@ _FEWEST_BLOCKS = 4
 _BLOCK_NS = 1_000_000_000  # edges in moments nearer in time are the same ones
 _PRIOR_DEG, _PRIOR_S = 3.0, 0.1  # standard deviations of what is to be expected
 _RATES = 0.1  # rad/s: spread of turning rates (68 % within) that makes the age known
+_MISTAKEN_DEG = 0.1  # of the turn of all jumps of one rate
 _CAUTION = 2.5  # the spread from block to block misses what they have in common
-_SYSTEMATIC_DEG, _SYSTEMATIC_S = (0.1, 0.03, 0.1), 0.001  # what more moments do not lessen
+_SYSTEMATIC_DEG, _SYSTEMATIC_S = (0.1, 0.03, 0.2), 0.001  # what more moments do not lessen
 
 Grey = npt.NDArray[np.uint8]
 
@@ -197,17 +197,18 @@ def _best_of(maxima: list[_Maximum]) -> Alignment | None:
 
 
 def _told_apart(found: Alignment, moments: Sequence[Moment]) -> Alignment:
-    """The same, less sure of yaw and age where the camera turned at one rate only.
+    """The same, less sure of yaw and age the less the camera's turning rates differ.
 
-    The rate itself is not known well enough for small differences to tell the two apart.
+    What makes all jumps of one rate look turned a little alike is taken for age.
     """
-    rates = np.array([np.median(each.flow[:, 3, 0] / each.flow[:, 1, 0]) for each in moments])
+    rates = np.concatenate([each.flow[:, 3, 0] / each.flow[:, 1, 0] for each in moments])
     low, middle, high = np.quantile(rates, [0.16, 0.5, 0.84])
-    if high - low > 2 * _RATES:
-        return found
+    spread = float(high - low) / 2
+    mistaken = math.radians(_MISTAKEN_DEG) / spread if spread > _RATES else _PRIOR_S
     sigma = found.turn_sigma_deg.copy()
-    sigma[1] = max(sigma[1], math.degrees(_PRIOR_S * abs(float(middle))))
-    return replace(found, turn_sigma_deg=sigma, late_sigma_s=max(found.late_sigma_s, _PRIOR_S))
+    sigma[1] = math.hypot(sigma[1], math.degrees(mistaken * abs(float(middle))))
+    late_sigma = math.hypot(found.late_sigma_s, mistaken)
+    return replace(found, turn_sigma_deg=sigma, late_sigma_s=late_sigma)
 
 
 class _Search:
@@ -238,18 +239,14 @@ class _Search:
         self._steps = np.array([*np.radians([0.2, 0.2, 0.4]), 0.01]) * blur
 
     def coarse(self) -> list[FloatArray]:
-        """The best of a grid of pitch, yaw and age, and others that lie apart from it."""
+        """The best pitch and yaw of a grid for each age, and another one apart from them."""
         grid = np.radians(np.arange(-_SPAN_DEG, _SPAN_DEG + 1e-6, _STEP_DEG))
         tried = np.array([(p, y, 0.0, age) for age in _AGES_S for p in grid for y in grid])
         scores = np.array([self._score(x) for x in tried])
-        apart = np.array([*np.radians([_APART_DEG, _APART_DEG, 1.0]), _APART_S])
-        found: list[FloatArray] = []
-        for x in tried[np.argsort(-scores)]:
-            if all((np.abs(x - other) > apart).any() for other in found):
-                found.append(x)
-                if len(found) == _CANDIDATES:
-                    break
-        return found
+        best = [int(np.argmax(np.where(tried[:, 3] == age, scores, -np.inf))) for age in _AGES_S]
+        apart = np.abs(tried[:, None, :2] - tried[best, :2]).max(axis=2).min(axis=1)
+        other = int(np.argmax(np.where(apart > math.radians(_APART_DEG), scores, -np.inf)))
+        return [tried[index] for index in (*best, other)]
 
     def climb(self, x: FloatArray) -> FloatArray:
         """Newton steps on the blurred edges, as far as they lead upwards."""

@@ -29,8 +29,8 @@ _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
 _MOMENTS = 60
 _FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
-_TURN_DEG, _LATE_S = 0.35, 0.02  # what is worth saying
-_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
+_TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
+_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.01  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
 _CERTAIN = 2.0  # times what is worth saying: said at once
 _THUMBNAIL = (40, 30)
@@ -126,7 +126,7 @@ class AlignmentMonitor:
         off = np.array([*found.turn_deg, found.late_s])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
         known = known_numbers(found)
-        most = np.maximum([*[_TURN_DEG] * 3, _LATE_S], _SURE * sigma)
+        most = np.maximum([*_TURN_DEG, _LATE_S], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
         confirmed |= known & (np.abs(off) > _CERTAIN * most)
