@@ -72,7 +72,8 @@ def test_ground_fusion_clears_the_floor_of_phantoms(drive: Drive) -> None:
     assert after["right"] > before["right"]
 
 
-def test_a_bent_network_with_a_lidar_marks_what_is_there(drive: Drive) -> None:
+def test_a_bent_network_with_a_lidar_meets_the_bars(drive: Drive) -> None:
+    """Nine marks of ten are right and obstacles found, while 2 % of the floor is marked at most."""
     info = ModelInfo("bent", "none", "none", PredictionKind.RELATIVE_DISPARITY)
     network = LoadedModel(BentDepth(drive), info)
     before = shares(navigate(drive, answers(drive, network, "lidar", False)))
@@ -80,7 +81,7 @@ def test_a_bent_network_with_a_lidar_marks_what_is_there(drive: Drive) -> None:
     after = shares(navigate(drive, answers(drive, network, "lidar")))
     assert before["right"] < 70
     assert before["phantom"] > 10
-    assert after["right"] > 80
+    assert after["right"] > 90
     assert after["found"] > 90
     assert after["phantom"] < 2
 
