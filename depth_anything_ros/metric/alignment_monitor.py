@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -128,10 +129,7 @@ class AlignmentMonitor:
             return
         off = np.array([*found.turn_deg, found.late_s])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
-        known = known_numbers(found)
-        seconds = {moment.stamp // 1_000_000_000 for moment in self._moments}
-        if len(seconds) < _SECONDS_OF_PITCH:
-            known[[0, 2]] = False
+        known = known_numbers(found, self._moments)
         most = np.maximum([*_TURN_DEG, _LATE_S], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
@@ -212,10 +210,21 @@ def moment_between(before: Frame | None, frame: Frame) -> Moment | None:
     return moment_of(frame.rgb, frame.camera, frame.points, motion, frame.stamp)
 
 
-def known_numbers(found: Alignment) -> npt.NDArray[np.bool_]:
-    """Which of up, right, clockwise and late of an alignment are more than a guess, 4 bool."""
+def known_numbers(found: Alignment, moments: Collection[Moment]) -> npt.NDArray[np.bool_]:
+    """What of an alignment is more than a guess.
+
+    Args:
+        found: The alignment.
+        moments: What it was estimated from.
+
+    Returns:
+        4 bool: up, right, clockwise and late.
+    """
     sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
-    return sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _KNOWN_LATE_S])
+    known = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _KNOWN_LATE_S])
+    if len({moment.stamp // 1_000_000_000 for moment in moments}) < _SECONDS_OF_PITCH:
+        known[[0, 2]] = False
+    return known
 
 
 def camera_motion(before: Frame | None, frame: Frame) -> CameraMotion | None:

@@ -18,11 +18,13 @@ from robot_bag import FRAME, image, info, points, transforms
 from small_bag import SECOND, write_bag
 
 from depth_anything_ros.formats.extrinsics import extrinsics_of, read_extrinsics
+from depth_anything_ros.metric import alignment_monitor
 
 RunCli = Callable[..., Any]
 
 TURN_DEG = (0.8, -1.5, 1.2)
 LATE_S = 0.06
+SECONDS = 13
 CAMERA_ON_BASE = np.array(
     [[0.0, 0.0, 1.0, 0.2], [-1.0, 0.0, 0.0, 0.0], [0.0, -1.0, 0.0, 0.9], [0.0, 0.0, 0.0, 1.0]]
 )
@@ -50,7 +52,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("base_link", "lidar", CAMERA_ON_BASE @ straight()),
     ]
     recorded = [transforms("/tf_static", 0, fixed)]
-    for number in range(round(10 * RATE)):
+    for number in range(round(SECONDS * RATE)):
         moment = round(SECOND * (1 + number / RATE))
         for delay in (0.0, 0.1):  # two images for each cloud
             seconds = number / RATE + delay
@@ -91,6 +93,19 @@ def test_the_pose_is_found_and_said_for_tf(
     assert "ms older than their stamps say" in result.err
 
 
+def test_of_a_short_drive_pitch_and_roll_stay(
+    run_cli: RunCli, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few seconds can hold both at a wrong place."""
+    monkeypatch.setattr(alignment_monitor, "_SECONDS_OF_PITCH", SECONDS + 2)
+    file = tmp_path / "lidar.yaml"
+    result = run_cli("calibrate", recording, "--extrinsics", "-o", file)
+    assert result.code == 0, result.err
+    assert "pitch not known, yaw -1." in result.out
+    assert "roll not known" in result.out
+    assert "dozen seconds of driving" in result.err
+
+
 def test_start_is_taken_and_files_of_other_kinds_stay(
     run_cli: RunCli, recording: Path, tmp_path: Path
 ) -> None:
@@ -110,7 +125,7 @@ def test_start_is_taken_and_files_of_other_kinds_stay(
 
 def test_too_short_a_drive_is_said(run_cli: RunCli, recording: Path, tmp_path: Path) -> None:
     file = tmp_path / "lidar.yaml"
-    result = run_cli("calibrate", recording, "--extrinsics", "--every", "20", "-o", file)
+    result = run_cli("calibrate", recording, "--extrinsics", "--every", "30", "-o", file)
     assert result.code == 1
     assert "do not tell how the LiDAR stands: record a drive" in result.err
     assert not file.exists()

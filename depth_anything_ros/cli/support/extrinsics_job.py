@@ -90,7 +90,7 @@ def calibrate_extrinsics(reopen: Reopen, given: Matrix | None, output: Path, eve
                 "drive of half a minute with turns, past things with edges, with 5 images a "
                 "second or more"
             )
-        known = known_numbers(found)
+        known = known_numbers(found, moments)
         step = replace(found, turn_deg=np.where(known[:3], found.turn_deg, 0.0))
         turned = step.matrix() @ turned
         if np.abs(step.turn_deg).max() < _ENOUGH_DEG:
@@ -163,7 +163,10 @@ def _report(
         "and ros2 run tf2_ros static_transform_publisher its last line"
     )
     if not known[:3].all():
-        warn("what is not known stays as it was: the recording has too few edges, or no turns")
+        warn(
+            "what is not known stays as it was: the recording has too few edges or no turns, or is "
+            "shorter than the dozen seconds of driving that pitch and roll need"
+        )
     if known[3] and abs(found.late_s) > max(3 * found.late_sigma_s, 0.01):
         way = "older" if found.late_s > 0 else "newer"
         warn(
