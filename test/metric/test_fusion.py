@@ -126,3 +126,78 @@ def test_points_given_twice_are_no_line() -> None:
     error = np.abs(1 / refined.inverse_m / truth - 1)
     assert np.isfinite(error).all()
     assert float(np.median(error)) < 0.02
+
+
+def beams(inverse: Array) -> SparsePoints:
+    """A point in every pixel of every sixteenth row."""
+    v, u = (axis.ravel() for axis in np.mgrid[8:120:16, 0:160])
+    return SparsePoints(u.astype(float), v.astype(float), 1 / inverse[v, u])
+
+
+def test_between_beams_a_plane_is_a_plane() -> None:
+    """All near neighbours of a place lie in one beam, which says nothing of the slope across."""
+    rows, columns = np.mgrid[0:120, 0:160]
+    inverse = 0.2 + 0.05 * np.sin(rows / 25) + 0.0002 * columns
+    refined = fusion.refine(np.full((120, 160), 0.2, np.float32), beams(inverse))
+    assert refined is not None
+    off = np.abs(refined.inverse_m / inverse - 1)[24:105]  # rows of beams and what lies between
+    print(f"between beams off by {off.mean():.2%}")
+    assert off.mean() < 0.004
+
+
+def test_along_beams_the_points_are_followed_closer_than_the_beams_are_apart() -> None:
+    """Waves as long as the beams are apart, by the points of a beam and in the rows beside it."""
+    rows, columns = np.mgrid[0:120, 0:160]
+    fit = 0.2 + 0.0003 * rows
+    inverse = fit * (1 + 0.08 * np.sin(2 * np.pi * (columns + 0.5) / 16))
+    refined = fusion.refine(fit.astype(np.float32), beams(inverse))
+    assert refined is not None
+    off = np.abs(refined.inverse_m / inverse - 1)
+    on, beside = (float(off[24 + apart : 97 + apart : 16].mean()) for apart in (0, 2))
+    print(f"waves of 8 %: off by {on:.2%} in beams, by {beside:.2%} two rows beside")
+    assert on < 0.014
+    assert beside < 0.022
+
+
+def test_a_point_whose_neighbours_are_all_wrong_is_judged_by_the_global_fit() -> None:
+    v, u = (axis.ravel().astype(float) for axis in np.mgrid[4:240:12, 4:320:12])
+    inverse = np.full(len(u), 0.2)
+    wrong = (np.abs(u - 160) < 31) & (np.abs(v - 124) < 31)
+    right = np.flatnonzero((u == 160) & (v == 124))[0]
+    wrong[right] = False
+    inverse[wrong] *= np.resize([3, 1 / 3, 5, 1 / 5, 4, 1 / 4], wrong.sum())
+    inverse[right] *= 1.25
+    refined = fusion.refine(np.full((240, 320), 0.2, np.float32), SparsePoints(u, v, 1 / inverse))
+    assert refined is not None
+    factor = refined.inverse_m / 0.2
+    assert factor[124, 160] == pytest.approx(1.25, abs=0.05)
+    assert factor.min() > 0.95 and factor.max() < 1.3
+
+
+def test_small_objects_that_the_network_misses_are_no_gross_errors() -> None:
+    """A seventh of the points lies on them, four together, which say the same."""
+    rows, columns = np.mgrid[0:240, 0:320]
+    objects = ((rows + 24) % 60 >= 48) | ((rows + 24) % 60 < 12)
+    objects &= ((columns + 18) % 60 >= 48) | ((columns + 18) % 60 < 12)
+    inverse = np.where(objects, 0.45, 0.2)
+    v, u = (axis.ravel() for axis in np.mgrid[4:240:12, 4:320:12])
+    points = SparsePoints(u.astype(float), v.astype(float), 1 / inverse[v, u])
+    refined = fusion.refine(np.full((240, 320), 0.2, np.float32), points)
+    assert refined is not None
+    assert 60 < objects[v, u].sum() < 100
+    np.testing.assert_allclose(refined.inverse_m[v, u], inverse[v, u], rtol=0.05)
+
+
+def test_beside_dropped_points_the_error_stays_finite_and_grows() -> None:
+    """The network is right; a tenth of the points is wrong and not followed."""
+    points = spoiled(sample(DEPTH, 600), 0.1)
+    error = {}
+    for name, given in (("all", points), ("right", sample(DEPTH, 600))):
+        refined = fusion.refine((1 / DEPTH).astype(np.float32), given)
+        assert refined is not None
+        np.testing.assert_allclose(refined.inverse_m * DEPTH, 1, rtol=1e-3)
+        assert np.isfinite(refined.error).all()
+        error[name] = refined.error
+    print({name: (float(np.median(each)), float(each.max())) for name, each in error.items()})
+    assert error["right"].max() < 0.004
+    assert 0.01 < error["all"].max() < 0.1

@@ -9,7 +9,7 @@ from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
-from depth_anything_ros.metric.uncertainty import MEASURED, UNMEASURED
+from depth_anything_ros.metric.uncertainty import MEASURED, UNMEASURED, local_mean
 
 DEPTH = wavy_depth()
 PREDICTION = relative(DEPTH, 0.05, 0.08)
@@ -74,3 +74,20 @@ def test_between_points_it_grows_with_the_distance_and_the_step_to_the_nearest_o
     print(f"beyond a step {across:.3f}, else {along:.3f}")
     assert between > 1.3 * beside
     assert across > 1.3 * along
+
+
+def test_local_mean_of_one_value_is_that_value_and_another_is_drawn_towards_all() -> None:
+    rng = np.random.default_rng(4)
+    cell = rng.permutation(40 * 50)[:80]
+    for count in (2, 3, 80):
+        local, around = local_mean(np.full(count, 0.2), cell[:count], (40, 50))
+        np.testing.assert_allclose(local, 0.2, rtol=1e-3)
+        np.testing.assert_allclose(around, 0.2, rtol=1e-3)
+    left = cell % 50 < 25
+    local, around = local_mean(np.where(left, 0.1, 0.3), cell, (40, 50))
+    mean = float(np.where(left, 0.1, 0.3).mean())
+    np.testing.assert_allclose(local[:, 0], 0.7 * 0.1 + 0.3 * mean, atol=0.02)
+    np.testing.assert_allclose(local[:, -1], 0.7 * 0.3 + 0.3 * mean, atol=0.02)
+    alone = np.zeros(80)
+    alone[0] = 0.8  # what is around it does not contain it
+    assert local_mean(alone, cell, (40, 50))[1][0] < 1e-3
