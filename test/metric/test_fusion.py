@@ -188,6 +188,16 @@ def test_small_objects_that_the_network_misses_are_no_gross_errors() -> None:
     np.testing.assert_allclose(refined.inverse_m[v, u], inverse[v, u], rtol=0.05)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+def test_of_a_few_hundred_points_those_grossly_wrong_are_not_followed(share: float) -> None:
+    """By a factor of two and more, where the global fit itself is off by up to 20 %."""
+    wave = 1 + 0.2 * np.sin(np.arange(320) / 40)
+    refined = refine(DEPTH / wave, spoiled(sample(DEPTH, 300), share))
+    off = absrel(refined, DEPTH)
+    print(f"{share:.0%} of the points wrong: off by {off:.2%}")
+    assert off < 0.01
+
+
 def test_beside_dropped_points_the_error_stays_finite_and_grows() -> None:
     """The network is right; a tenth of the points is wrong and not followed."""
     points = spoiled(sample(DEPTH, 600), 0.1)
