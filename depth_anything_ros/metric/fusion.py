@@ -599,8 +599,8 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         # Doubted is only who contradicts the neighbours with and without the network.
         among = agreeing[near]
         around = np.minimum(
-            np.abs(off - _median(off[near], among)[row]),
-            np.abs(plain - _median(plain[near], among)[row]),
+            np.abs(off - _median(off[near], among, 0.0)[row]),  # of nobody, with the fit
+            np.abs(plain - _median(plain[near], among, np.inf)[row]),  # of nobody, with nothing
         )
         gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
         agreeing = kept & (around < gate)
@@ -668,14 +668,14 @@ def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
     return tiles.members, tiles.owner
 
 
-def _median(values: Floats, among: npt.NDArray[np.bool_]) -> Floats:
-    """Median of those of the values in each row that are among the chosen; 0 without any."""
+def _median(values: Floats, among: npt.NDArray[np.bool_], of_none: float) -> Floats:
+    """Median of those of the values in each row that are among the chosen."""
     ordered = np.sort(np.where(among, values, np.inf), axis=1)
     count = among.sum(axis=1)
     row = np.arange(len(values))
     low = ordered[row, np.maximum(count - 1, 0) // 2]
     high = ordered[row, np.minimum(count // 2, values.shape[1] - 1)]
-    return np.where(count > 0, (low + high) / 2, 0.0)
+    return np.where(count > 0, (low + high) / 2, of_none)
 
 
 def _left_out_error(samples: _Samples, most_tiles: int) -> tuple[float, Floats]:

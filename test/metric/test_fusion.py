@@ -75,6 +75,17 @@ def test_gross_errors_do_not_spread() -> None:
     assert wrong < 0.25 * absrel(off, DEPTH)
 
 
+@pytest.mark.parametrize("scale", [0.125, 8.0])
+def test_a_depth_of_one_metre_is_nothing_special(scale: float) -> None:
+    """The same scene, larger or smaller, with gross errors: the same points are dropped."""
+    off = DEPTH * bumpy()
+    points = spoiled(sample(DEPTH, 100), 0.3)
+    scaled = SparsePoints(points.u, points.v, points.z * scale)
+    expected = refine(off.astype(np.float32), points)
+    result = refine((off * scale).astype(np.float32), scaled) / scale
+    np.testing.assert_allclose(result, expected, rtol=1e-2)
+
+
 def test_unknown_stays_unknown_and_few_points_change_nothing() -> None:
     off = (DEPTH * bumpy()).astype(np.float32)
     off[100:140, 50:90] = np.nan
