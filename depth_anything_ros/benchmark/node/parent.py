@@ -6,6 +6,9 @@ import os
 import signal
 import sys
 import threading
+import time
+
+_AGAIN = 2.0  # seconds between two interrupts
 
 
 def end_with_parent() -> None:
@@ -19,4 +22,6 @@ def end_with_parent() -> None:
 def _watch() -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    while True:  # one that comes in the first moments of a start may get lost
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(_AGAIN)
