@@ -31,7 +31,11 @@ TRIMMED_SHARE = 0.1
 FARTHEST_ALIGNED = 200.0
 """Metres up to which `aligned_log_depth` scores."""
 
-_LINE_SLOPE = 0.1  # of the logarithm's own slope at the least disparity
+RELATIVE_RANGES = (80.0, 200.0)
+"""Metres up to which `aligned_relative_depth` scores in turn: KITTI's and DDAD's."""
+
+_LINE_SLOPE = 0.1  # of a loss's own slope where it goes on as a line
+_LARGEST_RELATIVE = 3.0  # a pixel beyond it learns slowly, but learns
 _LARGEST_LOG = 2.0  # a pixel on the wrong side of everything must not decide alone
 
 _SMALLEST = 1e-6
@@ -173,6 +177,48 @@ def aligned_log_depth(
         Scalar; images whose disparity runs the wrong way count 0.
     """
     known = valid & (target > 1 / farthest)
+    aligned, scale = _fitted(prediction, target, known)
+    least = 1 / farthest
+    # Below the least disparity the logarithm goes on as a line, so that it still has a gradient.
+    line = math.log(least) + _LINE_SLOPE * (aligned - least) / least
+    logarithm = torch.where(aligned > least, aligned.clamp_min(least).log(), line)
+    error = (logarithm - target.clamp_min(least).log()).abs().clamp_max(_LARGEST_LOG)
+    return _mean(error, known & (scale > 0), 0.0)
+
+
+def aligned_relative_depth(
+    prediction: Tensor, target: Tensor, valid: Tensor, farthest: float
+) -> Tensor:
+    """AbsRel of depth after scale and shift were fitted in disparity by least squares.
+
+    The measure itself, made differentiable. Depth that comes out too far costs more than depth that
+    comes out too near, without a limit; log depth does not know that.
+
+    Args:
+        prediction: N x H x W disparity.
+        target: N x H x W disparity in 1/m.
+        valid: N x H x W bool.
+        farthest: Metres; what is farther, the sky too, does not count.
+
+    Returns:
+        Scalar; images whose disparity runs the wrong way count 0.
+    """
+    known = valid & (target > 1 / farthest)
+    aligned, scale = _fitted(prediction, target, known)
+    ratio = aligned / target.clamp_min(1 / farthest)
+    # 1 / ratio has a pole at 0; from twice the true depth on its tangent is followed.
+    error = torch.where(ratio > 0.5, (1 / ratio.clamp_min(0.5) - 1).abs(), 3 - 4 * ratio)
+    error = torch.where(error < _LARGEST_RELATIVE, error, _beyond(error))
+    return _mean(error, known & (scale > 0), 0.0)
+
+
+def _beyond(error: Tensor) -> Tensor:
+    """A tenth of the slope from `_LARGEST_RELATIVE` on."""
+    return _LARGEST_RELATIVE + _LINE_SLOPE * (error - _LARGEST_RELATIVE)
+
+
+def _fitted(prediction: Tensor, target: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Disparity brought to the target's scale and shift, and the scale (N x 1 x 1)."""
     weight = known.float()
     count = weight.flatten(1).sum(1).clamp_min(1)[:, None, None]
     ours_mean = (prediction * weight).sum((1, 2), keepdim=True) / count
@@ -180,13 +226,7 @@ def aligned_log_depth(
     ours, truth = (prediction - ours_mean) * weight, (target - true_mean) * weight
     square = (ours * ours).sum((1, 2), keepdim=True).clamp_min(_SMALLEST)
     scale = (ours * truth).sum((1, 2), keepdim=True) / square
-    aligned = scale * (prediction - ours_mean) + true_mean
-    least = 1 / farthest
-    # Below the least disparity the logarithm goes on as a line, so that it still has a gradient.
-    line = math.log(least) + _LINE_SLOPE * (aligned - least) / least
-    logarithm = torch.where(aligned > least, aligned.clamp_min(least).log(), line)
-    error = (logarithm - target.clamp_min(least).log()).abs().clamp_max(_LARGEST_LOG)
-    return _mean(error, known & (scale > 0), 0.0)
+    return scale * (prediction - ours_mean) + true_mean, scale
 
 
 def feature_alignment(

@@ -113,6 +113,8 @@ class Objective:
             part = part + (pseudo_edges if of_pseudo else recipe.gradient_weight) * edges
             if recipe.log_depth_weight and not of_pseudo:
                 part = part + recipe.log_depth_weight * losses.aligned_log_depth(ours, truth, known)
+            if recipe.relative_depth_weight and not of_pseudo:
+                part = part + recipe.relative_depth_weight * _relative_depth(ours, truth, known)
             loss = loss + part * chosen.float().mean()
         return loss
 
@@ -137,6 +139,15 @@ class Objective:
         if self._recipe.precision == "fp32":
             return nullcontext()
         return torch.autocast(device.type, torch.bfloat16)
+
+
+def _relative_depth(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """The mean over the ranges that benchmarks score."""
+    parts = [
+        losses.aligned_relative_depth(prediction, target, valid, farthest)
+        for farthest in losses.RELATIVE_RANGES
+    ]
+    return torch.stack(parts).mean()
 
 
 def _tokens(features: Tensor) -> Tensor:

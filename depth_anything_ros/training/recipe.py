@@ -39,6 +39,8 @@ class Recipe:
         gradient_weight: Weight of gradient matching (V2: 2).
         pseudo_gradient_share: Share of it that holds for pseudo-labels, whose edges are soft.
         log_depth_weight: Weight of the log depth error after alignment, on exact labels.
+        relative_depth_weight: Weight of the relative depth error (AbsRel) after alignment, on exact
+            labels; outdoors, what is far decides it.
         feature_weight: Weight of feature alignment with the frozen start of the encoder.
         normal_weight: Weight of the surface normal loss (metric; a focal length of the width).
         trimmed: Share of the largest-loss pixels of pseudo-labelled pictures left out.
@@ -82,6 +84,7 @@ class Recipe:
     gradient_weight: float = 2.0
     pseudo_gradient_share: float = 1.0
     log_depth_weight: float = 0.0
+    relative_depth_weight: float = 0.0
     feature_weight: float = 0.0
     normal_weight: float = 0.0
     trimmed: float = TRIMMED_SHARE

@@ -65,6 +65,32 @@ def test_log_depth_is_compared_after_alignment() -> None:
     assert losses.aligned_log_depth(-prediction, truth, ALL).item() == 0
 
 
+def test_relative_depth_is_compared_after_alignment() -> None:
+    target = grid([0.5, 0.25, 0.1], [0.2, 1.0, 0.0])  # the last is the sky: it does not count
+    assert losses.aligned_relative_depth(3 * target + 2, target, ALL, 200.0) < 1e-6
+    prediction, truth = grid([0, 1, 2], [0, 0, 0]), grid([0.1, 0.3, 0.4], [0, 0, 0])
+    # Least squares as above: 0.1167, 0.2667, 0.4167.
+    fitted = [0.8 / 3 - 0.15, 0.8 / 3, 0.8 / 3 + 0.15]
+    errors = [abs(b / a - 1) for a, b in zip(fitted, (0.1, 0.3, 0.4), strict=True)]
+    loss = losses.aligned_relative_depth(prediction, truth, ALL, 80.0)
+    assert loss.item() == pytest.approx(sum(errors) / 3, rel=1e-5)
+    # 0.4 is farther than 2 m, and two points alone always fit.
+    assert losses.aligned_relative_depth(prediction, truth, ALL, 4.0) < 1e-6
+    assert losses.aligned_relative_depth(-prediction, truth, ALL, 80.0).item() == 0
+
+
+def test_relative_depth_beyond_infinity_still_has_a_gradient() -> None:
+    prediction = torch.tensor([[[0.0, 1.0, 2.0]]], requires_grad=True)
+    truth, valid = torch.tensor([[[0.01, 0.02, 0.9]]]), torch.ones(1, 1, 3, dtype=torch.bool)
+    # Least squares: slope 0.445, mean 0.31. The first comes out at -0.135, beyond infinity: the
+    # tangent there is 3 + 4 * 13.5, of which a tenth counts beyond 3.
+    errors = [3 + 0.1 * 4 * 13.5, 1 - 0.02 / 0.31, 0.9 / 0.755 - 1]
+    loss = losses.aligned_relative_depth(prediction, truth, valid, 200.0)
+    assert loss.item() == pytest.approx(sum(errors) / 3, rel=1e-5)
+    (slope,) = torch.autograd.grad(loss, prediction)
+    assert (slope.abs() > 1e-3).all()
+
+
 def test_fixed_scale_wants_the_normalised_disparity_itself() -> None:
     target = grid([0, 1, 2], [3, 4, 10])  # median 2, mean deviation 14/6
     wanted = grid([-2, -1, 0], [1, 2, 8]) / (14 / 6) + losses.FIXED_MEDIAN

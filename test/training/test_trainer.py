@@ -342,6 +342,7 @@ def test_a_lite_network_learns_with_all_its_settings(index: Path, tmp_path: Path
         "size": [64, 96],
         "precision": "bf16",
         "log_depth_weight": 0.1,
+        "relative_depth_weight": 0.5,
         "pseudo_gradient_share": 0.2,
     }
     network = {"family": "lite", "encoder": "lite0", "features": 8, "head_features": 8}

@@ -139,8 +139,17 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """N x C x h x w to N x C' x h/stride x w/stride."""
         y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = self.project(F.relu6(self._filtered(y)))
         return x + y if self._skips else y
+
+    def _filtered(self, x: Tensor) -> Tensor:
+        if self.depthwise.weight.requires_grad and torch.is_autocast_enabled("cpu"):
+            # On CPUs the gradient of a filter for each channel takes far longer in bfloat16.
+            with torch.autocast("cpu", enabled=False):
+                filtered: Tensor = self.depthwise(x.float())
+                return filtered
+        depthwise: Tensor = self.depthwise(x)
+        return depthwise
 
 
 class Encoder(nn.Module):
