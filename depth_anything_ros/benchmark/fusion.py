@@ -155,7 +155,7 @@ CLASSICAL: dict[str, Way] = {
 def ours(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     """The sparse scaler with local refinement; NaN where it knows nothing.
 
-    Points too few for scale and shift are given as `min_points: 1, fit_shift: off`.
+    Points fewer than are trusted by default are given with `min_points: 1`.
     """
     shape = scene.disparity.shape
     prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
@@ -163,7 +163,7 @@ def ours(scene: Scene, given: SparsePoints, asked: SparsePoints) -> FloatArray:
     frame = Frame(rgb, points=given)
     settings = FitSettings()
     if len(given) < settings.min_points:
-        settings = FitSettings(shift=False, min_points=1)
+        settings = FitSettings(min_points=1)
     scaled = LiveScaler([SparseSource(settings)]).scale(prediction, frame)
     if scaled.depth_m is None:
         return np.full(len(asked), np.nan)

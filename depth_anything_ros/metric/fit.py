@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, SparsePoints
+from depth_anything_ros.metric import few_points
 
 _STREAM = 1  # apart from other users of the same seed
 _PAIRS = 128  # with half the points wrong, some 30 pairs are right
@@ -29,6 +30,7 @@ _SAME_VALUE = 1e-3  # relative range of values within which all count as one
 _CONVERGED = 1e-7
 _IN_LINE = 0.02  # width of the points in the image against their length
 _SPREAD_IN_LINE = 0.15  # relative error that a network may well have along one line
+_SPREAD_OF_FEW = 0.15  # the same of few points, which do not show it
 # In the simulated robot, a LiDAR turned upside down correlates at -0.5 in the median where no scale
 # fits, one that is right never below 0.2, and the prediction for another picture at -0.26.
 _OPPOSED = -0.3
@@ -51,6 +53,7 @@ class OpposedError(UnmeasurableError):
     """Points that get farther where the network says nearer: no positive scale fits.
 
     Attributes:
+        correlation: Spearman's rank correlation of network and points.
         finding: What was seen, without a guess at the cause.
         is_strong: Whether the points are likelier wrong than the network.
     """
@@ -62,6 +65,7 @@ class OpposedError(UnmeasurableError):
             correlation: Spearman's rank correlation of network and points.
             count: Number of points.
         """
+        self.correlation = correlation
         # Unrelated ranks correlate by 0 +- 1 / sqrt(count - 1).
         chance = _SURELY_OPPOSED / max(count - 1, 1) ** 0.5
         self.is_strong = correlation < min(_OPPOSED, -chance)
@@ -104,7 +108,7 @@ class Fit:
         scale: Factor on the network's values.
         shift: Added after the factor.
         inliers: N bool, the points that agree.
-        residual: Median |relative error| of the inliers.
+        residual: Median |relative error| of the inliers; of few points what is to be expected.
     """
 
     scale: float
@@ -160,10 +164,20 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     # The errors of a network along a laser scan's line are not independent: up to half of them may
     # look like outliers beside a part that a wrong scale explains.
     least = _SPREAD_IN_LINE if _in_line(points.u[usable], points.v[usable]) else _SMALLEST_SPREAD
-    fit = fit_line(x[usable], y, with_shift, settings, least)
+    extent = _extent(prediction.values) if with_shift else None
+    fit = fit_line(x[usable], y, with_shift, settings, least, extent)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers
     return Fit(fit.scale, fit.shift, inliers, fit.residual)
+
+
+def _extent(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Range of an image's values without outliers."""
+    known = np.sort(values[::4, ::4], axis=None)  # NaN last; faster than np.percentile
+    known = known[: np.count_nonzero(np.isfinite(known))]
+    if not len(known):
+        return 0.0, 0.0
+    return float(known[len(known) // 50]), float(known[-1 - len(known) // 50])
 
 
 def _in_line(u: FloatArray, v: FloatArray) -> bool:
@@ -180,12 +194,14 @@ def fit_line(
     with_shift: bool,
     settings: FitSettings,
     least_spread: float = _SMALLEST_SPREAD,
+    extent: tuple[float, float] | None = None,
 ) -> Fit:
     """Fit y = scale * x + shift so that the relative error of y is smallest, robustly.
 
     Random pairs of points give candidate lines, the one with the least median error starts
     (least median of squares, Rousseeuw 1984; stands up to half the points being wrong), then
-    Gauss-Newton steps on log(y_fit / y) with Tukey's redescending weights.
+    Gauss-Newton steps on log(y_fit / y) with Tukey's redescending weights. Where the points are few
+    or this finds no positive scale for points that rise with the network, `few_points` does.
 
     Args:
         x: N values of the network.
@@ -193,6 +209,7 @@ def fit_line(
         with_shift: Whether there is a shift; else it is 0.
         settings: How to fit.
         least_spread: Least standard deviation of the relative error to assume.
+        extent: Range of the network's values in the image; None for the points alone.
 
     Returns:
         The fit.
@@ -207,20 +224,19 @@ def fit_line(
     rng = np.random.default_rng((settings.seed, _STREAM))
     order = rng.permutation(len(x))[:_MAX_POINTS]
     few_x, few_y = x[order], y[order]
-    ordered = np.sort(few_x)
-    near, far = ordered[len(ordered) // 50], ordered[-1 - len(ordered) // 50]
-    if with_shift and far - near <= _SAME_VALUE * max(abs(near), abs(far)):
-        raise UnmeasurableError(
-            f"all {len(x)} points lie at one network value ({far:.4g}): scale and shift cannot be "
-            "told apart"
-        )
-    if with_shift:
-        scale, shift = _best_pair(few_x, few_y, rng)
+    expected = 0.0
+    if with_shift and extent is not None and len(x) <= few_points.MOST:
+        fit = _few(few_x, few_y, extent, rng)
+        scale, shift, expected = fit.scale, fit.shift, fit.error
+        least_spread = max(least_spread, _SPREAD_OF_FEW)
     else:
-        scale, shift = float(np.exp(_median(np.log(few_y / few_x)))), 0.0
-    scale, shift = _reweighted(few_x, few_y, scale, shift, with_shift, least_spread)
-    if not scale > 0:
-        raise _opposed(few_x, few_y)
+        try:
+            scale, shift = _of_the_points(few_x, few_y, with_shift, rng, least_spread)
+        except OpposedError as error:
+            if extent is None or error.correlation <= 0:
+                raise
+            fit = few_points.fit_few(few_x, few_y, extent)
+            scale, shift = fit.scale, fit.shift
     few_error = np.abs(_log_error(few_x, few_y, scale, shift))
     tolerance = min(_INLIER_SPREADS * max(_spread(few_error), least_spread), _FACTOR_OF_TWO)
     inliers = np.abs(_log_error(x, y, scale, shift)) <= tolerance
@@ -230,7 +246,53 @@ def fit_line(
             f"{settings.min_inlier_share:.0%} must"
         )
     residual = float(np.expm1(_median(few_error[few_error <= tolerance])))
-    return Fit(scale, shift, inliers, residual)
+    return Fit(scale, shift, inliers, max(residual, expected))
+
+
+def _few(
+    x: FloatArray, y: FloatArray, extent: tuple[float, float], rng: np.random.Generator
+) -> few_points.FewFit:
+    """Fit few points; raises UnmeasurableError where the network or the points say nothing."""
+    _refuse_one_value(*extent, len(x))
+    other = None
+    if len(x) > 2:
+        try:
+            other = _of_the_points(x, y, True, rng, _SMALLEST_SPREAD)
+        except OpposedError as error:
+            if error.is_strong:
+                raise
+        except UnmeasurableError:  # all at one value of the network
+            pass
+    return few_points.fit_few(x, y, extent, other)
+
+
+def _of_the_points(
+    x: FloatArray, y: FloatArray, with_shift: bool, rng: np.random.Generator, least_spread: float
+) -> tuple[float, float]:
+    """Scale and shift that the points alone show.
+
+    Raises:
+        UnmeasurableError: They show none.
+    """
+    if with_shift:
+        ordered = np.sort(x)
+        _refuse_one_value(ordered[len(x) // 50], ordered[-1 - len(x) // 50], len(x))
+        scale, shift = _best_pair(x, y, rng)
+    else:
+        scale, shift = float(np.exp(_median(np.log(y / x)))), 0.0
+    scale, shift = _reweighted(x, y, scale, shift, with_shift, least_spread)
+    if not scale > 0:
+        raise _opposed(x, y)
+    return scale, shift
+
+
+def _refuse_one_value(least: float, greatest: float, count: int) -> None:
+    """Raise UnmeasurableError where the network's values are all the same."""
+    if greatest - least <= _SAME_VALUE * max(abs(least), abs(greatest)):
+        raise UnmeasurableError(
+            f"all {count} points lie at one network value ({greatest:.4g}): scale and shift cannot "
+            "be told apart"
+        )
 
 
 def _opposed(x: FloatArray, y: FloatArray) -> OpposedError:

@@ -33,9 +33,10 @@ from depth_anything_ros.metric.kriging import (
 )
 from depth_anything_ros.metric.uncertainty import LeftOut, error_between_points, local_mean
 
-MIN_POINTS = 8
-"""Fewer points than this cannot tell a trend from chance."""
+MIN_POINTS = 4
+"""Fewer points than this correct nothing: too few to leave one out and predict it."""
 
+_FEWEST_ALONE = 8  # fewer points than this cannot tell a trend from chance
 _STREAM = 2  # apart from other users of the same seed
 # Own choices for cost.
 _MAX_POINTS = 20_000
@@ -213,7 +214,7 @@ def interpolate(
         Inverse depth, NaN beyond the reach of the points; None where there are too few or they
         say no more of each other than their median does.
     """
-    if len(points) < MIN_POINTS:
+    if len(points) < _FEWEST_ALONE:
         return None
     inverse = 1 / points.z
     middle = float(np.median(inverse))
@@ -279,7 +280,7 @@ def _spread_out(places: Floats) -> Indices:
         return everyone
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
-    return np.sort(first) if len(first) >= 2 * MIN_POINTS else everyone
+    return np.sort(first) if len(first) >= 2 * _FEWEST_ALONE else everyone
 
 
 @dataclass(frozen=True)
@@ -604,14 +605,14 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         )
         gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
         agreeing = kept & (around < gate)
-        if agreeing.sum() <= MIN_POINTS:
+        if agreeing.sum() <= _FEWEST_ALONE:
             break
     if len(near) == len(samples):
         # Neighbours that say the same are a surface, not single errors.
         same = np.abs(plain[near[:, :_NEAREST]] - plain[:, None]) < _SAME_DEPTH
         agreeing = agreeing | (same.sum(axis=1) >= _NEAREST // 2)
     dropped = 1 - agreeing.sum() / kept.sum()
-    if dropped > _FEW_GROSS and agreeing.sum() > MIN_POINTS:
+    if dropped > _FEW_GROSS and agreeing.sum() > _FEWEST_ALONE:
         before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
         after, _ = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
         if (1 - dropped) * after + dropped * _LARGEST_ERROR < before:
@@ -625,7 +626,7 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
                     break
             if len(samples) <= _FEW:  # else each has enough others around it
                 _readmit(samples, fitted, kept)
-    few = kept.sum() < MIN_POINTS or kept.sum() > (1 - _FEW_GROSS) * len(samples)
+    few = kept.sum() < _FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return np.ones(len(samples), bool) if few else kept
 
 
@@ -634,7 +635,7 @@ def _readmit(samples: _Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> 
     from scipy.spatial import cKDTree
 
     dropped = np.flatnonzero(~kept)
-    if not len(dropped) or kept.sum() < MIN_POINTS:
+    if not len(dropped) or kept.sum() < _FEWEST_ALONE:
         return
     among = samples.chosen(kept)
     tiles = tiling(among.places)

@@ -121,7 +121,7 @@ class NodeParameters(ParameterSet):
     )
     min_points: int = parameter(
         6,
-        "Fewest measured points that are trusted; 1 lets a single Range scale a metric model.",
+        "Fewest measured points that are trusted; with 1 a single Range gives depth.",
         minimum=1,
         maximum=1_000_000,
     )

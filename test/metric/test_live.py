@@ -25,7 +25,7 @@ from metric_scenes import (
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Frame, Prediction, Quality, SparsePoints
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.fit import FitSettings, values_at
 from depth_anything_ros.metric.fusion import MIN_POINTS
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.scaler import MetricScaler
@@ -67,7 +67,8 @@ def test_as_few_points_as_refine_correct_the_depth_around_them() -> None:
     bent = (DEPTH * np.exp(0.1 * np.sin(np.linspace(0, 9, CAMERA.width)))).astype(np.float32)
     for count, refined in ((MIN_POINTS, True), (MIN_POINTS - 1, False)):
         points = sample(DEPTH, count, seed=2)
-        scaled = LiveScaler([SparseSource()]).scale(relative(bent, 0.05, 0), at(0, points=points))
+        source = SparseSource(FitSettings(min_points=1))
+        scaled = LiveScaler([source]).scale(relative(bent, 0.05, 0), at(0, points=points))
         assert scaled.depth_m is not None
         error = np.abs(np.log(values_at(scaled.depth_m, points) / points.z))
         assert (float(error.max()) < 0.01) is refined, error

@@ -1,0 +1,91 @@
+"""Scale and shift of a relative network from few points, with what such networks usually need.
+
+Two points fix a line, but not one to trust: a wrong shift puts half of the image behind the horizon
+or in front of the camera. So the line is a mean over many, weighted by how well they fit and by how
+usual their shift is. The shift is described by the share theta of the image's nearest inverse depth
+that its farthest one has; a single point then gives a scale, and the more points the less the
+usual counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from depth_anything_ros.frames import FloatArray
+
+MOST = 15
+"""More points than this speak for themselves: own choice, by comparison on real frames."""
+
+# Own choices: theta of two networks on 24 real frames has mean 0.23 and deviation 0.21.
+_USUAL, _DEVIATION = 0.25, 0.2
+_THETAS = np.linspace(-0.1, 0.95, 43)
+_LEAST = 0.02  # of a pixel's value, relative to the nearest: what is at the horizon or behind it
+_EVIDENCE = 0.5  # of a point: errors of a network at some places are alike
+_EXACT = 1e-3  # sum of relative errors that are none
+_UNSEEN = 0.1  # errors of the two points that a line can always meet, added up
+_PLACES = np.linspace(0.05, 0.95, 7)  # between the farthest and the nearest value of the image
+
+
+@dataclass(frozen=True)
+class FewFit:
+    """A line through few points.
+
+    Attributes:
+        scale: Factor on the network's values.
+        shift: Added after the factor.
+        error: Median |relative error| to be expected all over the image.
+    """
+
+    scale: float
+    shift: float
+    error: float
+
+
+def fit_few(
+    x: FloatArray,
+    y: FloatArray,
+    extent: tuple[float, float],
+    other: tuple[float, float] | None = None,
+) -> FewFit:
+    """Fit y = scale * x + shift to few points.
+
+    Args:
+        x: N values of the network, at least one.
+        y: N positive measurements.
+        extent: Least and greatest value of the network in the image, without outliers.
+        other: Scale and shift of one more line to weigh, which fits the points alone.
+
+    Returns:
+        The mean line.
+    """
+    low, high = extent
+    theta = _THETAS
+    if other is not None:
+        far, near = (other[0] * value + other[1] for value in extent)
+        if near > max(far, 0.0):
+            theta = np.append(theta, far / near)
+    place = (x - low) / (high - low)
+    off = np.log(y) - _log_shape(theta, place)
+    level = np.median(off, axis=1)
+    error = np.abs(off - level[:, None]).sum(axis=1)
+    # Laplacian errors of unknown size, of which two points leave nothing to judge by.
+    power = _EVIDENCE * (max(len(x) - 2, 0) + 1)
+    likelihood = -power * np.log(error + _EXACT) - 0.5 * np.square((theta - _USUAL) / _DEVIATION)
+    weight = np.exp(likelihood - likelihood.max())
+    weight /= weight.sum()
+    nearest = np.exp(level)
+    far, rise = float(weight @ (nearest * theta)), float(weight @ (nearest * (1 - theta)))
+    scale = rise / (high - low)
+    everywhere = _log_shape(theta, _PLACES) + level[:, None]
+    apart = np.abs(everywhere - weight @ everywhere)
+    own = (float(weight @ error) + _UNSEEN) / len(x)
+    expected = own + float((weight @ apart).mean())
+    return FewFit(scale, far - scale * low, float(np.expm1(np.log(2) * expected)))
+
+
+def _log_shape(theta: FloatArray, place: FloatArray) -> FloatArray:
+    """Log of the value at places between the farthest (0) and the nearest (1), relative to that."""
+    line = theta[:, None] + (1 - theta)[:, None] * place
+    return np.asarray(np.log(np.maximum(line, _LEAST)))

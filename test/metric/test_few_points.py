@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from metric_scenes import frame, relative, sample, wavy_depth
+
+from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
+from depth_anything_ros.metric.few_points import fit_few
+from depth_anything_ros.metric.fit import (
+    FitSettings,
+    OpposedError,
+    UnmeasurableError,
+    fit_points,
+)
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
+
+DEPTH = wavy_depth()
+ANY = FitSettings(min_points=1)
+
+
+def test_one_point_gives_a_scale_with_the_usual_shift() -> None:
+    """The farthest quarter as near as the nearest, in inverse depth; the point itself is met."""
+    fit = fit_few(np.array([3.0]), np.array([0.4]), (1.0, 5.0))
+    far, near = fit.scale * 1.0 + fit.shift, fit.scale * 5.0 + fit.shift
+    print(f"1/Z from {far:.3f} to {near:.3f}, error {fit.error:.2f}")
+    assert fit.scale * 3.0 + fit.shift == pytest.approx(0.4)
+    assert 0.15 < far / near < 0.4
+    assert 0.1 < fit.error < 0.4
+
+
+@pytest.mark.parametrize("count", [3, 6, 12])
+def test_exact_points_leave_nothing_to_what_is_usual(count: int) -> None:
+    """Whatever the shift is, here 0.6 of the nearest inverse depth."""
+    x = np.linspace(1.0, 5.0, count)
+    y = 0.6 + 0.1 * (x - 1)
+    fit = fit_few(x, y, (1.0, 5.0), (0.1, 0.5))
+    error = np.abs((fit.scale * x + fit.shift) / y - 1).max()
+    print(f"{count} points: off by {error:.2%}, expected {fit.error:.2%}")
+    assert error < {3: 0.04, 6: 0.01, 12: 1e-3}[count]
+
+
+def test_the_more_points_the_surer() -> None:
+    x = np.linspace(1.0, 5.0, 12)
+    noisy = (0.1 + 0.2 * x) * np.exp(0.1 * np.random.default_rng(0).standard_normal(12))
+    expected = [fit_few(x[chosen], noisy[chosen], (1.0, 5.0)).error for chosen in ([5], [2, 8])]
+    expected.append(fit_few(x, noisy, (1.0, 5.0)).error)
+    print([round(each, 3) for each in expected])
+    assert min(expected[:2]) > 1.5 * expected[2] > 0.08
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_seven_points_and_a_network_that_errs_no_pixel_is_lost(seed: int) -> None:
+    """The points alone put a part of the image behind the horizon or in front of the camera."""
+    rng = np.random.default_rng(seed)
+    points = sample(DEPTH, 7, seed)
+    z = points.z * np.exp(0.25 * rng.standard_normal(7))
+    prediction = relative(DEPTH, 0.05, 0.0)
+    fit = fit_points(prediction, SparsePoints(points.u, points.v, z), ANY)
+    off = np.abs(1 / (fit.scale * prediction.values + fit.shift) / DEPTH - 1)
+    print(f"AbsRel {off.mean():.3f}, worst pixel {off.max():.2f}")
+    assert off.mean() < 0.35
+    assert off.max() < 1.5
+
+
+def test_a_single_range_gives_depth_with_a_relative_network_and_says_how_unsure_it_is() -> None:
+    points = sample(DEPTH, 1, 3)
+    scaled = LiveScaler([SparseSource(ANY)]).scale(
+        relative(DEPTH, 0.05, 0.3), frame(DEPTH, points=points)
+    )
+    assert scaled.depth_m is not None and scaled.sigma_m is not None
+    error = np.abs(scaled.depth_m / DEPTH - 1)
+    sigma = np.median(scaled.sigma_m / scaled.depth_m)
+    print(f"AbsRel {error.mean():.3f}, sigma {sigma:.3f} of the depth")
+    assert error.mean() < 0.4
+    assert 0.2 < sigma < 0.8
+
+
+def test_few_points_that_oppose_the_network_are_refused_and_a_network_that_says_nothing() -> None:
+    points = sample(DEPTH, 12)
+    with pytest.raises(OpposedError):
+        fit_points(relative(DEPTH, -0.05, 0.9), points, ANY)
+    flat = Prediction(
+        np.ones(DEPTH.shape, np.float32), PredictionKind.RELATIVE_DISPARITY, DEPTH.shape
+    )
+    with pytest.raises(UnmeasurableError, match="one network value"):
+        fit_points(flat, points, ANY)
+
+
+def test_points_that_rise_with_the_network_are_never_called_opposed() -> None:
+    """Most lie on two surfaces that the network sees the wrong way round, the others do not."""
+    near, far, between = np.full(60, 1.0), np.full(45, 0.9), np.linspace(0.1, 0.8, 30)
+    inverse = np.concatenate([near, far, between])
+    disparity = np.concatenate([np.full(60, 0.85), np.full(45, 0.95), between])
+    values = np.zeros((40, 135), np.float32)
+    values[:] = disparity
+    points = SparsePoints(np.arange(135.0), np.full(135, 20.0) + np.arange(135) % 7, 1 / inverse)
+    fit = fit_points(
+        Prediction(values, PredictionKind.RELATIVE_DISPARITY, values.shape), points, FitSettings()
+    )
+    assert fit.scale == pytest.approx(1.0, abs=0.3)
+    assert fit.inlier_share > 0.8
