@@ -4,8 +4,9 @@ The inverse depth of a plane is known at every pixel. On the floor a network's i
 follows it up to errors that vary slowly over the image; on what stands upright it stays the same
 from the foot up and so leaves the plane's. By that slope, and by its level, each column of the
 image is divided into floor and obstacles with dynamic programming, as free space is computed from
-stereo (Badino, Franke and Pfeiffer, The Stixel World, 2009). Then floor is put on the plane as far
-as the plane is surer than the network, and obstacles are brought to the distance of their foot.
+stereo (Badino, Franke and Pfeiffer, The Stixel World, 2009); the colours of the image tell to the
+row where one ends. Then floor is put on the plane as far as the plane is surer than the network,
+and obstacles are brought to the distance of their foot.
 """
 
 from __future__ import annotations
@@ -23,12 +24,19 @@ from depth_anything_ros.frames import (
     Frame,
     Plane,
     Prediction,
+    RgbImage,
     ScaledDepth,
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
 from depth_anything_ros.metric.fit import UnmeasurableError, values_at
+from depth_anything_ros.metric.floor_colours import (
+    Lab,
+    coarse_lab,
+    unlike_floor,
+    vertical_contrast,
+)
 from depth_anything_ros.metric.point_memory import PointMemory
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
@@ -48,6 +56,9 @@ _MOST_SPREAD = 0.12
 _CAP = 6.0  # most that one row can speak for or against
 _SHARE = 0.35  # of what a row says: neighbouring rows say the same
 _CHANGE = 3.0  # cost of a change between floor and obstacle
+_CALM = 4.0  # factor on it where colours do not change
+_COLOUR = 2.5  # most that the colour of one pixel can speak for or against
+_EXACT = 0.015  # of log inverse depth: depth that follows the plane so closely needs no colours
 _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behind its foot
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor
 _LEVEL = 0.04  # step of its levels
@@ -142,7 +153,9 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
 def _fused(scaled: ScaledDepth, frame: Frame, ground: Plane | None) -> ScaledDepth:
     if scaled.depth_m is None or frame.camera is None or ground is None:
         return scaled
-    grounded = fuse_ground(scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points)
+    grounded = fuse_ground(
+        scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points, frame.rgb
+    )
     if grounded is None:
         return _doubted(scaled, frame.points)
     return replace(scaled, depth_m=grounded.depth_m, sigma_m=grounded.sigma_m)
@@ -240,6 +253,7 @@ def fuse_ground(
     camera: Camera,
     ground: Plane,
     points: SparsePoints | None = None,
+    rgb: RgbImage | None = None,
 ) -> Grounded | None:
     """Put floor on the ground plane and obstacles on their feet.
 
@@ -249,6 +263,7 @@ def fuse_ground(
         camera: The camera of the image.
         ground: The ground plane in the optical frame.
         points: Measured points of the image that the depth follows already, or None.
+        rgb: HxWx3 uint8, the image, whose colours tell floor and obstacles apart; or None.
 
     Returns:
         The depth, how sure it is and which of it is floor; None where no floor is seen or the
@@ -266,7 +281,10 @@ def fuse_ground(
         with np.errstate(divide="ignore", invalid="ignore"):
             np.fmax(given, sigma_m / depth_m, out=given)
     likely = float(np.clip(2 * np.median(given[some]), *_LIKELY_ERROR))
-    columns = _Columns(depth_m[some], plane[some], camera.fy / step, heights, likely, given[some])
+    lab = None if rgb is None else coarse_lab(rgb, plane[some].shape, step)
+    columns = _Columns(
+        depth_m[some], plane[some], camera.fy / step, heights, likely, given[some], lab
+    )
     division = columns.divide()
     if division is None:
         return None
@@ -390,6 +408,7 @@ class _Columns:
         known_heights: Height over the ground of measured points, NaN elsewhere.
         likely_error: Standard deviation of the level of the floor in log inverse depth.
         relative_sigma: Standard deviation of the depth relative to it.
+        lab: Its colours, or None.
     """
 
     def __init__(
@@ -400,6 +419,7 @@ class _Columns:
         known_heights: FloatImage,
         likely_error: float,
         relative_sigma: FloatImage,
+        lab: Lab | None,
     ) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
@@ -413,6 +433,9 @@ class _Columns:
         self._known_heights = known_heights
         self._likely_error = likely_error
         self._relative_sigma = relative_sigma
+        self._lab = lab
+        self._as_colours: FloatImage = np.zeros_like(plane)
+        self._change: FloatImage = np.full(plane.shape, _CHANGE, np.float32)
 
     def divide(self) -> _Division | None:
         """Divide it; None where no floor is seen."""
@@ -424,6 +447,13 @@ class _Columns:
                 return None
             error, spread = fitted
             floor = self._label(error, spread)
+        if self._lab is not None and np.isfinite(self._log_ratio[floor]).any():
+            self._heed_colours(self._lab, floor)
+            floor = self._label(error, spread)
+            fitted = self._slow_error(floor)
+            if fitted is None:
+                return None
+            error, spread = fitted
         floor = np.asarray(cv2.medianBlur(floor.astype(np.uint8), 3) > 0) & self._looks_down
         if floor.sum() < max(_MIN_PIXELS, _MIN_SHARE * np.count_nonzero(self._looks_down)):
             return None
@@ -431,6 +461,14 @@ class _Columns:
         accuracy = math.sqrt(float(np.nanmean(np.square(of_floor))))
         feet = self._feet(floor, self._below(error, spread))
         return _Division(floor.astype(np.float32), error, *feet, spread, accuracy)
+
+    def _heed_colours(self, lab: Lab, floor: Mask) -> None:
+        """Let colours speak from now on: floor has its own, and it ends at an edge of the image."""
+        off = float(np.nanmean(np.square(self._log_ratio[floor])))
+        need = off / (off + _EXACT**2)
+        self._as_colours = np.asarray(need * _COLOUR * unlike_floor(lab, floor), np.float32)
+        calm = need * (_CALM - 1) * (1 - vertical_contrast(lab))
+        self._change = np.asarray(_CHANGE * (1 + calm), np.float32)
 
     def _label(self, bias: FloatImage, spread: float) -> Mask:
         """Floor by dynamic programming up each column."""
@@ -441,6 +479,7 @@ class _Columns:
         as_obstacle += np.square(np.minimum(off - 2 * spread, 0) / _UNDER)
         margin = np.minimum(as_floor, _CAP) - np.minimum(as_obstacle, _CAP)
         margin = np.where(np.isfinite(margin), margin, 0).astype(np.float32)
+        margin += self._as_colours
         # What rises clearly above the floor or lies below it is none, however level it is.
         apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)
         margin[apart] = np.maximum(margin[apart], _CAP / 2)
@@ -453,7 +492,7 @@ class _Columns:
         cost = np.zeros((2, columns), np.float32)  # of floor and obstacle up to this row
         came = np.zeros((rows, 2, columns), np.bool_)  # whether from the other one
         for row in range(rows - 1, -1, -1):
-            other = cost[::-1] + np.float32(_CHANGE)
+            other = cost[::-1] + self._change[row]
             came[row] = other < cost
             cost = np.minimum(cost, other)
             cost[0] += margin[row]

@@ -17,6 +17,7 @@ from depth_anything_ros.frames import (
     Prediction,
     PredictionKind,
     Quality,
+    RgbImage,
     ScaledDepth,
     ScaleState,
     SparsePoints,
@@ -124,6 +125,38 @@ def test_holes_in_an_obstacle_do_not_move_it() -> None:
     print(f"moved by {np.median(ratio):.4f}")
     assert abs(np.median(ratio)) < 0.02
     assert np.isnan(torn.depth_m[holes]).all()
+
+
+def test_colours_show_the_row_of_the_foot() -> None:
+    """A network that smears the foot of a wall; the wall is green, the floor grey and grained."""
+    truth = scene()
+    wall = (heights(truth) > 0.3) & (heights(truth) < 1.2)
+    y = np.broadcast_arrays(*ray_table(CAMERA))[1]
+    given = np.asarray(1 / cv2.GaussianBlur(1 / truth, (0, 0), 16.0), np.float32)
+    rgb = np.full((*truth.shape, 3), 120, np.uint8)
+    rgb[y * WALL < HEIGHT] = (60, 130, 70)
+    rgb += np.random.default_rng(0).integers(0, 20, rgb.shape).astype(np.uint8)
+
+    def distance(image: RgbImage | None) -> float:
+        grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND, None, image)
+        assert grounded is not None
+        return float(np.median(grounded.depth_m[wall]))
+
+    print(f"wall at {distance(rgb):.3f} m, {distance(None):.3f} m without colours, of {WALL} m")
+    assert distance(rgb) == pytest.approx(WALL, rel=0.03)
+    assert abs(distance(None) - WALL) > 2 * abs(distance(rgb) - WALL)
+
+
+def test_colours_do_not_overrule_exact_depth() -> None:
+    """A mat of the wall's colour on the floor stays floor."""
+    truth = scene()
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    rgb = np.where((y * WALL < HEIGHT)[..., None], (60, 130, 70), (120, 120, 120)).astype(np.uint8)
+    rgb[(np.abs(x * truth) < 0.4) & (truth > 2.0) & (truth < 3.0)] = (60, 130, 70)
+    grounded = fuse_ground(truth, None, CAMERA, GROUND, None, rgb)
+    assert grounded is not None
+    floor = (heights(truth) < 0.001) & (truth < 0.95 * WALL)
+    assert grounded.floor[floor].mean() > 0.99
 
 
 def test_what_hangs_over_the_floor_stays_in_front_of_it() -> None:
