@@ -2,13 +2,15 @@
 
 A dirty window of a LiDAR, a mirror or a reflection gives many wrong points in one place. They agree
 with their neighbours, so no test of single points finds them. What gives them away: all of them are
-off the global fit by far more than the other points are, and at their border this error steps all
-around. An object that the network misses looks the same, but the image differs at its border.
+off the global fit, at their border the measured depth itself steps all around, and there is no edge
+of the image along that border. An object or a gap that the network misses looks the same but for
+the edge, and is much more frequent than a dirty sensor: what is not sure stays.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -24,15 +26,21 @@ FEWEST_POINTS = 60
 _JUDGED = 1_000  # points that are judged; each other one follows the neighbour most like it
 _NEIGHBOURS = 6
 _STEPS = (0.3, 0.2, 0.12)  # of the error, up to which neighbours are of one group
-_LEAST_SHARE, _MOST_SHARE = 0.05, 0.4  # of the points, in a group that may be wrong
-_CLOSED = 0.75  # share of the steps across its border that are large and to the same side
+_FEWEST_IN_GROUP = 10
+_LEAST_SHARE, _MOST_SHARE = 0.07, 0.4  # of the points, in a group that may be wrong
+_CLOSED = 0.7  # share of the steps across its border that are large and to the same side
 _LARGE_STEP = 0.4  # of the error
-_OFF = 0.65  # error of a group against that of the others, at least,
-_FAR_OFF, _NEAR_OFF = 3.5, 5.0  # and in standard deviations of theirs; near ones may be obstacles
-_USELESS = 0.25  # standard deviation of the error: a network that is off by more is no judge
-_SAME_COLOUR = 1.1  # distance of colours, in their deviations, from which on there is an edge
+_MEASURED_STEP = 0.7  # of depth itself across the border, relative to the group's error
+_USELESS = 0.45  # standard deviation of the error: a network that is off by more is no judge
+# How far a group must be off, at least, and more the likelier the image has an edge at its border:
+# times the share of neighbours with less of an edge between them than those across the border,
+# and times the distance of the colours on both sides, in their deviations.
+_OFF, _OFF_PER_EDGE, _OFF_PER_COLOUR = 0.4, 0.7, 0.15
+_LEAST_OFF = 0.7
+_SAMPLES = 9  # places between two neighbours where an edge of the image is looked for
 _BLUR = 1 / 320  # of the image's width
 _GREY_LEVELS = 3.0  # noise of a colour
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def contradicting(
@@ -67,20 +75,28 @@ def contradicting(
     step = off[one] - off[other]
     if not (np.abs(step) > _LARGE_STEP).any():
         return wrong
+    depth = np.log(z)
     found = np.zeros(len(judged), bool)
-    colour: FloatArray | None = None
+    picture: _Picture | None = None
     for largest in _STEPS:
         for group in _groups(one, other, np.abs(step) < largest, len(judged)):
-            if found[group].all() or not _is_off(off, group):
+            if found[group].all():
                 continue
-            if not _is_closed(step, group[one], group[other]):
+            apart = _apart(off, group)
+            if abs(apart) < _LEAST_OFF:
                 continue
-            if colour is None:
-                colour = _colours(rgb, points, judged)
-            beside = np.unique(
-                np.r_[other[group[one] & ~group[other]], one[group[other] & ~group[one]]]
-            )
-            if not _differ(colour[group], colour[beside]):
+            inside, outside = group[one], group[other]
+            across = inside != outside
+            # Of the group against what is beside it, positive where that is to the side it is off.
+            sign = np.where(inside[across], 1, -1) * np.sign(apart)
+            if np.mean(sign * step[across] > _LARGE_STEP) < _CLOSED:
+                continue
+            of_depth = sign * (depth[one] - depth[other])[across]
+            if np.median(of_depth) < _MEASURED_STEP * abs(apart):
+                continue
+            if picture is None:
+                picture = _Picture.of(rgb, places[judged], one, other)
+            if abs(apart) > picture.least_off(group, across):
                 found |= group
     if not found.any():
         return wrong
@@ -106,50 +122,87 @@ def _groups(
     links = coo_matrix((ones, (one[linked], other[linked])), (count, count))
     _, label = connected_components(links, directed=False)
     size = np.bincount(label)
-    sized = (size >= _LEAST_SHARE * count) & (size <= _MOST_SHARE * count)
+    least = max(_LEAST_SHARE * count, _FEWEST_IN_GROUP)
+    sized = (size >= least) & (size <= _MOST_SHARE * count)
     return [label == number for number in np.flatnonzero(sized)]
 
 
 def _may_be_off(ordered: FloatArray) -> bool:
     """Whether any group of the allowed sizes could be off; spares the search for groups."""
     count = len(ordered)
-    # Half of a group lies beyond _OFF from the median of the others, which has half of them on
-    # either side; 80 % of the others lie within _USELESS of it.
-    few = int(0.5 * _LEAST_SHARE * count)
+    # Half of a group is farther than _LEAST_OFF from the median of the others, which has half of
+    # them on either side; 80 % of the others lie within _USELESS of it.
+    few = int(0.5 * max(_LEAST_SHARE * count, _FEWEST_IN_GROUP))
     half = int(0.5 * (1 - _MOST_SHARE) * count)
-    far = ordered[-1 - few] - ordered[half] > _OFF or ordered[-1 - half] - ordered[few] > _OFF
+    far = ordered[-1 - few] - ordered[half] > _LEAST_OFF
+    far = far or ordered[-1 - half] - ordered[few] > _LEAST_OFF
     most = int(0.8 * (1 - _MOST_SHARE) * count) - 1
     dense = float(np.min(ordered[most:] - ordered[: count - most]))
     return far and dense < 2 * 1.2816 * _USELESS
 
 
-def _is_off(off: FloatArray, group: npt.NDArray[np.bool_]) -> bool:
+def _apart(off: FloatArray, group: npt.NDArray[np.bool_]) -> float:
+    """How far a group is off beyond the others; 0 where those scatter too much to tell."""
     others = off[~group]
     middle = float(np.median(others))
     spread = np.abs(others - middle)
     # Standard deviation from the median and from the 80th percentile: the larger one.
     deviation = max(1.4826 * float(np.median(spread)), float(np.quantile(spread, 0.8)) / 1.2816)
-    apart = float(np.median(off[group])) - middle
-    least = max(_OFF, (_FAR_OFF if apart > 0 else _NEAR_OFF) * deviation)
-    return deviation < _USELESS and abs(apart) > least
+    return float(np.median(off[group])) - middle if deviation < _USELESS else 0.0
 
 
-def _is_closed(step: FloatArray, one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
-    """Whether the error steps to the same side all around a group."""
-    outwards = np.r_[step[one & ~other], -step[other & ~one]]
-    side = np.sign(np.sum(np.sign(outwards)))
-    return bool(np.mean(side * outwards > _LARGE_STEP) >= _CLOSED)
+@dataclass(frozen=True)
+class _Picture:
+    """What the image shows at points and between neighbours.
 
+    Attributes:
+        colour: Nx3, at each point.
+        edge: M, largest step of colour on the way from one neighbour to the other.
+        one: M, the one neighbour.
+        other: M, the other.
+    """
 
-def _colours(rgb: RgbImage, points: SparsePoints, index: npt.NDArray[np.intp]) -> FloatArray:
-    blurred = cv2.GaussianBlur(rgb, (0, 0), max(0.5, _BLUR * rgb.shape[1]))
-    rows = np.clip(np.rint(points.v[index]), 0, rgb.shape[0] - 1).astype(np.intp)
-    columns = np.clip(np.rint(points.u[index]), 0, rgb.shape[1] - 1).astype(np.intp)
-    return np.asarray(blurred[rows, columns], np.float64)
+    colour: FloatArray
+    edge: FloatArray
+    one: npt.NDArray[np.intp]
+    other: npt.NDArray[np.intp]
 
+    @classmethod
+    def of(
+        cls,
+        rgb: RgbImage,
+        places: FloatArray,
+        one: npt.NDArray[np.intp],
+        other: npt.NDArray[np.intp],
+    ) -> _Picture:
+        height, width = rgb.shape[:2]
+        blurred = cv2.GaussianBlur(rgb, (0, 0), max(0.5, _BLUR * width))
+        share = np.linspace(0, 1, _SAMPLES)[:, None, None]
+        way = np.rint(places[one] * (1 - share) + places[other] * share).astype(np.intp)
+        column, row = np.clip(way[..., 0], 0, width - 1), np.clip(way[..., 1], 0, height - 1)
+        step = np.diff(blurred[row, column].astype(np.float32), axis=0)
+        edge = np.sqrt(np.square(step).sum(axis=2).max(axis=0))
+        column, row = np.rint(places).astype(np.intp).T
+        at = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
+        return cls(blurred[at].astype(np.float64), edge, one, other)
 
-def _differ(inside: npt.NDArray[Any], beside: npt.NDArray[Any]) -> bool:
-    """Whether colours differ by more than they scatter."""
-    scatter = (inside.var(axis=0).sum() + beside.var(axis=0).sum()) / 2 + _GREY_LEVELS**2
-    apart = np.linalg.norm(inside.mean(axis=0) - beside.mean(axis=0))
-    return bool(apart > _SAME_COLOUR * scatter**0.5)
+    def least_off(self, group: npt.NDArray[np.bool_], across: npt.NDArray[np.bool_]) -> float:
+        """How far a group must be off to be wrong.
+
+        Args:
+            group: N bool, its points.
+            across: M bool, the pairs of neighbours of which one belongs to it.
+        """
+        border = np.zeros_like(group)
+        border[self.one[across]] = border[self.other[across]] = True
+        beside = border & ~group
+        edge = 0.5
+        within = ~across & (group[self.one] | beside[self.one])
+        if within.any():
+            ordered = np.sort(self.edge[within])
+            rank = sum(np.searchsorted(ordered, self.edge[across], side) for side in _SIDES)
+            edge = float(np.mean(rank)) / (2 * len(ordered))  # area under the ROC curve
+        inside, outside = self.colour[group], self.colour[beside]
+        scatter = (inside.var(axis=0).sum() + outside.var(axis=0).sum()) / 2 + _GREY_LEVELS**2
+        apart = np.linalg.norm(inside.mean(axis=0) - outside.mean(axis=0)) / scatter**0.5
+        return _OFF + _OFF_PER_EDGE * edge + _OFF_PER_COLOUR * float(apart)

@@ -62,6 +62,7 @@ _SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose
 _ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
 _COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
+_COHERENT_OF_SOME = 0.6  # the same where points were dropped because they do not agree
 _OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
 _DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
@@ -69,6 +70,9 @@ _GATE = 4.0  # standard deviations where a point is doubted
 _GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
 _LARGEST_GATE = 0.7  # of log depth: a factor of two is always doubted
 _FEW_GROSS = 0.03  # share of doubted points up to which none is dropped: edges look gross too
+_LESS_SPOILT = 0.65  # error of the others without the dropped points against that with them
+_TOO_MANY_FOR_EDGES = 0.19  # share of the points that do not look grossly wrong beyond an edge
+_LESS_SPOILT_OF_FEW = 0.72  # the same of few points, among which there are fewer others
 _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of the depth's error
 _NEIGHBOURS = 12
 _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
@@ -222,9 +226,12 @@ def interpolate(
     places = np.stack([points.u, points.v], axis=1) / shape[1]
     places = np.concatenate([places, np.zeros((len(points), 2))], axis=1)
     samples = _Samples(places, inverse, np.full(len(points), middle))
+    trusted = _trusted(samples, tiling(places))
+    samples = samples.chosen(trusted)
     error, _ = _left_out_error(samples, _JUDGING_TILES)
-    alone = np.minimum(relative_error(samples.fitted, inverse), _LARGEST_ERROR)
-    if error > _COHERENT * float(alone.mean()):
+    alone = np.minimum(relative_error(samples.fitted, samples.inverse), _LARGEST_ERROR)
+    most = _COHERENT if trusted.all() else _COHERENT_OF_SOME
+    if error > most * float(alone.mean()):
         return None
     refined = refine(flat, points, seed, rgb)
     if refined is None:
@@ -613,9 +620,10 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         agreeing = agreeing | (same.sum(axis=1) >= _NEAREST // 2)
     dropped = 1 - agreeing.sum() / kept.sum()
     if dropped > _FEW_GROSS and agreeing.sum() > _FEWEST_ALONE:
-        before, _ = _left_out_error(samples.chosen(kept), _JUDGING_TILES)
-        after, _ = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
-        if (1 - dropped) * after + dropped * _LARGEST_ERROR < before:
+        before, off_before = _left_out_error(samples, _JUDGING_TILES)
+        after, off_after = _left_out_error(samples.chosen(agreeing), _JUDGING_TILES)
+        better = (1 - dropped) * after + dropped * _LARGEST_ERROR < before
+        if better and (dropped > _TOO_MANY_FOR_EDGES or _spoilt(off_before[agreeing], off_after)):
             kept = agreeing
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
             for _ in range(_ROUNDS):
@@ -624,10 +632,31 @@ def _trusted(samples: _Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
                 kept[np.flatnonzero(kept)[~sound]] = False
                 if sound.all():
                     break
-            if len(samples) <= _FEW:  # else each has enough others around it
+            # Else each has enough others around it.
+            if len(samples) <= _FEW or kept.sum() < (1 - _SOME_GROSS) * len(samples):
                 _readmit(samples, fitted, kept)
     few = kept.sum() < _FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return np.ones(len(samples), bool) if few else kept
+
+
+def _spoilt(before: Floats, after: Floats) -> bool:
+    """Whether what was dropped has spoilt the prediction of the others.
+
+    Points beyond an edge are hard to predict, yet leave the others as they are.
+
+    Args:
+        before: Log errors of the left-out others among all, 0 where they were not left out.
+        after: The same among themselves.
+    """
+    both = (before != 0) & (after != 0)
+    if not both.any():
+        return False
+    error = [
+        float(np.minimum(np.abs(np.expm1(-off[both])), _LARGEST_ERROR).mean())
+        for off in (before, after)
+    ]
+    few = len(before) <= _FEW
+    return error[1] < (_LESS_SPOILT_OF_FEW if few else _LESS_SPOILT) * error[0]
 
 
 def _readmit(samples: _Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> None:

@@ -59,6 +59,26 @@ def test_an_object_that_the_network_misses_but_the_image_shows_stays() -> None:
     assert np.array_equal(found(nearer), np.flatnonzero(thing))
 
 
+def test_an_edge_of_the_image_along_the_border_is_enough_to_stay() -> None:
+    """The colours on both sides are the same on average: only their edge tells."""
+    points = sample(DEPTH, 1000)
+    thing = (np.abs(points.u - 160) < 50) & (np.abs(points.v - 120) < 50)
+    nearer = moved(points, np.flatnonzero(thing), 0.4)
+    outlined = GREY.copy()
+    outlined[70:170, 110:210] = 20
+    outlined[74:166, 114:206] = 120
+    assert np.array_equal(found(nearer), np.flatnonzero(thing))
+    assert not len(found(nearer, outlined))
+
+
+def test_where_the_network_steps_and_the_measured_depth_does_not_the_network_is_wrong() -> None:
+    points = sample(DEPTH, 1000)
+    fitted = 1 / values_at(DEPTH, points)
+    thing = (np.abs(points.u - 160) < 50) & (np.abs(points.v - 120) < 50)
+    fitted[thing] *= 2.5
+    assert not contradicting(points, fitted, GREY).any()
+
+
 def test_a_few_points_are_no_place() -> None:
     points = sample(DEPTH, 300)
     assert not len(found(moved(points, in_one_place(points, 0.03), 3.0)))

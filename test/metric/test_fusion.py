@@ -222,3 +222,36 @@ def test_beside_dropped_points_the_error_stays_finite_and_grows() -> None:
     print({name: (float(np.median(each)), float(each.max())) for name, each in error.items()})
     assert error["right"].max() < 0.004
     assert 0.01 < error["all"].max() < 0.1
+
+
+def test_thin_and_small_things_the_network_misses_are_followed() -> None:
+    """Poles and boxes before a wall: as far off as gross errors, yet they spoil no neighbours."""
+    rows, columns = np.mgrid[0:240, 0:320]
+    things = ((columns + 5) % 80 < 12) | ((rows % 90 > 68) & (columns % 110 > 80))
+    inverse = np.where(things, 0.3, 0.1)
+    rng = np.random.default_rng(1)
+    u, v = rng.uniform(0, 319, 1000), rng.uniform(0, 239, 1000)
+    at = np.rint(v).astype(int), np.rint(u).astype(int)
+    points = SparsePoints(u, v, 1 / inverse[at])
+    refined = fusion.refine(np.full((240, 320), 0.1, np.float32), points)
+    assert refined is not None
+    off = np.abs(refined.inverse_m[at] / inverse[at] - 1)
+    print(f"{things[at].mean():.0%} of the points on things: {np.mean(off < 0.1):.1%} met")
+    assert np.mean(off < 0.1) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_points_alone_are_interpolated_though_a_third_is_wrong_and_chance_is_not(
+    seed: int,
+) -> None:
+    points = sample(DEPTH, 400, seed)
+    wrong = spoiled(points, 0.3, seed=seed)
+    refined = fusion.interpolate(DEPTH.shape, wrong)
+    assert refined is not None
+    known = np.isfinite(refined.inverse_m)
+    off = np.abs(1 / refined.inverse_m[known] / DEPTH[known] - 1)
+    print(f"known {known.mean():.0%}, AbsRel {off.mean():.3f}")
+    assert known.mean() > 0.9 and off.mean() < 0.05
+    shuffled = np.random.default_rng(seed).permutation(points.z)
+    chance = SparsePoints(points.u, points.v, shuffled)
+    assert fusion.interpolate(DEPTH.shape, chance) is None

@@ -11,10 +11,11 @@ import pytest
 from real_depth import depth_frames
 from real_frames import FastDepth, points_of_depth
 
-from depth_anything_ros.benchmark.fusion import Scene, compare
+from depth_anything_ros.benchmark.fusion import Scene, compare, compare_pattern
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind
 from depth_anything_ros.inference.selection import make_estimator
-from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.contradiction import contradicting
+from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points, values_at
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.settings import ModelSettings
@@ -95,3 +96,39 @@ def test_beside_the_best_classical_way(
     print(f"{network} N={count}: mean {np.mean(found):.3f} (bar {bar}), worst {max(found):.3f}")
     assert len(found) >= 20
     assert np.mean(found) <= bar
+
+
+@pytest.mark.parametrize(
+    ("network", "pattern", "bar", "worst"),
+    [("fastdepth", "7 points", 1.05, 1.6), ("embedded", "one range", 0.9, 1.7)],
+)
+def test_few_points_are_never_far_from_the_best_classical_way(
+    scenes: dict[str, list[Scene]], network: str, pattern: str, bar: float, worst: float
+) -> None:
+    rows = [compare_pattern(scene, pattern) for scene in scenes[network]]
+    found = [row.ratio for row in rows if row is not None]
+    print(f"{network}, {pattern}: mean {np.mean(found):.3f}, worst {max(found):.3f}")
+    assert len(found) >= 20
+    assert np.mean(found) <= bar
+    assert max(found) <= worst
+
+
+def test_no_right_place_is_taken_for_a_wrong_one(scenes: dict[str, list[Scene]]) -> None:
+    judged = 0
+    for network, each in scenes.items():
+        for scene in each:
+            for count in (100, 1000):
+                parts = scene.split(count, 0)
+                if parts is None or scene.rgb is None:
+                    continue
+                given = parts[0]
+                shape = scene.disparity.shape
+                prediction = Prediction(scene.disparity, PredictionKind.RELATIVE_DISPARITY, shape)
+                try:
+                    fit = fit_points(prediction, given, FitSettings())
+                except UnmeasurableError:
+                    continue
+                fitted = fit.scale * values_at(scene.disparity, given) + fit.shift
+                judged += 1
+                assert not contradicting(given, fitted, scene.rgb).any(), (network, scene.name)
+    assert judged > 80
