@@ -127,11 +127,12 @@ embedded: $(READY) runs/imagenet pictures/indoor pictures/outdoor pictures/indoo
 	$(LABEL)/08_labels_outdoor_crops.yaml
 	$(TRAIN) student $(EMBEDDED)/09_student.yaml
 	$(TRAIN) student $(EMBEDDED)/10_student_larger.yaml
-	$(KIT) metric $(EMBEDDED)/11_metric.yaml
+	$(TRAIN) student $(EMBEDDED)/11_outdoors.yaml
 	$(KIT) student $(EMBEDDED)/12_trust.yaml
-	$(KIT) metric $(EMBEDDED)/13_metric_trust.yaml
+	$(KIT) metric $(EMBEDDED)/13_metric.yaml
+	$(KIT) metric $(EMBEDDED)/14_metric_trust.yaml
 	cp runs/embedded/12_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite.safetensors
-	cp runs/embedded/13_metric_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite_metric.safetensors
+	cp runs/embedded/14_metric_trust/model.safetensors depth_anything_ros/network/embedded/depth_anything_lite_metric.safetensors
 	$(BIN)/depth_anything export embedded --refer
 	$(BIN)/depth_anything export embedded_metric --refer
 

@@ -44,11 +44,11 @@ def embedded_models() -> dict[str, ModelInfo]:
             canonical_focal=canonical_focal,
             licence=f"{APACHE} AND MIT",  # FastDepth, which runs in it, is under MIT
             size_mb=EMBEDDED_FILES[name].stat().st_size / 1e6,
-            input_size=160,
+            input_size=input_size,
         )
-        for name, kind, canonical_focal in (
-            (EMBEDDED, PredictionKind.RELATIVE_DISPARITY, None),
-            (EMBEDDED_METRIC, PredictionKind.RELATIVE_DEPTH, 173.0),
+        for name, kind, canonical_focal, input_size in (
+            (EMBEDDED, PredictionKind.RELATIVE_DISPARITY, None, 128),
+            (EMBEDDED_METRIC, PredictionKind.RELATIVE_DEPTH, 173.0, 160),
         )
     }
 

@@ -60,7 +60,7 @@ def test_it_is_small_relative_and_open(embedded: LoadedModel) -> None:
     assert embedded.info.licence == "Apache-2.0 AND MIT"
     assert embedded.info.name == EMBEDDED
     assert embedded.estimator.kind is PredictionKind.RELATIVE_DISPARITY
-    assert embedded.info.input_size == 160
+    assert embedded.info.input_size == 128
 
 
 @pytest.mark.parametrize("name", EMBEDDED_FILES)
@@ -145,11 +145,11 @@ def test_real_pictures(embedded: LoadedModel, data_dir: Path) -> None:
         for label, figures in (("ours", ours), ("ramp", ramps), ("fastdepth", experts))
     }
     print(mean)
-    assert mean["ours"][0] <= 0.7 * mean["ramp"][0]
+    assert mean["ours"][0] <= 0.55 * mean["ramp"][0]
     better = np.mean([ours[name][0] < ramps[name][0] for name in names])
     assert better >= 0.95
     outside = [np.mean([figures[n][0] for n in outdoors]) for figures in (ours, experts)]
-    assert outside[0] < outside[1]
+    assert outside[0] < 0.7 * outside[1]
     stated = re.search(r"\| all \| ([\d.]+) \| ([\d.]+) \|", CARD.read_text(encoding="utf-8"))
     assert stated is not None
     assert float(stated[1]) == pytest.approx(mean["ours"][0], abs=0.002)

@@ -523,8 +523,8 @@ def test_recipes_that_ship_can_be_read() -> None:
         "student": "student",
         "metric_bag": "metric",
         "04_head": "teacher",
-        "11_metric": "metric",
-        "13_metric_trust": "metric",
+        "13_metric": "metric",
+        "14_metric_trust": "metric",
     }
     for path in sorted(folder.rglob("*.yaml")):
         if "label" in path.stem:

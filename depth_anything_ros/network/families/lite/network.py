@@ -17,7 +17,7 @@ from depth_anything_ros.network.preprocessing import Preprocessing
 from depth_anything_ros.network.trainable import TrainableNetwork
 
 INPUT_SIZE = 160
-"""Shorter side of the input in pixels at which the embedded network was trained."""
+"""Shorter side of the input in pixels where a file names none."""
 
 CANONICAL_FOCAL = "canonical_focal"
 """The name in a file's metadata of `LiteConfig.canonical_focal`."""
@@ -84,8 +84,8 @@ class LiteDepth(TrainableNetwork):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Sides are multiples of the encoder's largest stride."""
-        return Preprocessing(input_size=INPUT_SIZE, multiple_of=STRIDE)
+        """Sides are multiples of the encoder's largest stride; images are shrunk as in training."""
+        return Preprocessing(input_size=INPUT_SIZE, multiple_of=STRIDE, interpolation="area")
 
     def metadata(self) -> dict[str, str]:
         """The canonical camera; the shapes of the tensors tell everything else."""
