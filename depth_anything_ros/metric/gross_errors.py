@@ -1,0 +1,172 @@
+"""Single measured points that are grossly wrong.
+
+What a point says is compared with its neighbours. Beyond edges that the network misses points look
+grossly wrong, too, but they spoil no prediction of others: that is what is judged in the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.metric.kriging import Floats, Indices, Tiling, tiling
+from depth_anything_ros.metric.samples import (
+    BEYOND,
+    FEW,
+    FEWEST_ALONE,
+    JUDGING_TILES,
+    LARGEST_ERROR,
+    PLAIN,
+    Samples,
+    kriging_of,
+    left_out_error,
+)
+
+# Own choices, made on real frames; errors are those of log depth.
+_TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
+_GATE = 4.0  # standard deviations where a point is doubted
+_GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
+_LARGEST_GATE = 0.7  # of log depth: a factor of two is always doubted
+_FEW_GROSS = 0.03  # share of doubted points up to which none is dropped: edges look gross too
+_TOO_MANY_FOR_EDGES = 0.19  # share of the points that do not look grossly wrong beyond an edge
+_LESS_SPOILT = 0.65  # error of the others without the dropped points against that with them
+_LESS_SPOILT_OF_FEW = 0.72  # the same of few points, among which there are fewer others
+_NEIGHBOURS = 12
+_EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
+_GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
+_GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
+_ROUNDS = 3
+_AGREES = 0.3  # of log depth: a dropped point that is off by less is not gross
+_AGREES_OF_FEW = 0.45  # the same where less than this share is dropped
+_SOME_GROSS = 0.25
+_NEAREST = 4
+_SAME_DEPTH = 0.1  # of log depth
+
+
+def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
+    """Which points are not grossly wrong.
+
+    What a point says against the global fit is compared with its neighbours. Edges that the
+    network misses look grossly wrong too, so a few doubted points are dropped only where the
+    remaining ones then predict each other better. A wrong cluster agrees with itself and stays.
+
+    Args:
+        samples: N points.
+        tiles: They, shared out.
+
+    Returns:
+        N bool.
+    """
+    if len(samples) < _TOO_FEW_TO_DOUBT:
+        return np.ones(len(samples), bool)
+    fitted = np.maximum(samples.fitted, samples.inverse.min() / BEYOND)
+    off = np.log(samples.inverse / fitted)
+    kept = np.ones(len(samples), bool)
+    agreeing = kept
+    plain = np.log(samples.inverse)
+    near, row = _neighbours(samples.places, tiles)
+    for _ in range(_ROUNDS):
+        # Doubted is only who contradicts the neighbours with and without the network.
+        among = agreeing[near]
+        around = np.minimum(
+            np.abs(off - _median(off[near], among, 0.0)[row]),  # of nobody, with the fit
+            np.abs(plain - _median(plain[near], among, np.inf)[row]),  # of nobody, with nothing
+        )
+        gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
+        agreeing = kept & (around < gate)
+        if agreeing.sum() <= FEWEST_ALONE:
+            break
+    if len(near) == len(samples):
+        # Neighbours that say the same are a surface, not single errors.
+        same = np.abs(plain[near[:, :_NEAREST]] - plain[:, None]) < _SAME_DEPTH
+        agreeing = agreeing | (same.sum(axis=1) >= _NEAREST // 2)
+    dropped = 1 - agreeing.sum() / kept.sum()
+    if dropped > _FEW_GROSS and agreeing.sum() > FEWEST_ALONE:
+        before, off_before = left_out_error(samples, JUDGING_TILES)
+        after, off_after = left_out_error(samples.chosen(agreeing), JUDGING_TILES)
+        better = (1 - dropped) * after + dropped * LARGEST_ERROR < before
+        if better and (dropped > _TOO_MANY_FOR_EDGES or _spoilt(off_before[agreeing], off_after)):
+            kept = agreeing
+            floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
+            for _ in range(_ROUNDS):
+                _, off = left_out_error(samples.chosen(kept), len(kept))
+                sound = np.abs(off) < max(_GATE * _spread(off), floor)
+                kept[np.flatnonzero(kept)[~sound]] = False
+                if sound.all():
+                    break
+            # Else each has enough others around it.
+            if len(samples) <= FEW or kept.sum() < (1 - _SOME_GROSS) * len(samples):
+                _readmit(samples, fitted, kept)
+    few = kept.sum() < FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
+    return np.ones(len(samples), bool) if few else kept
+
+
+def _spoilt(before: Floats, after: Floats) -> bool:
+    """Whether what was dropped has spoilt the prediction of the others.
+
+    Points beyond an edge are hard to predict, yet leave the others as they are.
+
+    Args:
+        before: Log errors of the left-out others among all, 0 where they were not left out.
+        after: The same among themselves.
+    """
+    both = (before != 0) & (after != 0)
+    if not both.any():
+        return False
+    error = [
+        float(np.minimum(np.abs(np.expm1(-off[both])), LARGEST_ERROR).mean())
+        for off in (before, after)
+    ]
+    few = len(before) <= FEW
+    return error[1] < (_LESS_SPOILT_OF_FEW if few else _LESS_SPOILT) * error[0]
+
+
+def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> None:
+    """Keep the dropped points again that the kept ones, or the global fit, predict."""
+    from scipy.spatial import cKDTree
+
+    dropped = np.flatnonzero(~kept)
+    if not len(dropped) or kept.sum() < FEWEST_ALONE:
+        return
+    among = samples.chosen(kept)
+    tiles = tiling(among.places)
+    tile = cKDTree(tiles.centre).query(samples.places[dropped, :2])[1]
+    u, v, s, g = samples.places[dropped].T.astype(np.float32)
+    layers = np.stack([s, g])[:, None]
+    guess = kriging_of(among, tiles).at([(PLAIN, 1.0)], u, v, layers, tile)[0]
+    inverse = samples.inverse[dropped]
+    agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES
+    if len(dropped) < _SOME_GROSS * len(samples):
+        # So few may well be right: what one of the two predicts is kept.
+        agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES_OF_FEW
+        agrees |= np.abs(np.log(fitted[dropped] / inverse)) < _AGREES_OF_FEW
+    kept[dropped] = agrees
+
+
+def _spread(values: npt.NDArray[Any]) -> float:
+    """Robust standard deviation around zero: 1.4826 times the median absolute value."""
+    return 1.4826 * float(np.median(np.abs(values)))
+
+
+def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
+    """Rows of indices of points near each other, and each point's row; itself aside if few."""
+    from scipy.spatial import cKDTree
+
+    if len(places) <= _EACH_NEIGHBOURS:
+        near = places * np.array([1.0, 1.0, 0.5, 0.0])
+        count = min(_NEIGHBOURS, len(places) - 1)
+        index = cKDTree(near).query(near, k=count + 1)[1][:, 1:]
+        return np.asarray(index), np.arange(len(places))
+    return tiles.members, tiles.owner
+
+
+def _median(values: Floats, among: npt.NDArray[np.bool_], of_none: float) -> Floats:
+    """Median of those of the values in each row that are among the chosen."""
+    ordered = np.sort(np.where(among, values, np.inf), axis=1)
+    count = among.sum(axis=1)
+    row = np.arange(len(values))
+    low = ordered[row, np.maximum(count - 1, 0) // 2]
+    high = ordered[row, np.minimum(count // 2, values.shape[1] - 1)]
+    return np.where(count > 0, (low + high) / 2, of_none)

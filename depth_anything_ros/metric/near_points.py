@@ -1,0 +1,98 @@
+"""What kriged inverse depth still misses at the points, averaged over near ones of a surface."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from depth_anything_ros.frames import FloatImage
+from depth_anything_ros.metric.lattice import Lattice
+from depth_anything_ros.metric.samples import LARGEST_ERROR, Samples
+
+# Own choices, made on real frames.
+_WINDOW = 3
+_CELLS_PER_POINT = 4
+_MAX_CELLS = 40_000
+_SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
+_OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
+_DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
+
+
+def rest_at_points(
+    samples: Samples, fused: FloatImage, inverse_m: FloatImage, lattice: Lattice
+) -> FloatImage:
+    """Factor that brings the fused inverse depth to the points, averaged over near neighbours.
+
+    Weights fall with distance and with the step between surfaces; the strength of the shrinkage
+    towards no change is the one that predicts each point best from the others.
+
+    Args:
+        samples: The points.
+        fused: HxW float32 1/m, as kriged.
+        inverse_m: HxW float32 1/m of the global fit.
+        lattice: Over the same image.
+
+    Returns:
+        Rows x columns float32 over the whole image.
+    """
+    height, width = fused.shape
+    aspect = height / width
+    columns = np.clip((samples.places[:, 0] * width).astype(np.intp), 0, width - 1)
+    rows = np.clip((samples.places[:, 1] * width).astype(np.intp), 0, height - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = samples.inverse / fused[rows, columns] - 1
+    residual = np.where(np.abs(residual) < LARGEST_ERROR, residual, 0).astype(np.float32)
+    cells = float(np.clip(_CELLS_PER_POINT * len(samples), 1_200, _MAX_CELLS))
+    across = max(2, round((cells / aspect) ** 0.5))
+    shape = (max(2, round(across * aspect)), across)
+    row = np.clip((samples.places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
+    column = np.clip((samples.places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
+    cell = row * shape[1] + column
+    surface = cv2.resize(inverse_m, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    surface = (surface - np.float32(lattice.low)) * np.float32(1 / lattice.span)
+    np.nan_to_num(surface, copy=False)
+    size = shape[0] * shape[1]
+    count = np.bincount(cell, minlength=size)
+    share = np.maximum(count, 1)
+    mean = (np.bincount(cell, residual, size) / share).astype(np.float32).reshape(shape)
+    level = np.where(
+        count > 0, np.bincount(cell, samples.places[:, 2], size) / share, surface.ravel()
+    )
+    level = level.astype(np.float32).reshape(shape)
+    weight = (count / (count + 0.5)).astype(np.float32).reshape(shape)
+    total, mass = _window_sums(mean, level, weight)
+    best_error, best_doubt = np.inf, _DOUBTS[-1]
+    for doubt in _DOUBTS:
+        left_out = residual - (total / (mass + np.float32(doubt))).ravel()[cell]
+        error = float(np.abs(left_out).mean())
+        if error < best_error:
+            best_error, best_doubt = error, doubt
+    own = np.float32(_OWN_WEIGHT) * weight
+    return np.asarray(1 + (total + own * mean) / (mass + own + np.float32(best_doubt)))
+
+
+def _window_sums(
+    mean: FloatImage, level: FloatImage, weight: FloatImage
+) -> tuple[FloatImage, FloatImage]:
+    """Weighted sum of the means in the window around each cell, without its own, and the weight."""
+    rows, columns = mean.shape
+    means, levels, weights = (np.pad(part, _WINDOW) for part in (mean, level, weight))
+    total = np.zeros_like(mean)
+    mass = np.zeros_like(mean)
+    edge = (_WINDOW + 0.5) ** 2
+    for dy in range(-_WINDOW, _WINDOW + 1):
+        for dx in range(-_WINDOW, _WINDOW + 1):
+            square = dx * dx + dy * dy
+            if not 0 < square <= edge:
+                continue
+            top, left = _WINDOW + dy, _WINDOW + dx
+            window = np.s_[top : top + rows, left : left + columns]
+            near = np.abs(level - levels[window])
+            near *= np.float32(-1 / _SAME_SURFACE)
+            np.exp(near, out=near)
+            near *= weights[window]
+            near *= np.float32((1 - square / edge) ** 2 / square)
+            mass += near
+            near *= means[window]
+            total += near
+    return total, mass

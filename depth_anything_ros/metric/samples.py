@@ -1,0 +1,127 @@
+"""Measured points as samples of inverse depth, shared out and left out in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.metric.kriging import (
+    Floats,
+    Indices,
+    Kriging,
+    Tiling,
+    Variogram,
+    relative_error,
+    tiling,
+)
+
+FEW = 300
+"""Points up to which there is time for more: own choice, for cost."""
+
+MANY = 2_000
+"""Points from which on the lattice is finer and one variogram is kept: own choice, for cost."""
+
+JUDGING_TILES = 150
+"""Tiles in which points are left out to judge all: own choice, for cost."""
+
+BEYOND = 1.5
+"""Factor by which depth may leave the range of points and global fit: own choice, on frames."""
+
+LARGEST_ERROR = 0.5
+"""Relative error of a left-out point beyond which it counts no more: own choice, on real frames."""
+
+PLAIN = Variogram(0.5, 1.0, 1e-2)
+"""A variogram that suits most scenes, where there is no time to choose."""
+
+FEWEST_ALONE = 8
+"""Fewer points than this cannot tell a trend from chance."""
+
+# Own choices, made on real frames.
+_FEWEST_IN_LINES = 200  # points that show whether they lie in lines
+_NEAREST_IN_LINE = 9
+_THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
+_SAME_PLACE = 1e-5  # image widths: nearer points are one that was given twice, not a line
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Points in random order.
+
+    Attributes:
+        places: Nx4 float64: column and row in image widths, surface coordinate, grey (`kriging`).
+        inverse: N float64 1/m, as measured.
+        fitted: N float64 1/m, by the global fit.
+    """
+
+    places: Floats
+    inverse: Floats
+    fitted: Floats
+
+    def __len__(self) -> int:
+        return len(self.inverse)
+
+    def chosen(self, which: npt.NDArray[Any]) -> Samples:
+        """Some of the samples, by mask or indices."""
+        return Samples(self.places[which], self.inverse[which], self.fitted[which])
+
+
+def spread_out(places: Floats) -> Indices:
+    """Which points to take where they lie in lines, as beams do: all neighbours would be in one.
+
+    One is then taken in every square of a third of the lines' distance.
+
+    Args:
+        places: Nx4.
+
+    Returns:
+        Indices, in order.
+    """
+    from scipy.spatial import cKDTree
+
+    everyone = np.arange(len(places))
+    if len(places) < _FEWEST_IN_LINES:
+        return everyone
+    where = places[:, :2]
+    some = where[:_FEWEST_IN_LINES]
+    tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
+    distance, near = tree.query(some, k=_NEAREST_IN_LINE)
+    off = where[near] - where[near].mean(axis=1, keepdims=True)
+    thin, long = np.linalg.eigvalsh(np.einsum("tki,tkj->tij", off, off)).T
+    if np.median(np.maximum(thin, 0) / np.maximum(long, 1e-12)) > _THIN**2:
+        return everyone
+    apart = float(np.median(distance[:, 1]))
+    if apart < _SAME_PLACE:
+        return everyone
+    between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * apart)
+    if between < 3 * apart:
+        return everyone
+    square = np.floor(where * (3 / between)).astype(np.int64)
+    _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
+    return np.sort(first) if len(first) >= 2 * FEWEST_ALONE else everyone
+
+
+def kriging_of(samples: Samples, tiles: Tiling) -> Kriging:
+    """The equations of the tiles of some samples."""
+    return Kriging(samples.places[tiles.members], samples.inverse[tiles.members])
+
+
+def left_out_error(samples: Samples, most_tiles: int) -> tuple[float, Floats]:
+    """Mean relative error of left-out points, each at most LARGEST_ERROR, and log error of each.
+
+    The latter is 0 for points that were not left out.
+
+    Args:
+        samples: The points, each left out among its neighbours.
+        most_tiles: Tiles in which points are left out.
+    """
+    tiles = tiling(samples.places).chosen(most_tiles)
+    left_out = kriging_of(samples, tiles).solve([PLAIN])[0].left_out[tiles.own]
+    known = tiles.members[tiles.own]
+    inverse = samples.inverse[known]
+    error = np.minimum(relative_error(left_out, inverse), LARGEST_ERROR)
+    off = np.zeros(len(samples))
+    off[known] = np.log(np.maximum(left_out / inverse, 1e-3))
+    return float(error.mean()), off
