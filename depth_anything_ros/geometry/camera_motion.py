@@ -9,7 +9,7 @@ import numpy.typing as npt
 from depth_anything_ros.geometry.arrays import FloatArray, FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera, distort, ray_table
 
-_STEP = 4  # every fourth row and column of the flow is enough for six numbers
+_STEP = 2  # every second row and column of the flow
 _MIN_PIXELS = 60
 _ROUNDS = 3
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
@@ -66,6 +66,50 @@ def _displaced(
     return du, dv, ratio
 
 
+def parallax(
+    camera: Camera, moved: tuple[FloatImage, FloatImage, FloatImage], motion: FloatArray
+) -> tuple[FloatImage, FloatImage]:
+    """How a displacement changes with inverse depth: the direction of the epipolar lines.
+
+    Args:
+        camera: The camera; its distortion is small enough not to change the directions.
+        moved: What `displacement` gave for it.
+        motion: The motion it was given.
+
+    Returns:
+        Columns and rows in pixels per 1/m, each HxW float32.
+    """
+    du, dv, ratio = moved
+    x, y = ray_table(camera)
+    shift = motion[:3, 3].astype(np.float32)
+    # d/dw of (R (x, y, 1) + t w) / its third number
+    along_u = (shift[0] - (x + du / np.float32(camera.fx)) * shift[2]) / ratio
+    along_v = (shift[1] - (y + dv / np.float32(camera.fy)) * shift[2]) / ratio
+    return np.float32(camera.fx) * along_u, np.float32(camera.fy) * along_v
+
+
+def sample_displaced(
+    images: tuple[FloatImage, ...], du: FloatImage, dv: FloatImage
+) -> tuple[FloatImage, ...]:
+    """Each image at a displacement from every pixel.
+
+    Args:
+        images: One to four, HxW float32 each.
+        du: HxW float32, columns to add to a pixel's own.
+        dv: HxW float32, rows.
+
+    Returns:
+        HxW float32 each, interpolated; NaN outside the image.
+    """
+    height, width = du.shape
+    u = du + np.arange(width, dtype=np.float32)
+    v = dv + np.arange(height, dtype=np.float32)[:, None]
+    together = images[0] if len(images) == 1 else cv2.merge(images)
+    nan = (float("nan"),) * len(images)
+    sampled = cv2.remap(together, u, v, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, nan)
+    return tuple(np.asarray(each, np.float32) for each in cv2.split(sampled))
+
+
 def motion_of_flow(
     camera: Camera, inverse_m: FloatImage, flow: FloatImage
 ) -> tuple[FloatArray, float] | None:
@@ -96,24 +140,25 @@ def motion_of_flow(
     zero, one = np.zeros_like(x), np.ones_like(x)
     across = camera.fx * np.stack([w, zero, -x * w, -x * y, one + x * x, -y])
     along = camera.fy * np.stack([zero, w, -y * w, -one - y * y, x * y, x])
-    rows = np.concatenate([across, along], axis=1).astype(np.float64)
+    rows = np.concatenate([across, along], axis=1).astype(np.float32)
     motion, length = np.eye(4), 0.0
     start = _displaced(camera, x, y, w, motion)
     for _ in range(_ROUNDS):
         du, dv, _ = _displaced(camera, x, y, w, motion)
         if camera.is_distorted:
             du, dv = du - start[0], dv - start[1]
-        off = np.stack([target[:, 0] - du, target[:, 1] - dv]).astype(np.float64)
+        off = np.stack([target[:, 0] - du, target[:, 1] - dv])
         size = np.hypot(off[0], off[1])
         sound = np.isfinite(size)
         if sound.sum() < _MIN_PIXELS:
             return None
         length = float(np.median(size[sound]))
         gate = _TUKEY * max(length, _LEAST_SPREAD)
-        weight = np.where(sound, np.maximum(1 - (size / gate) ** 2, 0) ** 2, 0)
+        weight = np.where(sound, np.maximum(1 - np.square(size / np.float32(gate)), 0), 0)
+        weight *= weight
         weighted = rows * np.concatenate([weight, weight])
-        right = weighted @ np.where(sound, off, 0).ravel()
-        step = np.linalg.lstsq(weighted @ rows.T, right, rcond=None)[0]
+        right = (weighted @ np.where(sound, off, 0).ravel()).astype(np.float64)
+        step = np.linalg.lstsq((weighted @ rows.T).astype(np.float64), right, rcond=None)[0]
         update = np.eye(4)
         update[:3, :3] = cv2.Rodrigues(step[3:])[0]
         update[:3, 3] = step[:3]

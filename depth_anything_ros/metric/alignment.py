@@ -46,8 +46,7 @@ _FEWEST_JUMPS = 100
 _FEWEST_BLOCKS = 4
 _BLOCK_NS = 1_000_000_000  # edges in moments nearer in time are the same ones
 _PRIOR_DEG, _PRIOR_S = 3.0, 0.1  # standard deviations of what is to be expected
-_RATES = 0.1  # rad/s: spread of turning rates (68 % within) that makes the age known
-_MISTAKEN_DEG = 0.1  # of the turn of all jumps of one rate
+_MISTAKEN_DEG = 0.06  # of the turn of all jumps of one turning rate
 _CAUTION = 2.5  # the spread from block to block misses what they have in common
 _SYSTEMATIC_DEG, _SYSTEMATIC_S = (0.1, 0.03, 0.2), 0.001  # what more moments do not lessen
 
@@ -204,7 +203,7 @@ def _told_apart(found: Alignment, moments: Sequence[Moment]) -> Alignment:
     rates = np.concatenate([each.flow[:, 3, 0] / each.flow[:, 1, 0] for each in moments])
     low, middle, high = np.quantile(rates, [0.16, 0.5, 0.84])
     spread = float(high - low) / 2
-    mistaken = math.radians(_MISTAKEN_DEG) / spread if spread > _RATES else _PRIOR_S
+    mistaken = min(_PRIOR_S, math.radians(_MISTAKEN_DEG) / max(spread, 1e-6))
     sigma = found.turn_sigma_deg.copy()
     sigma[1] = math.hypot(sigma[1], math.degrees(mistaken * abs(float(middle))))
     late_sigma = math.hypot(found.late_sigma_s, mistaken)

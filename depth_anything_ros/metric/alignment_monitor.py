@@ -31,7 +31,7 @@ _MOMENTS = 60
 _FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
-_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.01  # sigma from which on a number is a guess
+_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.02  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
 # Few edges are slanted: those of a few seconds of one simulated street held pitch and roll at a
 # wrong place, off by 1.2 and 1.4 degrees at a sigma of 0.2 and 0.3.

@@ -17,7 +17,14 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, FloatImage, Frame, ScaledDepth
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.geometry.camera_motion import displacement, motion_of_flow, small_grey
+from depth_anything_ros.geometry.camera_motion import (
+    displacement,
+    motion_of_flow,
+    parallax,
+    sample_displaced,
+    small_grey,
+)
+from depth_anything_ros.metric.independent_motion import MovedPicture, independent_motion
 from depth_anything_ros.metric.scene_cut import CUT_CORRELATION
 
 # Own choices, compared on simulated drives with people that walk.
@@ -25,20 +32,23 @@ _WIDTH = 160  # of the picture on which motion and weights are computed
 _FINE_WIDTH = 320  # of the one on which depths are averaged
 _ASSUMED_HFOV_DEG = 60.0  # of a camera without calibration
 _LONGEST_GAP = 1.0  # seconds between two images that still follow each other
-_FINEST = 1  # level of the pyramid up to which flow is refined: half the small picture
-_MOST = 15.0  # images whose depth counts, at most
-_GATE = 0.8  # of log depth: what differs by more is not one surface
-_JUMP = 0.1  # of log depth: if half the image has changed so much, its scale has changed
-_AROUND = 9  # pixels across over which measured points are compared with the last depth
-_CONTRADICTED = 0.03  # of log depth: points that say so much else make the last depth wrong
-_DOUBT = 1.5  # or by so many standard deviations of it
+_MOST = 30.0  # images whose depth counts, at most
+# The same where the picture moves as if depth were wrong: averaging a thing that comes nearer
+# would hold it back.
+_MOST_DOUBTED, _OF_DOUBTED = 3.0, 5
+_GATE = 1.5  # of log depth: what differs by more is not one surface
+_GATE_NEAR = 0.8  # the same near what moves by itself
+_OF_MOVING, _NEAR = 11, 25  # pixels across of what belongs to it, and of what is near it
+_OF_SUSPECT = 5  # and of what is near flow that nothing explains
+_JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
+_AROUND = 7  # pixels across over which measured points are compared with the last depth
+_CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
+_DOUBT = 1.0  # or by so many standard deviations of it
 _LARGEST = 0.3  # of log depth, of one point
-_REGION = 9  # pixels across over which pictures are compared
-_GREY = 2.0  # grey levels by which the flow must explain the picture better than the motion
-_BETTER = 1.3  # and the factor
-_FLOW_PX = 0.5  # pixels of the small picture; flow that is off by less is explained
 _LOST_PX = 1.5  # median of unexplained flow from which on the motion is not known
 _SURER = 4.0  # most that the variances of two depths differ in their weights
+
+Mask = npt.NDArray[np.bool_]
 
 
 class TemporalFilter:
@@ -46,7 +56,6 @@ class TemporalFilter:
 
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._flow.setFinestScale(_FINEST)
         self._last: _Seen | None = None
 
     def steady(self, scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
@@ -67,12 +76,15 @@ class TemporalFilter:
         self._last = now
         if last is None or not now.follows(last):
             return scaled
+        known = _known_motion(now, last)
+        # Flow that must tell the motion is refined up to the whole small picture.
+        self._flow.setFinestScale(0 if known is None else 1)
         flow = np.asarray(self._flow.calc(now.grey, last.grey, np.empty(0)), np.float32)
-        motion = _motion(now, last, flow)
+        motion = _motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
         moved = displacement(now.small_camera, now.inverse, motion)
-        share = _compare(now, last, flow, moved)
+        share = _compare(now, last, flow, motion, moved)
         if not share.any():
             return scaled
         added = _blended(now.fine, last.fine, moved, share)
@@ -103,6 +115,7 @@ class _Seen:
         relative: Its standard deviation relative to depth.
         images: How many images its depth is the mean of.
         fine: Inverse depth of a larger picture, 1/m.
+        moving: In how many images in a row each pixel of the small picture was seen to move.
     """
 
     frame: Frame
@@ -113,6 +126,7 @@ class _Seen:
     relative: FloatImage
     images: FloatImage
     fine: FloatImage
+    moving: FloatImage
 
     def follows(self, last: _Seen) -> bool:
         """Whether this image comes from the same camera shortly after another one."""
@@ -140,42 +154,66 @@ def _seen(depth_m: FloatImage, sigma_m: FloatImage | None, frame: Frame) -> _See
         relative,
         np.ones_like(depth),
         fine,
+        np.zeros_like(depth),
     )
 
 
-def _motion(now: _Seen, last: _Seen, flow: FloatImage) -> FloatArray | None:
-    """Present optical frame -> last one, 4x4; None where it is not known."""
+def _known_motion(now: _Seen, last: _Seen) -> FloatArray | None:
+    """Present optical frame -> last one by their poses, 4x4; None where they are not known."""
     here, there = now.frame.pose, last.frame.pose
-    if here is not None and there is not None and now.frame.fixed_frame == last.frame.fixed_frame:
-        return np.asarray(np.linalg.inv(there) @ here)
-    found = motion_of_flow(now.small_camera, now.inverse, flow)
-    if found is None or found[1] > _LOST_PX:
+    if here is None or there is None or now.frame.fixed_frame != last.frame.fixed_frame:
         return None
-    return found[0]
+    return np.asarray(np.linalg.inv(there) @ here)
+
+
+def _motion_of_flow(now: _Seen, flow: FloatImage) -> FloatArray | None:
+    """The same from optical flow and depth; None where much of the flow is left unexplained."""
+    found = motion_of_flow(now.small_camera, now.inverse, flow)
+    return None if found is None or found[1] > _LOST_PX else found[0]
 
 
 def _compare(
-    now: _Seen, last: _Seen, flow: FloatImage, moved: tuple[FloatImage, FloatImage, FloatImage]
+    now: _Seen,
+    last: _Seen,
+    flow: FloatImage,
+    motion: FloatArray,
+    moved: tuple[FloatImage, FloatImage, FloatImage],
 ) -> FloatImage:
     """Share of the last depth at every pixel of the small picture.
 
     It makes the small picture of the present image that of the steadied depth.
     """
     du, dv, ratio = moved
-    before, sigma_before, images = _looked_up((last.inverse, last.relative, last.images), du, dv)
+    before, sigma_before, images, grey_before = sample_displaced(
+        (last.inverse, last.relative, last.images, last.grey.astype(np.float32)), du, dv
+    )
     before *= ratio
     with np.errstate(invalid="ignore", divide="ignore"):
         change = np.log(now.inverse / before)
     known = np.isfinite(change)
     still = np.zeros_like(change)
     as_known = known.any() and abs(float(np.median(change[known]))) < _JUMP
-    (grey_before,) = _looked_up((last.grey.astype(np.float32),), du, dv)
     if as_known and _resemble(now.grey, grey_before):
-        contradiction = _contradiction(now, before)
-        still = np.maximum(1 - np.square(change / np.float32(_GATE)), 0)
+        found = independent_motion(
+            MovedPicture(
+                now.grey,
+                last.grey,
+                grey_before,
+                flow,
+                (du, dv),
+                parallax(now.small_camera, moved, motion),
+                now.inverse,
+            ),
+            last.moving,
+        )
+        now.moving = found.images
+        images[_grown(found.along, _OF_DOUBTED)] = _MOST_DOUBTED
+        near = _grown(found.moving, _NEAR) | _grown(found.suspect, _OF_SUSPECT)
+        gate = np.where(near, np.float32(_GATE_NEAR), np.float32(_GATE))
+        still = np.maximum(1 - np.square(change / gate), 0)
         allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
-        still *= np.maximum(1 - np.square(contradiction / allowed), 0)
-        still[~known | _moves(now, last, flow, moved, grey_before)] = 0
+        still *= np.maximum(1 - np.square(_contradiction(now, before, near) / allowed), 0)
+        still[~known | _grown(found.moving, _OF_MOVING)] = 0
         still = np.asarray(cv2.erode(still, np.ones((3, 3), np.uint8)), np.float32)
     weight = still * _known(images)
     now.images = np.minimum(weight + 1, np.float32(_MOST))
@@ -188,8 +226,19 @@ def _compare(
     return share
 
 
-def _contradiction(now: _Seen, before: FloatImage) -> FloatImage:
-    """Mean log of measured over last inverse depth around each pixel; 0 without points."""
+def _contradiction(now: _Seen, before: FloatImage, near: Mask) -> FloatImage:
+    """How much measured points around each pixel contradict the last depth more than the new one.
+
+    Near what moves by itself, or may, it is how much they contradict the last depth at all.
+
+    Args:
+        now: The present image.
+        before: Inverse depth of the last one, moved into it.
+        near: Where something moves, or may move, nearby.
+
+    Returns:
+        HxW float32 of log depth; 0 without points.
+    """
     points = now.frame.points
     none = np.zeros_like(before)
     if points is None or not len(points):
@@ -199,19 +248,24 @@ def _contradiction(now: _Seen, before: FloatImage) -> FloatImage:
     columns = np.clip((points.u + 0.5) * (width / now.camera.width), 0, width - 1).astype(np.intp)
     cell = rows * width + columns
     with np.errstate(invalid="ignore", divide="ignore"):
-        off = np.log(1 / (points.z * before.ravel()[cell]))
-    known = np.isfinite(off)
-    cell, off = cell[known], np.clip(off[known], -_LARGEST, _LARGEST)
-    total, count = (
+        last, new = (np.log(points.z * each.ravel()[cell]) for each in (before, now.inverse))
+    known = np.isfinite(last) & np.isfinite(new)
+    cell, last, new = cell[known], last[known], new[known]
+    total_last, total_new, count = (
         cv2.boxFilter(
             np.bincount(cell, each, before.size).reshape(before.shape).astype(np.float32),
             -1,
             (_AROUND, _AROUND),
             normalize=False,
         )
-        for each in (off, np.ones_like(off))
+        for each in (
+            np.clip(last, -_LARGEST, _LARGEST),
+            np.clip(new, -_LARGEST, _LARGEST),
+            np.ones_like(last),
+        )
     )
-    return np.divide(total, count, out=none, where=np.asarray(count) > 0.5)
+    excess = np.abs(total_last) - np.where(near, np.float32(0), np.abs(total_new))
+    return np.divide(np.maximum(excess, 0), count, out=none, where=np.asarray(count) > 0.5)
 
 
 def _resemble(grey: npt.NDArray[np.uint8], before: FloatImage) -> bool:
@@ -225,39 +279,12 @@ def _resemble(grey: npt.NDArray[np.uint8], before: FloatImage) -> bool:
     return contrast == 0 or float(now @ last) >= CUT_CORRELATION * contrast
 
 
-def _moves(
-    now: _Seen,
-    last: _Seen,
-    flow: FloatImage,
-    moved: tuple[FloatImage, FloatImage, FloatImage],
-    grey_before: FloatImage,
-) -> npt.NDArray[np.bool_]:
-    """Where the last picture, moved by the flow, fits much better than moved by the motion."""
-    off = np.hypot(flow[..., 0] - moved[0], flow[..., 1] - moved[1]) > np.float32(_FLOW_PX)
-    (by_flow,) = _looked_up((last.grey.astype(np.float32),), flow[..., 0], flow[..., 1])
-    wrong, left = (
-        np.asarray(cv2.blur(_known(np.abs(each - now.grey)), (_REGION, _REGION)), np.float32)
-        for each in (grey_before, by_flow)
-    )
-    better = wrong > np.float32(_BETTER) * left + np.float32(_GREY)
-    moving = cv2.dilate((better & off).astype(np.uint8), np.ones((_REGION, _REGION), np.uint8))
-    return np.asarray(moving > 0)
-
-
-def _looked_up(
-    images: tuple[FloatImage, ...], du: FloatImage, dv: FloatImage
-) -> tuple[FloatImage, ...]:
-    """Each image at a displacement from every pixel; NaN outside."""
-    height, width = du.shape
-    u = du + np.arange(width, dtype=np.float32)
-    v = dv + np.arange(height, dtype=np.float32)[:, None]
-    return tuple(
-        np.asarray(
-            cv2.remap(image, u, v, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, float("nan")),
-            np.float32,
-        )
-        for image in images
-    )
+def _grown(mask: Mask, across: int) -> Mask:
+    """A mask with what is around it."""
+    if not mask.any():
+        return mask
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((across, across), np.uint8))
+    return np.asarray(grown > 0)
 
 
 def _known(image: FloatImage, unknown: float = 0.0) -> FloatImage:
@@ -288,7 +315,7 @@ def _blended(
     du = _known(moved[0] * np.float32(fine.shape[1] / share.shape[1]))
     dv = _known(moved[1] * np.float32(fine.shape[0] / share.shape[0]))
     ratio = _known(moved[2])
-    (added,) = _looked_up((last,), _enlarged(du, fine.shape), _enlarged(dv, fine.shape))
+    (added,) = sample_displaced((last,), _enlarged(du, fine.shape), _enlarged(dv, fine.shape))
     added *= _enlarged(ratio, fine.shape)
     added -= fine
     added *= _enlarged(share, fine.shape)

@@ -10,6 +10,7 @@ import pytest
 from metric_scenes import CAMERA, look_at_plane, texture
 from real_frames import Array
 
+import depth_anything_ros as da
 from depth_anything_ros.frames import (
     Frame,
     Plane,
@@ -18,9 +19,17 @@ from depth_anything_ros.frames import (
     ScaleState,
     SparsePoints,
 )
-from depth_anything_ros.geometry.camera import ray_table
-from depth_anything_ros.geometry.camera_motion import displacement, motion_of_flow
+from depth_anything_ros.geometry.camera import Camera, project, ray_table
+from depth_anything_ros.geometry.camera_motion import (
+    displacement,
+    motion_of_flow,
+    sample_displaced,
+)
+from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.metric.temporal_filter import TemporalFilter
+from depth_anything_ros.pipeline import Pipeline
+from depth_anything_ros.synthetic.robot import Robot
 
 STATE = ScaleState("sparse", Quality.GOOD, "")
 NOISE = 0.05
@@ -191,3 +200,65 @@ def test_motion_is_found_from_flow_and_depth(static: list[Seen]) -> None:
     x, y = ray_table(CAMERA)
     ahead = motion[2, 0] * x + motion[2, 1] * y + motion[2, 2] + motion[2, 3] * inverse
     np.testing.assert_allclose(ratio, ahead, rtol=1e-5)
+
+
+def test_one_image_that_errs_is_not_believed(static: list[Seen]) -> None:
+    part = np.s_[80:160, 100:220]
+    filter_ = TemporalFilter()
+    for step, each in enumerate(static):
+        scaled = each.scaled
+        assert scaled.depth_m is not None
+        if step == STEPS - 2:  # as networks do that change their mind
+            depth = scaled.depth_m.copy()
+            depth[part] *= 1.6
+            scaled = replace(scaled, depth_m=depth)
+        steady = filter_.steady(scaled, each.frame).depth_m
+        assert steady is not None
+        if step >= STEPS - 2:
+            assert np.mean(np.abs(steady / each.truth - 1)[part]) < 0.12
+
+
+def test_flicker_of_a_simulated_drive_with_the_embedded_network() -> None:
+    camera = Camera.from_hfov(160, 120, 70.0)
+    robot = Robot("street", 2, {"camera": camera})
+    base_camera = robot.base_camera["camera"]
+    to_camera = np.linalg.inv(base_camera) @ robot.base_lidar
+    pipeline = Pipeline(da.load("embedded", input_size=140).estimator, LiveScaler([SparseSource()]))
+    filter_ = TemporalFilter()
+    raw, steady, seen = [], [], []
+    for step in range(12):
+        rgb, truth = robot.photograph("camera", 0.1 * step)
+        lidar = robot.measure(0.1 * step, 0.01, np.random.default_rng(step)) @ to_camera[:3, :3].T
+        points = SparsePoints(*project(camera, lidar + to_camera[:3, 3]), "lidar")
+        pose = robot.pose(0.1 * step) @ base_camera
+        frame = Frame(rgb, (step + 1) * 10**8, camera=camera, points=points, pose=pose)
+        depth = pipeline.process(frame)
+        assert depth.depth_m is not None
+        scaled = ScaledDepth(depth.depth_m, depth.scale_state, depth.sigma_m)
+        steadied_ = filter_.steady(scaled, frame).depth_m
+        assert steadied_ is not None
+        raw.append(depth.depth_m)
+        steady.append(steadied_)
+        seen.append((truth, pose))
+    less = drive_flicker(raw, seen, camera) / drive_flicker(steady, seen, camera)
+    before, after = (
+        float(np.mean([np.nanmean(np.abs(d / t - 1)[np.isfinite(t)]) for d, (t, _) in pairs]))
+        for pairs in (zip(each, seen, strict=True) for each in (raw, steady))
+    )
+    print(f"mean flicker {less:.1f} times less, AbsRel {before:.4f} -> {after:.4f}")
+    assert less > 2.3
+    assert after < before
+
+
+def drive_flicker(depths: list[Array], seen: list[tuple[Array, Array]], camera: Camera) -> float:
+    """Mean |log| of each depth over the one before, moved by the truth, from the fourth one on."""
+    total = []
+    for k in range(3, len(seen)):
+        truth = np.where(np.isfinite(seen[k][0]), seen[k][0], np.float32(np.nan))
+        motion = np.linalg.inv(seen[k - 1][1]) @ seen[k][1]
+        du, dv, ratio = displacement(camera, (1 / truth).astype(np.float32), motion)
+        last = tuple((1 / each).astype(np.float32) for each in (seen[k - 1][0], depths[k - 1]))
+        known, before = (each * ratio for each in sample_displaced(last, du, dv))
+        off = np.abs(np.log(depths[k] * before))[np.abs(truth * known - 1) < 0.03]
+        total.append(np.nanmean(off[np.isfinite(off)]))
+    return float(np.mean(total))
