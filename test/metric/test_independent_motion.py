@@ -36,7 +36,8 @@ def seen(grey_step: float = 200.0, shift: int = 0) -> tuple[Array, Array, Array]
 
 
 def found(now: Array, last: Array, depth: Array, before: Array = NOTHING) -> IndependentMotion:
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(now, last, np.empty(0))
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = np.asarray(dis.calc(now, last, np.empty(0)), np.float32)
     inverse = (1 / depth).astype(np.float32)
     moved = displacement(SMALL, inverse, MOTION)
     (by_motion,) = sample_displaced((last.astype(np.float32),), *moved[:2])
