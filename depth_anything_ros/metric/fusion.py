@@ -2,7 +2,7 @@
 
 Planes are linear in inverse depth, and so is what a relative network says of the scene, up to
 errors that vary slowly and differ from surface to surface. So inverse depth itself is kriged from
-the points over image, network value and grey (`kriging`), by the variograms that predict left-out
+the points over image, network value and colour (`kriging`), by the variograms that predict left-out
 points best; the global fit takes part as one of them, so a network that is right is not spoilt.
 What then remains at the points is averaged over near neighbours on the same surface.
 """
@@ -10,7 +10,7 @@ What then remains at the points is averaged over near neighbours on the same sur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ from depth_anything_ros.metric.kriging import (
     shares,
     tiling,
 )
-from depth_anything_ros.metric.lattice import Lattice, resized, smooth_grey
+from depth_anything_ros.metric.lattice import Lattice, resized, smooth_colour, values_of
 from depth_anything_ros.metric.near_points import rest_at_points
 from depth_anything_ros.metric.samples import (
     BEYOND,
@@ -63,7 +63,6 @@ _COHERENT = 0.8  # error of left-out points, relative to that of their median, t
 _COHERENT_OF_SOME = 0.6  # the same where points were dropped because they do not agree
 _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of the depth's error
 _FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
-_LEAST_GUIDE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,11 @@ def refine(
     known = known[: np.count_nonzero(np.isfinite(known))]
     low, high = known[len(known) // 50], known[-1 - len(known) // 50]
     span = max(float(high - low), _FLATTEST * float(max(abs(high), abs(low))), 1e-6)
-    grey = smooth_grey(rgb, inverse_m.shape)
-    tone = np.zeros(len(here)) if grey is None else grey[rows, columns].astype(np.float64)
+    colour = smooth_colour(rgb)
+    shades = values_of(colour, u / width, v / height)
+    places = np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span, *shades], axis=1)
     samples = Samples(
-        np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span, tone], axis=1)[usable],
+        places[usable],
         1 / z[usable],
         here[usable],
     )
@@ -128,14 +128,11 @@ def refine(
     if len(doubted):
         few = few.chosen(trusted)
         tiles = tiling(few.places)
-    lattice = Lattice.over(inverse_m, grey, len(few), float(low), span)
-    fused, left_out = _fuse(few, doubted, tiles, lattice)
-    level, slope = (resized(part, inverse_m.shape) for part in fused[:2])
+    lattice = Lattice.over(inverse_m, colour, len(few), float(low), span)
+    fused, trust, left_out = _fuse(few, doubted, tiles, lattice)
+    level, slope = (resized(part, inverse_m.shape) for part in lattice.linear(fused, trust))
     slope *= inverse_m
     level += slope
-    if grey is not None:
-        np.multiply(resized(fused[2], inverse_m.shape), grey, out=slope)
-        level += slope
     if all_few:
         samples = few
     level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
@@ -192,7 +189,7 @@ def interpolate(
     middle = float(np.median(inverse))
     flat = np.full(shape, middle, np.float32)
     places = np.stack([points.u, points.v], axis=1) / shape[1]
-    places = np.concatenate([places, np.zeros((len(points), 2))], axis=1)
+    places = np.concatenate([places, np.zeros((len(points), 1))], axis=1)
     samples = Samples(places, inverse, np.full(len(points), middle))
     trusted = trusted_points(samples, tiling(places))
     samples = samples.chosen(trusted)
@@ -216,26 +213,21 @@ def interpolate(
 
 def _fuse(
     samples: Samples, doubted: Samples, tiles: Tiling, lattice: Lattice
-) -> tuple[tuple[FloatImage, FloatImage, FloatImage], LeftOut]:
-    """What `Lattice.linear` gives, and what the points left out show of it."""
+) -> tuple[FloatImage, float, LeftOut]:
+    """Inverse depth at the nodes, the global fit's share in it, and what left-out points show."""
     fitted = np.maximum(samples.fitted, samples.inverse.min() / BEYOND)
     kriging = kriging_of(samples, tiles)
     variograms = _choices(samples)
     share = _shares(samples, tiles, kriging, variograms, fitted)
-    column, row = (axis.ravel() for axis in np.meshgrid(lattice.u, lattice.v))
-    tile = lattice.nearest(tiles.centre)
-    layers = lattice.layers.reshape(2, 2, -1)
     # The global fit itself, as far as left-out points say that it is good.
-    value = layers[0] * np.float32(lattice.span * share[-1])
+    value = lattice.surface.ravel() * np.float32(lattice.span * share[-1])
     value += np.float32(lattice.low * share[-1])
     left_out = fitted[tiles.members] * share[-1]
-    pulls = np.array([share[-1] + _LEAST_GUIDE, 0.0])
     chosen = [each for each in zip(variograms, share, strict=False) if each[1]]
     solved = kriging.solve([variogram for variogram, _ in chosen])
-    for kriged, (variogram, weight) in zip(solved, chosen, strict=True):
-        pulls += weight * np.array([variogram.surface, variogram.grey])
+    for kriged, (_, weight) in zip(solved, chosen, strict=True):
         left_out += weight * kriged.left_out
-    value += kriging.at(chosen, column, row, layers, tile)
+    value += kriging.at(chosen, lattice.places(), lattice.nearest(tiles.centre))
     known = tiles.members[tiles.own]
     off = np.minimum(relative_error(left_out[tiles.own], samples.inverse[known]), LARGEST_ERROR)
     cell = lattice.cell_of(samples.places[known])
@@ -244,8 +236,6 @@ def _fuse(
     # depth normal around m with deviation s, 1/m * (1 + (s/m)^2); half of it, because the error
     # of left-out points is larger than that of pixels, and not normal.
     value *= (1 + np.float32(_NEARER) * square).ravel()
-    value = value.reshape(2, *lattice.shape)
-    level, slope, slope_of_grey = lattice.linear(value, (pulls[0], pulls[1]))
     predicted = fitted.copy()
     predicted[known] = left_out[tiles.own]
     # Relative to the depth given out, not to the true one.
@@ -256,9 +246,7 @@ def _fuse(
         doubted = doubted.chosen(np.empty(0, np.intp))
     # So few may be right as well: what is thin or far behind an edge.
     beside = lattice.cell_of(doubted.places)
-    guess = level.ravel()[beside] + slope.ravel()[beside] * doubted.fitted
-    guess += slope_of_grey.ravel()[beside] * doubted.places[:, 3]
-    doubted_off = np.minimum(np.abs(guess / doubted.inverse - 1), _MOST_OFF)
+    doubted_off = np.minimum(np.abs(value[beside] / doubted.inverse - 1), _MOST_OFF)
     judged, nearest, apart = tiles.chosen(_JUDGED_TILES).nearest(samples.places)
     cell = lattice.cell_of(samples.places)
     judgement = LeftOut(
@@ -274,13 +262,15 @@ def _fuse(
         doubted_off,
         beside,
     )
-    return (level, slope, slope_of_grey), judgement
+    return value.reshape(lattice.shape), float(share[-1]), judgement
 
 
 def _choices(samples: Samples) -> Sequence[Variogram]:
-    """Variograms to choose from; those that need the grey only where there is one."""
+    """Variograms to choose from; without a colour where there is none."""
     choices = VARIOGRAMS if len(samples) <= FEW else VARIOGRAMS_OF_MANY
-    return choices if samples.places[:, 3].any() else [each for each in choices if not each.grey]
+    if samples.places[:, 3:].any():
+        return choices
+    return list(dict.fromkeys(replace(each, colour=0.0) for each in choices))
 
 
 def _shares(

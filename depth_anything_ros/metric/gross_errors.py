@@ -133,9 +133,8 @@ def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> N
     among = samples.chosen(kept)
     tiles = tiling(among.places)
     tile = cKDTree(tiles.centre).query(samples.places[dropped, :2])[1]
-    u, v, s, g = samples.places[dropped].T.astype(np.float32)
-    layers = np.stack([s, g])[:, None]
-    guess = kriging_of(among, tiles).at([(PLAIN, 1.0)], u, v, layers, tile)[0]
+    there = np.ascontiguousarray(samples.places[dropped].T, np.float32)
+    guess = kriging_of(among, tiles).at([(PLAIN, 1.0)], there, tile)
     inverse = samples.inverse[dropped]
     agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES
     if len(dropped) < _SOME_GROSS * len(samples):
@@ -155,7 +154,7 @@ def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
     from scipy.spatial import cKDTree
 
     if len(places) <= _EACH_NEIGHBOURS:
-        near = places * np.array([1.0, 1.0, 0.5, 0.0])
+        near = places[:, :3] * np.array([1.0, 1.0, 0.5])
         count = min(_NEIGHBOURS, len(places) - 1)
         index = cKDTree(near).query(near, k=count + 1)[1][:, 1:]
         return np.asarray(index), np.arange(len(places))

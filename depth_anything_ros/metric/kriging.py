@@ -1,7 +1,8 @@
 """Universal kriging of scattered samples over an image and the surfaces in it.
 
-A place is (u, v, s, g): column and row in image widths, a surface coordinate (what the network says
-of the pixel) and the image's grey, which keep neighbours across an edge apart. Between two places
+A place is (u, v, s, ...): column and row in image widths, a surface coordinate (what the network
+says of the pixel) and the image's colour in any number of coordinates, which keep neighbours across
+an edge apart. Between two places
 the samples differ by a power of their distance (power variogram; Chiles and Delfiner,
 "Geostatistics", 2012, sections 2.5 and 3.4), around an unknown mean that may rise linearly with the
 surface coordinate. Which variogram suits a scene cannot be known in advance: each sample is left
@@ -51,7 +52,7 @@ class Variogram:
         noise: Variance of a sample's own error, relative to the mean of distance ** power.
         trend: Whether the mean rises linearly with the surface coordinate.
         logarithm: Whether the logarithm of the samples is kriged.
-        grey: Weight of the grey (black 0, white 1) against image widths.
+        colour: Weight of the coordinates of colour against image widths.
     """
 
     surface: float
@@ -59,7 +60,7 @@ class Variogram:
     noise: float
     trend: bool = False
     logarithm: bool = False
-    grey: float = 0.0
+    colour: float = 0.0
 
 
 VARIOGRAMS = (
@@ -71,22 +72,25 @@ VARIOGRAMS = (
     Variogram(0.5, 1.5, 1e-2),
     Variogram(1.0, 1.0, 1e-3),
     Variogram(1.0, 1.0, 1e-2, trend=True),
-    Variogram(0.0, 1.0, 1e-2, grey=0.1),
-    Variogram(0.25, 1.0, 1e-2, grey=0.1),
-    Variogram(0.5, 1.0, 1e-2, grey=0.2),
+    Variogram(0.0, 1.0, 1e-2, colour=0.1),
+    Variogram(0.25, 1.0, 1e-2, colour=0.1),
+    Variogram(0.25, 1.0, 1e-2, trend=True, colour=0.1),
+    Variogram(0.5, 1.0, 1e-2, colour=0.2),
+    Variogram(0.5, 1.0, 1e-2, trend=True, colour=0.1),
+    Variogram(1.0, 1.0, 1e-3, colour=0.2),
 )
-"""The ones to choose from: found by forward selection on real frames with 20 to 5000 points."""
+"""The ones to choose from: found by trial on real frames with 20 to 5000 points."""
 
 VARIOGRAMS_OF_MANY = (
     Variogram(0.0, 1.0, 1e-3),
-    Variogram(0.0, 1.0, 1e-3, grey=0.1),
-    Variogram(0.25, 1.0, 1e-3),
-    Variogram(0.25, 1.0, 1e-3, grey=0.1),
-    Variogram(0.25, 1.0, 1e-3, grey=0.2),
-    Variogram(0.5, 1.5, 1e-2),
-    Variogram(0.5, 1.5, 1e-2, grey=0.2),
-    Variogram(1.0, 1.5, 1e-2),
-    Variogram(1.0, 1.0, 1e-2, trend=True),
+    Variogram(0.0, 1.0, 1e-3, colour=0.1),
+    Variogram(0.25, 1.0, 1e-3, colour=0.05),
+    Variogram(0.25, 1.0, 1e-3, colour=0.1),
+    Variogram(0.4, 1.0, 1e-3, colour=0.1),
+    Variogram(0.5, 1.0, 1e-3, colour=0.2),
+    Variogram(0.5, 1.5, 1e-2, colour=0.1),
+    Variogram(1.0, 1.5, 1e-2, colour=0.2),
+    Variogram(1.0, 1.0, 1e-2, trend=True, colour=0.1),
 )
 """The same for samples near to each other: more or less weight on edges of network and image."""
 
@@ -134,7 +138,7 @@ class Tiling:
         """Which other member is nearest to each of the tiles' own samples.
 
         Args:
-            places: Nx4 places that were shared out.
+            places: NxD places that were shared out.
 
         Returns:
             The samples, the nearest other of each, and their distance in image widths.
@@ -151,7 +155,7 @@ class Tiling:
         """Distance in image widths within which samples speak for what is around them.
 
         Args:
-            places: Nx4 places that were shared out.
+            places: NxD places that were shared out.
 
         Returns:
             The upper quartile of the distance to the ninth neighbour.
@@ -172,7 +176,7 @@ def tiling(places: Floats) -> Tiling:
     Sort-tile-recursive packing (Leutenegger, Lopez and Edgington 1997).
 
     Args:
-        places: Nx4 places.
+        places: NxD places.
 
     Returns:
         The tiles.
@@ -211,18 +215,22 @@ class Kriging:
     """The samples of some tiles, with what the equations of all variograms share.
 
     Args:
-        places: TxKx4 places of the members of each tile.
+        places: TxKxD places of the members of each tile.
         values: TxK positive samples.
     """
 
     def __init__(self, places: Floats, values: Floats) -> None:
         self.places = np.ascontiguousarray(np.moveaxis(places, 2, 0), np.float32)
         self.values = values.astype(np.float32)
-        u, v, s, g = self.places
+        u, v, s = self.places[:3]
         self._in_image = _square_distance(u)
         self._in_image += _square_distance(v)
         self._in_surface = _square_distance(s)
-        self._in_grey = _square_distance(g) if g.any() else None
+        self._in_colour: Floats32 | None = None
+        if self.places[3:].any():
+            self._in_colour = _square_distance(self.places[3])
+            for colour in self.places[4:]:
+                self._in_colour += _square_distance(colour)
         self._middle = s.mean(axis=1)
         self._spread = s.std(axis=1) + np.float32(1e-9)
         self._rise = (s - self._middle[:, None]) / self._spread[:, None]
@@ -253,8 +261,8 @@ class Kriging:
         noise = np.empty(number * tiles, np.float32)
         for part, each in zip(_parts(number, tiles), variograms, strict=True):
             square = _added(self._in_image, each.surface, self._in_surface)
-            if self._in_grey is not None:
-                square = _added(square, each.grey, self._in_grey)
+            if self._in_colour is not None:
+                square = _added(square, each.colour, self._in_colour)
             _power(square, each.power, distance[part])
             samples[part] = np.log(self.values) if each.logarithm else self.values
             # All samples may lie on one surface: then there is no trend.
@@ -298,58 +306,55 @@ class Kriging:
         return solutions
 
     def at(
-        self,
-        chosen: Sequence[tuple[Variogram, float]],
-        u: Floats32,
-        v: Floats32,
-        layers: Floats32,
-        tile: Indices,
+        self, chosen: Sequence[tuple[Variogram, float]], places: Floats32, tile: Indices
     ) -> Floats32:
         """Weighted sum of the predictions of some variograms at places.
 
         Args:
             chosen: Variograms and their weights.
-            u: P columns.
-            v: P rows.
-            layers: 2xLxP surface coordinates and greys at each.
+            places: DxP coordinates of the places, as those of the samples.
             tile: P tile each lies in.
 
         Returns:
-            LxP float32.
+            P float32.
         """
         kriged = self.solve([variogram for variogram, _ in chosen])
         solved = [
             (one, np.float32(weight)) for one, (_, weight) in zip(kriged, chosen, strict=True)
         ]
-        result = np.zeros_like(layers[0])
         count = self.values.shape[1]
         known = np.stack([*self.places, *(one.weights for one in kriged)], axis=1)
+        dimensions = len(self.places)
+        coloured = self._in_colour is not None and any(each.colour for each, _ in chosen)
+        result = np.zeros(places.shape[1], np.float32)
         rows = max(1, _BLOCK * 32 // count)
-        for start in range(0, len(u), rows):
+        for start in range(0, len(result), rows):
             here = slice(start, start + rows)
-            index = tile[here]
+            index, value = tile[here], result[here]
             members = known if len(known) == 1 else known.take(index, axis=0)
-            square = np.square(members[:, 0] - u[here, None])
-            square += np.square(members[:, 1] - v[here, None])
-            for s, g, value in zip(*layers[:, :, here], result[:, here], strict=True):
-                in_surface = np.square(members[:, 2] - s[:, None])
-                in_grey = None
-                for number, (each, weight) in enumerate(solved):
-                    variogram = each.variogram
-                    distance = _added(square, variogram.surface, in_surface)
-                    if variogram.grey:
-                        if in_grey is None:
-                            in_grey = np.square(members[:, 3] - g[:, None])
-                        distance = _added(distance, variogram.grey, in_grey)
-                    distance = _power(distance, variogram.power)
-                    part = np.einsum("pk,pk->p", distance, members[:, 4 + number])
-                    part += each.mean[index]
-                    if variogram.trend:
-                        part += each.slope[index] * s
-                    if variogram.logarithm:
-                        np.exp(part, out=part)
-                    part *= weight
-                    value += part
+            off = members[:, :dimensions] - places[:, here].T[:, :, None]
+            np.square(off, out=off)
+            in_image = off[:, 0]
+            in_image += off[:, 1]
+            in_colour = None
+            if coloured:
+                in_colour = off[:, 3]
+                for coordinate in range(4, dimensions):
+                    in_colour += off[:, coordinate]
+            for number, (each, weight) in enumerate(solved):
+                variogram = each.variogram
+                distance = _added(in_image, variogram.surface, off[:, 2])
+                if in_colour is not None:
+                    distance = _added(distance, variogram.colour, in_colour)
+                distance = _power(distance, variogram.power)
+                part = np.einsum("pk,pk->p", distance, members[:, dimensions + number])
+                part += each.mean[index]
+                if variogram.trend:
+                    part += each.slope[index] * places[2, here]
+                if variogram.logarithm:
+                    np.exp(part, out=part)
+                part *= weight
+                value += part
         return result
 
 

@@ -1,4 +1,4 @@
-"""Nodes over an image, with the network's surfaces and the grey around each."""
+"""Nodes over an image, with what the network and the image's colour show at each."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ from depth_anything_ros.metric.samples import FEW, MANY, Samples
 _NODES_OF_FEW = 4_800
 _NODES = 19_200
 _NODES_OF_MANY = 38_400
-_THINNEST_LAYER = np.float32(0.02)  # of the surface coordinate
-_GREY_WIDTH = 640  # pixels of which the grey is made
-_GREY_BLUR = 1 / 320  # of the image's width
+_FLAT = 0.02  # of the surface coordinate: steps below it tell little
+_COLOUR_WIDTH = 320  # pixels of which the colour is made
+_COLOUR_BLUR = 1 / 240  # of the image's width
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes at the centres of about square cells, with the range of the network around each.
-
-    Between the two layers of a node its pixels lie on either side of an edge, if there is one.
+    """Nodes at the centres of about square cells, with what network and image show there.
 
     Attributes:
         u: Columns of the nodes in image widths.
         v: Rows of the nodes in image widths.
-        layers: 2 x 2 x rows x columns float32: surface coordinate and grey, of the one layer with
-            the least and the other with the most surface coordinate near a node.
+        surface: Rows x columns float32 surface coordinate.
+        colour: C x rows x columns float32.
         low: Inverse depth of the global fit where the surface coordinate is 0.
         span: Inverse depth per unit of the surface coordinate.
     """
 
     u: npt.NDArray[np.float32]
     v: npt.NDArray[np.float32]
-    layers: npt.NDArray[np.float32]
+    surface: FloatImage
+    colour: npt.NDArray[np.float32]
     low: float
     span: float
 
@@ -47,7 +46,7 @@ class Lattice:
     def over(
         cls,
         inverse_m: FloatImage,
-        grey: FloatImage | None,
+        colour: npt.NDArray[np.float32],
         samples: int,
         low: float,
         span: float,
@@ -56,7 +55,7 @@ class Lattice:
 
         Args:
             inverse_m: HxW float32 1/m of the global fit, NaN where unknown.
-            grey: HxW float32, as of `smooth_grey`, or None.
+            colour: C x rows x columns float32 over the whole image, as of `smooth_colour`.
             samples: Number of measured points, which decides the number of nodes.
             low: Inverse depth where the surface coordinate is 0.
             span: Inverse depth per unit of it.
@@ -64,53 +63,55 @@ class Lattice:
         aspect = inverse_m.shape[0] / inverse_m.shape[1]
         cells = _NODES_OF_FEW if samples <= FEW else _NODES
         cells = cells if samples <= MANY else _NODES_OF_MANY
+        cells = min(cells, inverse_m.size)
         columns = max(2, round((cells / aspect) ** 0.5))
         rows = max(2, round(columns * aspect))
-        fine = (2 * columns, 2 * rows)
-        surface = cv2.resize(inverse_m, fine, interpolation=cv2.INTER_NEAREST)
+        mean = cv2.resize(inverse_m, (columns, rows), interpolation=cv2.INTER_AREA)
+        surface = mean.astype(np.float32, copy=False)
         surface -= np.float32(low)
         surface *= np.float32(1 / span)
         np.nan_to_num(surface, copy=False, nan=0.0)
-        around = np.ones((5, 5), np.uint8)
-        layers = np.zeros((2, 2, rows, columns), np.float32)
-        layers[0, 0] = cv2.erode(surface, around)[::2, ::2]
-        layers[0, 1] = cv2.dilate(surface, around)[::2, ::2]
-        np.maximum(layers[0, 1], layers[0, 0] + _THINNEST_LAYER, out=layers[0, 1])
-        if grey is not None:
-            tone = cv2.resize(grey, fine, interpolation=cv2.INTER_NEAREST)
-            mean, others, product = (
-                cv2.blur(part, (5, 5))[::2, ::2] for part in (surface, tone, surface * tone)
-            )
-            least, most = cv2.erode(tone, around)[::2, ::2], cv2.dilate(tone, around)[::2, ::2]
-            darker = product < mean * others  # what is nearer is darker
-            layers[1, 0] = np.where(darker, most, least)
-            layers[1, 1] = np.where(darker, least, most)
+        shades = np.empty((len(colour), rows, columns), np.float32)
+        for shade, whole in zip(shades, colour, strict=True):
+            shade[:] = resized(whole, (rows, columns))
         return cls(
             ((np.arange(columns) + 0.5) / columns).astype(np.float32),
             ((np.arange(rows) + 0.5) * (aspect / rows)).astype(np.float32),
-            layers,
+            surface,
+            shades,
             low,
             span,
         )
 
-    def linear(
-        self, value: FloatImage, guides: tuple[float, float]
-    ) -> tuple[FloatImage, FloatImage, FloatImage]:
-        """Values of the two layers as a linear function of the global fit and the grey.
+    def places(self) -> npt.NDArray[np.float32]:
+        """DxP places of all nodes."""
+        column, row = np.meshgrid(self.u, self.v)
+        return np.stack([column, row, self.surface, *self.colour]).reshape(3 + len(self.colour), -1)
+
+    def linear(self, value: FloatImage, trust: float) -> tuple[FloatImage, FloatImage]:
+        """Values as a linear function of the global fit around every node.
+
+        The fit of a guided filter (He, Sun and Tang 2013, section 3), through the node's own value.
 
         Args:
-            value: 2 x rows x columns.
-            guides: Weights of surface coordinate and grey where a pixel lies between the layers.
+            value: Rows x columns float32 1/m.
+            trust: Slope where the network is flat and tells none: 1 follows its least step.
 
         Returns:
-            Level, slope over inverse depth of the global fit, slope over grey; at every node.
+            Level and slope over inverse depth of the global fit, at every node.
         """
-        across = self.layers[:, 1] - self.layers[:, 0]
-        pull = across * np.square(np.array(guides, np.float32))[:, None, None]
-        pull *= (value[1] - value[0]) / (pull * across).sum(axis=0)
-        level = value[0] - (pull * self.layers[:, 0]).sum(axis=0)
-        slope = pull[0] * np.float32(1 / self.span)
-        return level - slope * np.float32(self.low), slope, pull[1]
+        size = (3, 3)
+        off = (value - np.float32(self.low)) * np.float32(1 / self.span)
+        off -= np.float32(trust) * self.surface
+        mean = cv2.blur(self.surface, size)
+        variance = cv2.blur(self.surface * self.surface, size) - mean * mean
+        slope = cv2.blur(self.surface * off, size) - mean * cv2.blur(off, size)
+        slope /= np.maximum(variance, 0) + np.float32(_FLAT**2)
+        level = off - slope * self.surface
+        slope += np.float32(trust)
+        level *= np.float32(self.span)
+        level += np.float32(self.low) * (1 - slope)
+        return level, slope
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -150,22 +151,40 @@ def resized(image: npt.NDArray[Any], shape: tuple[int, ...]) -> FloatImage:
     return resized.astype(np.float32, copy=False)
 
 
-def smooth_grey(rgb: RgbImage | None, shape: tuple[int, ...]) -> FloatImage | None:
-    """Smooth grey of an image.
+def smooth_colour(rgb: RgbImage | None) -> npt.NDArray[np.float32]:
+    """Smooth colour of an image in CIE L*a*b*.
 
     Args:
         rgb: HxWx3, or None.
-        shape: Rows and columns of the result.
 
     Returns:
-        Float32, black 0 and white 1; None without an image.
+        3 x rows x columns float32 over the whole image, white being (1, 0, 0); 0 x 1 x 1 without
+        an image.
     """
     if rgb is None:
-        return None
-    height, width = shape
-    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    if width > _GREY_WIDTH:
-        small = (_GREY_WIDTH, max(1, round(height * _GREY_WIDTH / width)))
-        grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
-    grey = cv2.GaussianBlur(grey, (0, 0), _GREY_BLUR * grey.shape[1])
-    return resized(grey.astype(np.float32) * np.float32(1 / 255), shape)
+        return np.empty((0, 1, 1), np.float32)
+    height, width = rgb.shape[:2]
+    image = rgb
+    if width > _COLOUR_WIDTH:
+        small = (_COLOUR_WIDTH, max(1, round(height * _COLOUR_WIDTH / width)))
+        image = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    smooth = cv2.GaussianBlur(image, (0, 0), _COLOUR_BLUR * image.shape[1]).astype(np.float32)
+    lab = cv2.cvtColor(smooth * np.float32(1 / 255), cv2.COLOR_RGB2LAB)
+    return np.ascontiguousarray(np.moveaxis(lab, 2, 0)) * np.float32(0.01)
+
+
+def values_of(images: npt.NDArray[np.float32], u: Floats, v: Floats) -> npt.NDArray[np.float32]:
+    """Values of images at places.
+
+    Args:
+        images: C x rows x columns.
+        u: N columns as shares of the width.
+        v: N rows as shares of the height.
+
+    Returns:
+        CxN.
+    """
+    rows, columns = images.shape[1:]
+    row = np.clip((v * rows).astype(np.intp), 0, rows - 1)
+    column = np.clip((u * columns).astype(np.intp), 0, columns - 1)
+    return np.asarray(images[:, row, column])

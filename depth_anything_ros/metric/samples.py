@@ -51,7 +51,7 @@ class Samples:
     """Points in random order.
 
     Attributes:
-        places: Nx4 float64: column and row in image widths, surface coordinate, grey (`kriging`).
+        places: NxD float64: column and row in image widths, surface coordinate, colour (`kriging`).
         inverse: N float64 1/m, as measured.
         fitted: N float64 1/m, by the global fit.
     """

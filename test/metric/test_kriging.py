@@ -24,12 +24,12 @@ KINDS = (
     Variogram(0.5, 1.5, 1e-1),
     Variogram(0.25, 1.0, 1e-1, trend=True),
     Variogram(0.25, 1.0, 1e-1, logarithm=True),
-    Variogram(0.25, 1.0, 1e-1, grey=0.4),
+    Variogram(0.25, 1.0, 1e-1, colour=0.4),
 )
 
 
 def scene(count: int, seed: int = 0) -> tuple[Array, Array]:
-    """Places (u, v, s, g) and positive samples that rise with u and s and step with g."""
+    """Places (u, v, s, colour) and positive samples that rise with u and s and step with colour."""
     rng = np.random.default_rng(seed)
     u, v, s = rng.uniform(0, 1, (3, count))
     g = (rng.random(count) < 0.5).astype(float)
@@ -37,7 +37,7 @@ def scene(count: int, seed: int = 0) -> tuple[Array, Array]:
 
 
 def distances(first: Array, second: Array, kind: Variogram) -> Array:
-    off = (first[:, None] - second[None]) * np.array([1, 1, kind.surface, kind.grey])
+    off = (first[:, None] - second[None]) * np.array([1, 1, kind.surface, kind.colour])
     return np.asarray(np.square(off).sum(axis=2) ** (kind.power / 2))
 
 
@@ -74,23 +74,20 @@ def test_left_out_samples_and_predictions_solve_the_equations(kind: Variogram) -
                 places[tile, others], values[tile, others], places[tile, [sample]], kind, nugget
             )
             assert kriged.left_out[tile, sample] == pytest.approx(expected[0], rel=5e-3)
-        u, v, s, g = at.T.astype(np.float32)
-        layers = np.stack([np.stack([s, g]), np.stack([1 - s, g])], axis=1)
-        result = kriging.at([(kind, 0.25), (KINDS[0], 0.75)], u, v, layers, np.full(30, tile))
-        for layer, there in enumerate((at, at * [1, 1, -1, 1] + [0, 0, 1, 0])):
-            plain = float(distances(places[tile], places[tile], KINDS[0]).mean()) * KINDS[0].noise
-            expected = 0.25 * predicted(places[tile], values[tile], there, kind, nugget)
-            expected += 0.75 * predicted(places[tile], values[tile], there, KINDS[0], plain)
-            np.testing.assert_allclose(result[layer], expected, rtol=5e-3)
+        chosen = [(kind, 0.25), (KINDS[0], 0.75)]
+        result = kriging.at(chosen, at.T.astype(np.float32), np.full(30, tile))
+        plain = float(distances(places[tile], places[tile], KINDS[0]).mean()) * KINDS[0].noise
+        expected = 0.25 * predicted(places[tile], values[tile], at, kind, nugget)
+        expected += 0.75 * predicted(places[tile], values[tile], at, KINDS[0], plain)
+        np.testing.assert_allclose(result, expected, rtol=5e-3)
 
 
 def test_a_trend_is_drawn_on_and_samples_of_one_surface_have_none() -> None:
     places, _ = scene(30)
     at = np.array([[0.5, 0.5, 1.5, 0.0]], np.float32)  # beyond all surfaces that were measured
-    layers = at[:, 2:].T[:, None]
     kriging = Kriging(places[None], (0.2 + 0.5 * places[:, 2])[None])
-    trend = kriging.at([(Variogram(0.25, 1, 1e-2, True), 1)], at[:, 0], at[:, 1], layers, np.r_[0])
-    assert trend[0, 0] == pytest.approx(0.95, rel=1e-3)
+    trend = kriging.at([(Variogram(0.25, 1, 1e-2, True), 1)], at.T, np.r_[0])
+    assert trend[0] == pytest.approx(0.95, rel=1e-3)
     places[:, 2] = 0.5
     kriging = Kriging(places[None], np.full((1, 30), 0.4))
     for kriged in kriging.solve(VARIOGRAMS):

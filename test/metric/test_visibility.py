@@ -37,6 +37,19 @@ def test_a_step_that_the_network_sees_too_hides_nothing() -> None:
     assert visible(relative(depth, 0.3, 0.01), sample(depth, 20_000)).all()
 
 
+def test_the_wall_beside_an_edge_that_the_network_misses_is_seen() -> None:
+    depth = np.full((240, 320), 8.0)
+    depth[80:160, 100:220] = 3.0
+    points = sample(depth, 5000, seed=1)
+    seen = visible(relative(np.full((240, 320), 8.0), 0.3, 0.01), points)
+    beside = np.maximum(np.abs(points.u - 159.5) - 60, np.abs(points.v - 119.5) - 40)
+    wall = (beside > 0) & (beside < 8)
+    print(f"hidden: {np.mean(~seen[wall]):.1%} of {wall.sum()} points beside the edge")
+    assert wall.sum() > 150
+    assert np.mean(~seen[wall]) < 0.2  # three quarters of them are behind a neighbour
+    assert seen[~wall].all()
+
+
 def test_points_outside_or_behind_the_camera_are_not_in_view() -> None:
     points = SparsePoints(
         np.array([5.0, -3.0, 5.0, 5.0, np.nan]),
