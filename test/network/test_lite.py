@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from depth_anything_ros.errors import CheckpointError, InputError, SettingError
 from depth_anything_ros.frames import PredictionKind
+from depth_anything_ros.inference.preprocess import Normaliser
 from depth_anything_ros.network.checkpoints import load_network, save_network
 from depth_anything_ros.network.families.lite.checkpoint import build
 from depth_anything_ros.network.families.lite.encoder import (
@@ -68,6 +69,17 @@ def test_weights_of_another_network_are_refused() -> None:
         imagenet_weights({"conv1.weight": torch.zeros(1)}, "lite0")
     with pytest.raises(SettingError, match=r"variant is 'lite9'.*lite0, lite1, lite2"):
         Encoder("lite9")
+
+
+def test_large_images_are_shrunk_as_in_training() -> None:
+    """A pattern finer than the input's pixels becomes its mean, not another pattern."""
+    rule = LiteDepth(LiteConfig()).preprocessing
+    stripes = np.zeros((512, 640, 3), np.uint8)
+    stripes[:, ::4] = 255
+    seen = np.empty((128, 160, 3), np.float32)
+    Normaliser((128, 160), rule).into(stripes, seen)
+    grey = (0.25 - np.array(rule.mean)) / np.array(rule.std)
+    assert np.abs(seen - grey).max() < 1e-5
 
 
 @pytest.fixture(scope="module")
