@@ -58,6 +58,7 @@ _SHARE = 0.35  # of what a row says: neighbouring rows say the same
 _CHANGE = 3.0  # cost of a change between floor and obstacle
 _CALM = 4.0  # factor on it where colours do not change
 _COLOUR = 2.5  # most that the colour of one pixel can speak for or against
+_BENT = 0.12  # of log inverse depth: depth that strays as far from the floor counts half
 _EXACT = 0.015  # of log inverse depth: depth that follows the plane so closely needs no colours
 _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behind its foot
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor
@@ -71,9 +72,17 @@ _NEAR_POINT = 0.06  # image widths from a measured point within which it is trus
 _LEAN = 0.16  # of log inverse depth by which what stands may lie behind its foot
 _MISFIT = 0.1  # of log depth at measured points: depth that is so far off does not follow them
 _OBSTACLE_SPREAD = 0.15  # of log inverse depth of obstacles where no point is near
-_FOOT_ROWS = 2.0  # spread of the foot's row, in coarse rows
+_FOOT_ROWS = 1.5  # spread of the foot's row, in coarse rows
 _ABOVE_FOOT = (0.05, 0.25)  # metres above its foot between which an obstacle is compared with it
 _OVERHANG = 0.35  # of log inverse depth by which an obstacle may be nearer than its foot
+_UNSEEN_FOOT = 0.15  # of log inverse depth that a foot may be off where the image shows no edge
+_EDGE_ROWS = 3  # coarse rows above and below a foot whose colours are compared
+_UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may be the foot's error
+_PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
+_ASIDE = 10  # coarse columns in which a nearer foot is looked for
+_STEPPED = 0.1  # of log inverse depth between feet of one thing, at least
+_SLANTED = 0.015  # and per column: walls slant
+_SAME_SURFACE = 0.12  # of log inverse depth between neighbours
 _SAME_OBSTACLE = 0.3  # of log inverse depth from just above the foot to the top
 _MIN_POINTS = 100  # fewer do not tell where the ground is
 _MOST_POINTS = 20_000
@@ -291,6 +300,7 @@ def fuse_ground(
     division = division.resized(depth_m.shape)
     untouched = 1 - _trust_in_points(depth_m.shape, points) * math.exp(-((misfit / _MISFIT) ** 2))
     doubt = _OBSTACLE_SPREAD if sigma_m is not None else min(division.accuracy, _OBSTACLE_SPREAD)
+    alone = points is None or not len(points)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_inverse = -np.log(depth_m)
         log_plane = np.log(plane)
@@ -303,12 +313,16 @@ def fuse_ground(
     of_floor = of_floor * np.square(untouched) + np.square(given)
     of_obstacle = np.square(np.maximum(given, doubt * untouched))
     is_floor = (division.floor > 0.5) & (plane > 0)
-    weight = np.square(np.maximum(given, doubt) * untouched)
-    weight = np.where(division.standing > 0, weight / (weight + of_foot), 0)
+    of_network = np.square(np.maximum(given, doubt) * untouched)
+    weight = np.where(division.standing > 0, of_network / (of_network + of_foot), 0)
     upright = _upright(log_inverse, division, weight)
     share = of_floor / (of_floor + of_plane)
     level = log_inverse + share * np.where(is_floor, log_plane - log_inverse, 0)
     variance = of_obstacle * (1 - weight) + np.square(division.doubted) + misfit**2
+    if alone and sigma_m is not None:
+        variance += np.square(division.unclear) + np.square(_UNLIKE_FOOT * weight * division.lacks)
+        far = np.square(division.accuracy) + np.square(_PER_METRE * depth_m)
+        variance += (1 - weight) * far
     variance = np.where(is_floor, (1 - share) * of_floor, variance)
     known = np.isfinite(depth_m)
     fused = np.exp(-np.where(is_floor, level, upright))
@@ -368,6 +382,8 @@ class _Division:
         error: The slow error of log inverse depth on the floor.
         lacks: On obstacles, what their log inverse depth lacks to that of their foot.
         doubted: On obstacles, what it lacks or has too much but is not believed.
+        unclear: On obstacles, how far off their foot may be in log inverse depth, because they may
+            hang over it or the image shows no edge there.
         standing: 1/Z of the ground at their foot, 0 where none is seen.
         spread: Standard deviation of log inverse depth on the floor beside the slow error.
         accuracy: Root mean square of it altogether.
@@ -377,6 +393,7 @@ class _Division:
     error: FloatImage
     lacks: FloatImage
     doubted: FloatImage
+    unclear: FloatImage
     standing: FloatImage
     spread: float
     accuracy: float
@@ -388,13 +405,17 @@ class _Division:
             size = (shape[1], shape[0])
             return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
+        # Between a foot and none there is no foot.
+        standing = cv2.resize(self.standing, shape[::-1], interpolation=cv2.INTER_NEAREST)
+
         return replace(
             self,
             floor=large(self.floor),
             error=large(self.error),
             lacks=large(self.lacks),
             doubted=large(self.doubted),
-            standing=large(self.standing),
+            unclear=large(self.unclear),
+            standing=np.asarray(standing, np.float32),
         )
 
 
@@ -435,6 +456,8 @@ class _Columns:
         self._relative_sigma = relative_sigma
         self._lab = lab
         self._as_colours: FloatImage = np.zeros_like(plane)
+        self._unseen: FloatImage = np.zeros_like(plane)
+        self._trust = 1.0
         self._change: FloatImage = np.full(plane.shape, _CHANGE, np.float32)
 
     def divide(self) -> _Division | None:
@@ -466,9 +489,18 @@ class _Columns:
         """Let colours speak from now on: floor has its own, and it ends at an edge of the image."""
         off = float(np.nanmean(np.square(self._log_ratio[floor])))
         need = off / (off + _EXACT**2)
-        self._as_colours = np.asarray(need * _COLOUR * unlike_floor(lab, floor), np.float32)
-        calm = need * (_CALM - 1) * (1 - vertical_contrast(lab))
-        self._change = np.asarray(_CHANGE * (1 + calm), np.float32)
+        unlike, contrast = unlike_floor(lab, floor), vertical_contrast(lab)
+        self._as_colours = np.asarray(need * _COLOUR * unlike, np.float32)
+        if not np.isfinite(self._known_heights).any():  # points show thin things better than edges
+            calm = need * (_CALM - 1) * (1 - contrast)
+            self._change = np.asarray(_CHANGE * (1 + calm), np.float32)
+        self._trust = _BENT**2 / (_BENT**2 + off)
+        around = cv2.blur(unlike, (3, 5))
+        differs = np.zeros_like(unlike)
+        differs[_EDGE_ROWS:-_EDGE_ROWS] = around[: -2 * _EDGE_ROWS] - around[2 * _EDGE_ROWS :]
+        edge = cv2.dilate(contrast, np.ones((5, 3), np.uint8))
+        edge = np.maximum(edge, np.clip(differs, 0, 1))
+        self._unseen = np.asarray(need * (1 - edge), np.float32)
 
     def _label(self, bias: FloatImage, spread: float) -> Mask:
         """Floor by dynamic programming up each column."""
@@ -479,7 +511,7 @@ class _Columns:
         as_obstacle += np.square(np.minimum(off - 2 * spread, 0) / _UNDER)
         margin = np.minimum(as_floor, _CAP) - np.minimum(as_obstacle, _CAP)
         margin = np.where(np.isfinite(margin), margin, 0).astype(np.float32)
-        margin += self._as_colours
+        margin = np.float32(self._trust) * margin + self._as_colours
         # What rises clearly above the floor or lies below it is none, however level it is.
         apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)
         margin[apart] = np.maximum(margin[apart], _CAP / 2)
@@ -554,8 +586,10 @@ class _Columns:
         votes = support * np.exp(-0.5 * np.square(levels / self._likely_error)) - 0.1 * below
         return float(levels[int(np.argmax(votes))])
 
-    def _feet(self, floor: Mask, below: Mask) -> tuple[FloatImage, FloatImage, FloatImage]:
-        """`lacks`, `doubted` and `standing` of the division."""
+    def _feet(
+        self, floor: Mask, below: Mask
+    ) -> tuple[FloatImage, FloatImage, FloatImage, FloatImage]:
+        """`lacks`, `doubted`, `unclear` and `standing` of the division."""
         rows, columns = floor.shape
         low, high = (
             np.clip(np.rint(self._pixels_per_metre * metres), 2, rows).astype(np.intp)
@@ -574,9 +608,11 @@ class _Columns:
         # Nearer than its foot is what hangs over; farther is nothing.
         believed = lacks * np.exp(-np.square(np.minimum(lacks, 0) / _OVERHANG))
         shape = floor.shape
-        step, doubted, standing = (np.zeros(shape, np.float32) for _ in range(3))
-        last = np.zeros((4, columns), np.float32)
-        here = np.stack([believed, lacks - believed, self._plane, above]).astype(np.float32)
+        step, doubted, unclear, standing = (np.zeros(shape, np.float32) for _ in range(4))
+        last = np.zeros((5, columns), np.float32)
+        unseen = _UNSEEN_FOOT * self._unseen
+        here = np.stack([believed, lacks - believed, self._plane, above, unseen])
+        here = here.astype(np.float32)
         for number in range(rows - 1, -1, -1):
             on_floor = floor[number]
             last[:, on_floor] = here[:, number, on_floor]
@@ -586,10 +622,30 @@ class _Columns:
             stands = ~on_floor & same
             step[number] = np.where(stands, last[0], 0)
             doubted[number] = np.where(stands, np.abs(last[1]), 0)
+            unclear[number] = np.where(stands, last[4], 0)
             standing[number] = np.where(on_floor | same, last[2], 0)
+        unclear = np.hypot(unclear, self._nearer_aside(standing)).astype(np.float32)
         weight = np.maximum(cv2.blur((step != 0).astype(np.float32), (5, 1)), np.float32(1e-3))
         step = np.where(step != 0, cv2.blur(step, (5, 1)) / weight, 0).astype(np.float32)
-        return step, doubted, standing
+        return step, doubted, unclear, standing
+
+    def _nearer_aside(self, standing: FloatImage) -> FloatImage:
+        """How much nearer the foot of the same thing is a few columns aside, in log inverse depth.
+
+        What hangs over, a seat or a table top, hides the floor behind it but stands on its leg.
+        """
+        nearer = np.zeros_like(standing)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            foot = np.log(standing)
+            for aside in range(1, min(_ASIDE, standing.shape[1] - 1) + 1):
+                left, right = np.s_[:, :-aside], np.s_[:, aside:]
+                apart = np.abs(self._log_inverse[right] - self._log_inverse[left])
+                for here, there in ((left, right), (right, left)):
+                    off = foot[there] - foot[here]
+                    steps = (off > _STEPPED + _SLANTED * aside) & (apart < _SAME_SURFACE)
+                    steps &= np.isfinite(off)
+                    nearer[here] = np.maximum(nearer[here], np.where(steps, off, 0))
+        return nearer
 
 
 def _heights(

@@ -18,6 +18,7 @@ from depth_anything_ros.inference import selection
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.network.model_info import ModelInfo
+from depth_anything_ros.settings import ModelSettings
 
 pytest.importorskip("torch")
 
@@ -84,6 +85,20 @@ def test_a_bent_network_with_a_lidar_meets_the_bars(drive: Drive) -> None:
     assert after["right"] > 90
     assert after["found"] > 90
     assert after["phantom"] < 2
+
+
+def test_the_embedded_network_on_the_ground_plane_alone_meets_the_bars() -> None:
+    """Eight marks of ten are right and seven obstacles of ten found, almost no floor is marked."""
+    drive = record("room", 4, 12.0, 1.0)
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    before, after = (
+        shares(navigate(drive, answers(drive, network, "ground plane", fused)))
+        for fused in (False, True)
+    )
+    assert before["phantom"] > 10
+    assert after["right"] > 90
+    assert after["found"] > 75
+    assert after["phantom"] < 1
 
 
 def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:

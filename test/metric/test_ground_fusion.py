@@ -147,6 +147,61 @@ def test_colours_show_the_row_of_the_foot() -> None:
     assert abs(distance(None) - WALL) > 2 * abs(distance(rgb) - WALL)
 
 
+def test_a_foot_without_an_edge_in_the_image_is_less_sure() -> None:
+    truth = scene()
+    given = np.where(truth >= WALL, 1.1 * truth, bent(truth, 0.05)).astype(np.float32)
+    y = np.broadcast_arrays(*ray_table(CAMERA))[1]
+    two = np.where((y * WALL < HEIGHT)[..., None], (60, 130, 70), (120, 120, 120)).astype(np.uint8)
+    wall = (heights(truth) > 0.2) & (heights(truth) < 0.7)
+
+    def relative_sigma(image: RgbImage) -> float:
+        grounded = fuse_ground(given, 0.1 * given, CAMERA, GROUND, None, image)
+        assert grounded is not None
+        return float(np.median((grounded.sigma_m / grounded.depth_m)[wall]))
+
+    edge, none = relative_sigma(two), relative_sigma(np.full_like(two, 120))
+    print(f"sigma {edge:.3f} with an edge, {none:.3f} without")
+    assert edge < 0.115 < 0.14 < none
+
+
+def test_what_hangs_over_the_floor_beside_its_leg_is_less_sure() -> None:
+    """A seat 1.8 m ahead, 0.34 m above the floor; columns beside its leg see floor to 3 m."""
+    x, y = np.broadcast_arrays(*ray_table(CAMERA))
+    seat = (np.abs(x) < 0.2) & (y < HEIGHT / 3.0) & (y > 0.12)
+    leg = (np.abs(x) < 0.04) & (y >= HEIGHT / 3.0) & (y < HEIGHT / 1.8)
+    beside = seat & (np.abs(x) > 0.07) & (np.abs(x) < 0.12)
+
+    def relative_sigma(depth: FloatImage) -> float:
+        grounded = fuse_ground(depth, 0.1 * depth, CAMERA, GROUND)
+        assert grounded is not None
+        return float(np.median((grounded.sigma_m / grounded.depth_m)[beside]))
+
+    hangs = np.where(seat, np.float32(1.8), scene())
+    stands = np.where(leg, np.float32(1.8), hangs)
+    print(f"sigma {relative_sigma(stands):.3f} beside a leg, {relative_sigma(hangs):.3f} without")
+    assert relative_sigma(stands) > 1.2 * relative_sigma(hangs)
+
+
+def test_where_nothing_confirms_depth_sigma_grows_with_it() -> None:
+    """Above the horizon a wall 12 m ahead is less sure than one 4 m ahead, but for points."""
+    y = np.broadcast_arrays(*ray_table(CAMERA))[1]
+    with np.errstate(divide="ignore"):
+        floor = np.where(y > 0, HEIGHT / y, np.inf)
+
+    def relative_sigma(distance: float, points: SparsePoints | None) -> float:
+        depth = np.minimum(floor, distance).astype(np.float32)
+        grounded = fuse_ground(depth, 0.02 * depth, CAMERA, GROUND, points)
+        assert grounded is not None
+        return float(np.median((grounded.sigma_m / grounded.depth_m)[:60]))
+
+    near, far = relative_sigma(4.0, None), relative_sigma(12.0, None)
+    print(f"sigma {near:.3f} at 4 m, {far:.3f} at 12 m")
+    assert 0.15 < near < 0.25
+    assert far > 0.36
+    measured = _points(np.minimum(floor, 12.0).astype(np.float32), 2000)
+    assert relative_sigma(12.0, measured) < 0.05
+
+
 def test_colours_do_not_overrule_exact_depth() -> None:
     """A mat of the wall's colour on the floor stays floor."""
     truth = scene()
