@@ -46,7 +46,7 @@ _FEWEST_JUMPS = 100
 _FEWEST_BLOCKS = 4
 _BLOCK_NS = 1_000_000_000  # edges in moments nearer in time are the same ones
 _PRIOR_DEG, _PRIOR_S = 3.0, 0.1  # standard deviations of what is to be expected
-_MISTAKEN_DEG = 0.06  # of the turn of all jumps of one turning rate
+_MISTAKEN_DEG = 0.1  # of the turn of all jumps of one turning rate
 _CAUTION = 2.5  # the spread from block to block misses what they have in common
 _SYSTEMATIC_DEG, _SYSTEMATIC_S = (0.1, 0.03, 0.2), 0.001  # what more moments do not lessen
 

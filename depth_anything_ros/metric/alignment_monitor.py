@@ -31,12 +31,12 @@ _MOMENTS = 60
 _FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
-_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.02  # sigma from which on a number is a guess
+_KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
 # Few edges are slanted: those of a few seconds of one simulated street held pitch and roll at a
 # wrong place, off by 1.2 and 1.4 degrees at a sigma of 0.2 and 0.3.
 _SECONDS_OF_PITCH = 12
-_CERTAIN = 2.0  # times what is worth saying: said at once
+_CERTAIN, _CERTAIN_LATE_S = 2.0, 0.01  # times what is worth saying, and sigma: said at once
 _THUMBNAIL = (40, 30)
 _MOVED_GREY = 2.0  # change of a fifth of the thumbnail from which on the view is another one
 _MOVED_M, _MOVED_DEG = 0.05, 0.5
@@ -133,7 +133,8 @@ class AlignmentMonitor:
         most = np.maximum([*_TURN_DEG, _LATE_S], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
-        confirmed |= known & (np.abs(off) > _CERTAIN * most)
+        certain = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _CERTAIN_LATE_S])
+        confirmed |= known & certain & (np.abs(off) > _CERTAIN * most)
         self._suspected = suspected
         self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
         for index, name in enumerate(_NAMES):
