@@ -72,7 +72,7 @@ _NEAR_POINT = 0.06  # image widths from a measured point within which it is trus
 _LEAN = 0.16  # of log inverse depth by which what stands may lie behind its foot
 _MISFIT = 0.1  # of log depth at measured points: depth that is so far off does not follow them
 _OBSTACLE_SPREAD = 0.15  # of log inverse depth of obstacles where no point is near
-_FOOT_ROWS = 1.5  # spread of the foot's row, in coarse rows
+_FOOT_ROWS = (1.5, 2.0)  # spread of the foot's row in coarse rows, without and with points
 _ABOVE_FOOT = (0.05, 0.25)  # metres above its foot between which an obstacle is compared with it
 _OVERHANG = 0.35  # of log inverse depth by which an obstacle may be nearer than its foot
 _UNSEEN_FOOT = 0.15  # of log inverse depth that a foot may be off where the image shows no edge
@@ -308,7 +308,7 @@ def fuse_ground(
         foot = np.maximum(division.standing, 1e-6) * camera.fy * ground.offset
     # Variances of log inverse depth.
     of_plane = _HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
-    of_foot = of_plane + np.square(_FOOT_ROWS * step / foot)
+    of_foot = of_plane + np.square(_FOOT_ROWS[not alone] * step / foot)
     of_floor = np.square(division.spread) + np.square(division.error)
     of_floor = of_floor * np.square(untouched) + np.square(given)
     of_obstacle = np.square(np.maximum(given, doubt * untouched))
@@ -637,7 +637,7 @@ class _Columns:
         nearer = np.zeros_like(standing)
         with np.errstate(divide="ignore", invalid="ignore"):
             foot = np.log(standing)
-            for aside in range(1, min(_ASIDE, standing.shape[1] - 1) + 1):
+            for aside in range(2, min(_ASIDE, standing.shape[1] - 1) + 1, 2):
                 left, right = np.s_[:, :-aside], np.s_[:, aside:]
                 apart = np.abs(self._log_inverse[right] - self._log_inverse[left])
                 for here, there in ((left, right), (right, left)):
