@@ -33,6 +33,8 @@ _FEW_GROSS = 0.03  # share of doubted points up to which none is dropped: edges 
 _TOO_MANY_FOR_EDGES = 0.19  # share of the points that do not look grossly wrong beyond an edge
 _LESS_SPOILT = 0.65  # error of the others without the dropped points against that with them
 _LESS_SPOILT_OF_FEW = 0.72  # the same of few points, among which there are fewer others
+_LESS_SPOILT_BEHIND = 0.9  # the same of few points where those to drop lie behind the fit,
+_BEHIND = 0.9  # so many of them: likelier hidden from the camera than in front of it
 _NEIGHBOURS = 12
 _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
 _GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
@@ -87,7 +89,12 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         before, off_before = left_out_error(samples, JUDGING_TILES)
         after, off_after = left_out_error(samples.chosen(agreeing), JUDGING_TILES)
         better = (1 - dropped) * after + dropped * LARGEST_ERROR < before
-        if better and (dropped > _TOO_MANY_FOR_EDGES or _spoilt(off_before[agreeing], off_after)):
+        few = len(samples) <= FEW
+        most = _LESS_SPOILT_OF_FEW if few else _LESS_SPOILT
+        if few and np.mean(off[~agreeing] < 0) >= _BEHIND:
+            most = _LESS_SPOILT_BEHIND
+        spoilt = dropped > _TOO_MANY_FOR_EDGES
+        if better and (spoilt or _without(off_before[agreeing], off_after) < most):
             kept = agreeing
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
             for _ in range(_ROUNDS):
@@ -103,24 +110,23 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     return np.ones(len(samples), bool) if few else kept
 
 
-def _spoilt(before: Floats, after: Floats) -> bool:
-    """Whether what was dropped has spoilt the prediction of the others.
+def _without(before: Floats, after: Floats) -> float:
+    """Error of left-out points among themselves, relative to that among all.
 
     Points beyond an edge are hard to predict, yet leave the others as they are.
 
     Args:
-        before: Log errors of the left-out others among all, 0 where they were not left out.
+        before: Log errors among all, 0 where they were not left out.
         after: The same among themselves.
     """
     both = (before != 0) & (after != 0)
     if not both.any():
-        return False
-    error = [
+        return 1.0
+    among_all, among_themselves = (
         float(np.minimum(np.abs(np.expm1(-off[both])), LARGEST_ERROR).mean())
         for off in (before, after)
-    ]
-    few = len(before) <= FEW
-    return error[1] < (_LESS_SPOILT_OF_FEW if few else _LESS_SPOILT) * error[0]
+    )
+    return among_themselves / max(among_all, 1e-9)
 
 
 def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> None:

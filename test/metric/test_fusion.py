@@ -255,3 +255,21 @@ def test_points_alone_are_interpolated_though_a_third_is_wrong_and_chance_is_not
     shuffled = np.random.default_rng(seed).permutation(points.z)
     chance = SparsePoints(points.u, points.v, shuffled)
     assert fusion.interpolate(DEPTH.shape, chance) is None
+
+
+def test_few_points_behind_the_others_are_doubted_sooner_than_those_in_front() -> None:
+    """Seven of a hundred, off by a factor of 1.8: hidden from the camera, or a thing before all."""
+    v, u = np.mgrid[0:240, 0:320] / 240.0
+    fit = DEPTH * np.exp(0.35 * np.sin(9 * u) * np.cos(8 * v))
+    points = sample(DEPTH, 100, 2)
+    some = np.random.default_rng(2).permutation(100)[:7]
+    at = np.rint(points.v[some]).astype(int), np.rint(points.u[some]).astype(int)
+    off = {}
+    for name, factor in (("behind", 1.8), ("in front", 1 / 1.8)):
+        z = points.z.copy()
+        z[some] *= factor
+        result = refine(fit.astype(np.float32), SparsePoints(points.u, points.v, z))
+        off[name] = float(np.median(np.abs(z[some] / result[at] - 1)))
+    print(off)
+    assert off["behind"] > 0.5
+    assert off["in front"] < 0.1
