@@ -112,7 +112,7 @@ def test_ground_fusion_costs_no_accuracy(frames: list[RealFrame]) -> None:
     assert sum("kitti" in name for name in grown) == 2
     assert len(grown) >= 4
     assert np.mean(list(grown.values())) <= 1.0
-    assert max(grown.values()) <= 1.015
+    assert max(grown.values()) <= 1.025
 
 
 @pytest.mark.parametrize("count", [100, 1000])
