@@ -87,6 +87,8 @@ def contradicting(
                 continue
             inside, outside = group[one], group[other]
             across = inside != outside
+            if not across.any():  # nothing beside it to compare with
+                continue
             # Of the group against what is beside it, positive where that is to the side it is off.
             sign = np.where(inside[across], 1, -1) * np.sign(apart)
             if np.mean(sign * step[across] > _LARGE_STEP) < _CLOSED:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from metric_scenes import frame, relative, sample, wavy_depth
@@ -96,3 +98,16 @@ def test_the_scaler_leaves_a_wrong_place_out_and_says_so() -> None:
     assert scaled.depth_m is not None
     assert np.mean(np.abs(scaled.depth_m / DEPTH - 1)) < 0.01
     assert "in one place contradict the image and the others" in scaled.state.reason
+
+
+def test_a_group_with_nothing_beside_it_is_kept_without_a_warning() -> None:
+    rng = np.random.default_rng(0)
+    left = rng.uniform((0, 0), (20, 240), (70, 2))
+    right = rng.uniform((300, 0), (320, 240), (30, 2))  # its neighbours are all its own
+    places = np.concatenate([left, right])
+    z = np.where(np.arange(100) < 70, 4.0, 12.0)
+    rgb = np.full((240, 320, 3), 90, np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wrong = contradicting(SparsePoints(*places.T, z), np.full(100, 0.25), rgb)
+    assert not wrong.any()
