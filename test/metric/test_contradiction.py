@@ -106,8 +106,9 @@ def test_a_group_with_nothing_beside_it_is_kept_without_a_warning() -> None:
     right = rng.uniform((300, 0), (320, 240), (30, 2))  # its neighbours are all its own
     places = np.concatenate([left, right])
     z = np.where(np.arange(100) < 70, 4.0, 12.0)
+    z[0] = 8.0
     rgb = np.full((240, 320, 3), 90, np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        wrong = contradicting(SparsePoints(*places.T, z), np.full(100, 0.25), rgb)
+        wrong = contradicting(SparsePoints(places[:, 0], places[:, 1], z), np.full(100, 0.25), rgb)
     assert not wrong.any()
