@@ -4,7 +4,8 @@ Two points fix a line, but not one to trust: a wrong shift puts half of the imag
 or in front of the camera. So the line is a mean over many, weighted by how well they fit and by how
 usual their shift is. The shift is described by the share theta of the image's nearest inverse depth
 that its farthest one has; a single point then gives a scale, and the more points the less the
-usual counts.
+usual counts. Where two or three points lie near both ends of the image's range and their own line
+is usual, it is taken: whoever gives them expects their metres there.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _LEAST = 0.02  # of a pixel's value, relative to the nearest: what is at the hor
 _EVIDENCE = 0.5  # of a point: errors of a network at some places are alike
 _EXACT = 1e-3  # sum of relative errors that are none
 _UNSEEN = 0.1  # errors of the two points that a line can always meet, added up
+_BELIEVED = 3  # points that nothing corrects later: a line through so few is taken as it is
+_BETWEEN = 0.5  # where they span this share of the image's range, and theta is usual
 _PLACES = np.linspace(0.05, 0.95, 7)  # between the farthest and the nearest value of the image
 
 
@@ -62,11 +65,14 @@ def fit_few(
     """
     low, high = extent
     theta = _THETAS
+    believed = False
+    place = (x - low) / (high - low)
     if other is not None:
         far, near = (other[0] * value + other[1] for value in extent)
         if near > max(far, 0.0):
             theta = np.append(theta, far / near)
-    place = (x - low) / (high - low)
+            usual = abs(far / near - _USUAL) < 2 * _DEVIATION and far > 0
+            believed = len(x) <= _BELIEVED and usual and bool(np.ptp(place) > _BETWEEN)
     off = np.log(y) - _log_shape(theta, place)
     level = np.median(off, axis=1)
     error = np.abs(off - level[:, None]).sum(axis=1)
@@ -75,11 +81,12 @@ def fit_few(
     likelihood = -power * np.log(error + _EXACT) - 0.5 * np.square((theta - _USUAL) / _DEVIATION)
     weight = np.exp(likelihood - likelihood.max())
     weight /= weight.sum()
+    taken = np.append(np.zeros(len(_THETAS)), 1.0) if believed else weight
     nearest = np.exp(level)
-    far, rise = float(weight @ (nearest * theta)), float(weight @ (nearest * (1 - theta)))
+    far, rise = float(taken @ (nearest * theta)), float(taken @ (nearest * (1 - theta)))
     scale = rise / (high - low)
     everywhere = _log_shape(theta, _PLACES) + level[:, None]
-    apart = np.abs(everywhere - weight @ everywhere)
+    apart = np.abs(everywhere - taken @ everywhere)
     own = (float(weight @ error) + _UNSEEN) / len(x)
     expected = own + float((weight @ apart).mean())
     return FewFit(scale, far - scale * low, float(np.expm1(np.log(2) * expected)))

@@ -255,7 +255,7 @@ def _few(
     """Fit few points; raises UnmeasurableError where the network or the points say nothing."""
     _refuse_one_value(*extent, len(x))
     other = None
-    if len(x) > 2:
+    if len(x) > 1:
         try:
             other = _of_the_points(x, y, True, rng, _SMALLEST_SPREAD)
         except OpposedError as error:

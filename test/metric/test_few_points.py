@@ -100,3 +100,16 @@ def test_points_that_rise_with_the_network_are_never_called_opposed() -> None:
     )
     assert fit.scale == pytest.approx(1.0, abs=0.3)
     assert fit.inlier_share > 0.8
+
+
+def test_two_points_near_both_ends_of_the_image_are_met() -> None:
+    """Marked by hand, say, or two range sensors: metres where they are given are those given."""
+    inverse = (1 / DEPTH).ravel()
+    order = np.argsort(inverse)
+    v, u = np.unravel_index(order[[300, -300]], DEPTH.shape)
+    given = np.array([6.0, 2.0])  # a shift of its own, as usual as the network's
+    points = SparsePoints(u.astype(float), v.astype(float), given)
+    fit = fit_points(relative(DEPTH, 0.3, 0.01), points, ANY)
+    values = relative(DEPTH, 0.3, 0.01).values[v, u]
+    assert 1 / (fit.scale * values + fit.shift) == pytest.approx(given, rel=1e-3)
+    assert fit.residual > 0.01  # between them nothing is known
