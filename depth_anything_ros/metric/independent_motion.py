@@ -136,7 +136,8 @@ def _unexplained(pictures: MovedPicture) -> tuple[Mask, Mask]:
     along_u, along_v = pictures.parallax
     length = np.square(along_u) + np.square(along_v) + np.float32(1e-6)
     across = np.abs(off_u * along_v - off_v * along_u) / np.sqrt(length)
-    wrong_by = (off_u * along_u + off_v * along_v) / (length * pictures.inverse)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the sky has no depth to be wrong
+        wrong_by = (off_u * along_u + off_v * along_v) / (length * pictures.inverse)
     depth_is_wrong = (wrong_by > np.float32(_FARTHER)) & (wrong_by < np.float32(_NEARER))
     depth_is_wrong &= across < np.float32(_FLOW_PX)
     off = np.hypot(off_u, off_v) > np.float32(_FLOW_PX)

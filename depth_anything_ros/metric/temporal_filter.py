@@ -91,7 +91,8 @@ class TemporalFilter:
         now.fine = now.fine + added
         # 1 / (1 / Z + added)
         factor = _enlarged(added, scaled.depth_m.shape)
-        factor *= scaled.depth_m
+        beyond = np.isinf(scaled.depth_m)  # the sky stays where it is
+        factor *= np.where(beyond, np.float32(0), scaled.depth_m)
         factor += 1
         np.reciprocal(factor, out=factor)
         depth_m = factor * scaled.depth_m

@@ -242,12 +242,33 @@ def test_flicker_of_a_simulated_drive_with_the_embedded_network() -> None:
         seen.append((truth, pose))
     less = drive_flicker(raw, seen, camera) / drive_flicker(steady, seen, camera)
     before, after = (
-        float(np.mean([np.nanmean(np.abs(d / t - 1)[np.isfinite(t)]) for d, (t, _) in pairs]))
-        for pairs in (zip(each, seen, strict=True) for each in (raw, steady))
+        float(np.mean([absrel(depth, truth) for depth, (truth, _) in zip(each, seen, strict=True)]))
+        for each in (raw, steady)
     )
     print(f"mean flicker {less:.1f} times less, AbsRel {before:.4f} -> {after:.4f}")
     assert less > 2.0
     assert after < before
+
+
+def absrel(depth: Array, truth: Array) -> float:
+    known = np.isfinite(depth) & np.isfinite(truth)
+    return float(np.mean(np.abs(depth[known] / truth[known] - 1)))
+
+
+def test_the_sky_stays_beyond_all_and_unknown_depth_unknown() -> None:
+    filter_ = TemporalFilter()
+    for each in drive():
+        assert each.scaled.depth_m is not None
+        depth = each.scaled.depth_m.copy()
+        depth[:40], depth[40:50] = np.inf, np.nan
+        sigma = np.where(np.isfinite(depth), 0.05 * depth, np.nan).astype(np.float32)
+        steadied_ = filter_.steady(replace(each.scaled, depth_m=depth, sigma_m=sigma), each.frame)
+        assert steadied_.depth_m is not None and steadied_.sigma_m is not None
+        assert np.isposinf(steadied_.depth_m[:40]).all()
+        assert np.isnan(steadied_.depth_m[40:50]).all()
+        assert np.isfinite(steadied_.depth_m[50:]).all()
+        changed = not np.array_equal(steadied_.depth_m[50:], depth[50:])
+    assert changed
 
 
 def drive_flicker(depths: list[Array], seen: list[tuple[Array, Array]], camera: Camera) -> float:
