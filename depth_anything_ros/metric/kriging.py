@@ -39,7 +39,8 @@ _TEMPERATURE = 6.0
 _MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
 _RIDGE = 1e-6
 _NO_TREND = 1e12
-_BLOCK = 1_200  # places predicted at once, so that their distances stay in the processor's cache
+_ROW = 16  # places of one tile in a product
+_BLOCK = 100_000  # distances at once, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -214,26 +215,22 @@ def tiling(places: Floats) -> Tiling:
 class Kriging:
     """The samples of some tiles, with what the equations of all variograms share.
 
+    A square distance is a sum of products of what belongs to one of the two places each, so a
+    stack of small matrix products gives those of all pairs; to keep float32 exact enough, places
+    are taken relative to the centre of their tile.
+
     Args:
         places: TxKxD places of the members of each tile.
         values: TxK positive samples.
     """
 
     def __init__(self, places: Floats, values: Floats) -> None:
-        self.places = np.ascontiguousarray(np.moveaxis(places, 2, 0), np.float32)
         self.values = values.astype(np.float32)
-        u, v, s = self.places[:3]
-        self._in_image = _square_distance(u)
-        self._in_image += _square_distance(v)
-        self._in_surface = _square_distance(s)
-        self._in_colour: Floats32 | None = None
-        if self.places[3:].any():
-            self._in_colour = _square_distance(self.places[3])
-            for colour in self.places[4:]:
-                self._in_colour += _square_distance(colour)
-        self._middle = s.mean(axis=1)
-        self._spread = s.std(axis=1) + np.float32(1e-9)
-        self._rise = (s - self._middle[:, None]) / self._spread[:, None]
+        self._centre = places.mean(axis=1).astype(np.float32)
+        off = (places - self._centre[:, None]).astype(np.float32)
+        self._members = _terms(off.reshape(-1, off.shape[2])).reshape(*off.shape[:2], -1)
+        self._spread = off[:, :, 2].std(axis=1) + np.float32(1e-9)
+        self._rise = off[:, :, 2] / self._spread[:, None]
         self._solved: dict[Variogram, Kriged] = {}
 
     def solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
@@ -260,10 +257,10 @@ class Kriging:
         ridge = np.empty(number * tiles, np.float32)
         noise = np.empty(number * tiles, np.float32)
         for part, each in zip(_parts(number, tiles), variograms, strict=True):
-            square = _added(self._in_image, each.surface, self._in_surface)
-            if self._in_colour is not None:
-                square = _added(square, each.colour, self._in_colour)
-            _power(square, each.power, distance[part])
+            square = distance[part]
+            np.matmul(self._members, _other_terms(self._members, each), out=square)
+            square.reshape(tiles, -1)[:, :: count + 1] = 0
+            _power(square, each.power)
             samples[part] = np.log(self.values) if each.logarithm else self.values
             # All samples may lie on one surface: then there is no trend.
             ridge[part] = _RIDGE if each.trend else _NO_TREND
@@ -301,8 +298,7 @@ class Kriging:
             if each.logarithm:
                 np.exp(left_out[part], out=left_out[part])
             slope = level[part, 1] / self._spread
-            constant = mean[part] - slope * self._middle
-            solutions.append(Kriged(each, weight[part], constant, slope, left_out[part]))
+            solutions.append(Kriged(each, weight[part], mean[part], slope, left_out[part]))
         return solutions
 
     def at(
@@ -312,49 +308,34 @@ class Kriging:
 
         Args:
             chosen: Variograms and their weights.
-            places: DxP coordinates of the places, as those of the samples.
+            places: PxD coordinates of the places, as those of the samples.
             tile: P tile each lies in.
 
         Returns:
             P float32.
         """
-        kriged = self.solve([variogram for variogram, _ in chosen])
-        solved = [
-            (one, np.float32(weight)) for one, (_, weight) in zip(kriged, chosen, strict=True)
-        ]
-        count = self.values.shape[1]
-        known = np.stack([*self.places, *(one.weights for one in kriged)], axis=1)
-        dimensions = len(self.places)
-        coloured = self._in_colour is not None and any(each.colour for each, _ in chosen)
-        result = np.zeros(places.shape[1], np.float32)
-        rows = max(1, _BLOCK * 32 // count)
-        for start in range(0, len(result), rows):
-            here = slice(start, start + rows)
-            index, value = tile[here], result[here]
-            members = known if len(known) == 1 else known.take(index, axis=0)
-            off = members[:, :dimensions] - places[:, here].T[:, :, None]
-            np.square(off, out=off)
-            in_image = off[:, 0]
-            in_image += off[:, 1]
-            in_colour = None
-            if coloured:
-                in_colour = off[:, 3]
-                for coordinate in range(4, dimensions):
-                    in_colour += off[:, coordinate]
-            for number, (each, weight) in enumerate(solved):
-                variogram = each.variogram
-                distance = _added(in_image, variogram.surface, off[:, 2])
-                if in_colour is not None:
-                    distance = _added(distance, variogram.colour, in_colour)
-                distance = _power(distance, variogram.power)
-                part = np.einsum("pk,pk->p", distance, members[:, dimensions + number])
-                part += each.mean[index]
+        solved = self.solve([variogram for variogram, _ in chosen])
+        others = [_other_terms(self._members, variogram) for variogram, _ in chosen]
+        terms = _terms(places - self._centre.take(tile, axis=0))
+        row, of = _rows_of_tiles(tile, len(self.values))
+        terms = terms.take(row, axis=0)
+        sums = np.zeros(row.shape, np.float32)
+        step = max(1, _BLOCK // (row.shape[1] * self.values.shape[1]))
+        for start in range(0, len(row), step):
+            here = slice(start, start + step)
+            index, term, total = of[here], terms[here], sums[here]
+            for kriged, other, (variogram, share) in zip(solved, others, chosen, strict=True):
+                distance = _power(np.matmul(term, other.take(index, axis=0)), variogram.power)
+                part = np.matmul(distance, kriged.weights.take(index, axis=0)[:, :, None])[..., 0]
+                part += kriged.mean[index, None]
                 if variogram.trend:
-                    part += each.slope[index] * places[2, here]
+                    part += kriged.slope[index, None] * term[:, :, 2]
                 if variogram.logarithm:
                     np.exp(part, out=part)
-                part *= weight
-                value += part
+                part *= np.float32(share)
+                total += part
+        result = np.empty(len(places), np.float32)
+        result[row] = sums
         return result
 
 
@@ -365,7 +346,7 @@ class Kriged:
     Attributes:
         variogram: Which one.
         weights: TxK weights of the members.
-        mean: T constant part of the mean.
+        mean: T mean at the centre of each tile's members.
         slope: T rise of the mean with the surface coordinate.
         left_out: TxK prediction of each member from the others.
     """
@@ -382,24 +363,79 @@ def _parts(number: int, size: int) -> list[slice]:
     return [slice(first * size, (first + 1) * size) for first in range(number)]
 
 
-def _square_distance(values: Floats32) -> Floats32:
-    """Between all pairs of the last axis."""
-    off = values[:, :, None] - values[:, None]
-    return np.square(off, out=off)
+def _terms(off: Floats32) -> Floats32:
+    """What a place brings into square distances: its coordinates and their squares.
+
+    Args:
+        off: NxD places.
+
+    Returns:
+        NxM: the coordinates, the sums of their squares in the image, in the surface coordinate and,
+        where there is colour, in colour, and 1.
+    """
+    count, dimensions = off.shape
+    squares = np.square(off)
+    terms = np.ones((count, dimensions + (3 if dimensions == 3 else 4)), np.float32)
+    terms[:, :dimensions] = off
+    np.add(squares[:, 0], squares[:, 1], out=terms[:, dimensions])
+    terms[:, dimensions + 1] = squares[:, 2]
+    if dimensions > 3:
+        in_colour = terms[:, dimensions + 2]
+        in_colour[:] = squares[:, 3]
+        for coordinate in range(4, dimensions):
+            in_colour += squares[:, coordinate]
+    return terms
 
 
-def _added(square: Floats32, weight: float, other: Floats32) -> Floats32:
-    """Square distances with those along one more axis."""
-    if not weight:
-        return square
-    total = other * np.float32(weight**2)
-    total += square
-    return total
+def _other_terms(members: Floats32, variogram: Variogram) -> Floats32:
+    """What the terms of a place are multiplied with for square distances to members.
+
+    Args:
+        members: TxKxM terms of the members.
+        variogram: Whose weights.
+
+    Returns:
+        TxMxK.
+    """
+    coloured = members.shape[2] > 6
+    groups = 3 if coloured else 2
+    dimensions = members.shape[2] - groups - 1
+    square = np.array([1, variogram.surface**2, variogram.colour**2][:groups], np.float32)
+    twice = np.float32(-2) * np.r_[square[[0, 0, 1]], square[[2] * (dimensions - 3)]]
+    other = np.empty((len(members), members.shape[2], members.shape[1]), np.float32)
+    of_members = members.transpose(0, 2, 1)
+    np.multiply(of_members[:, :dimensions], twice[:, None], out=other[:, :dimensions])
+    other[:, dimensions:-1] = square[:, None]
+    np.matmul(square, of_members[:, dimensions:-1], out=other[:, -1])
+    return other
 
 
-def _power(square: Floats32, power: float, out: Floats32 | None = None) -> Floats32:
-    """A power of distances from their squares, a multiple of a half."""
-    distance = np.sqrt(square, out=out)
+def _rows_of_tiles(tile: Indices, tiles: int) -> tuple[Indices, Indices]:
+    """Places in rows of one tile each, so that each row is one product of matrices.
+
+    Args:
+        tile: P tile of each place.
+        tiles: Number of tiles.
+
+    Returns:
+        RxN indices of places, the last one of a tile filling its last row; and R, the tile of each
+        row.
+    """
+    few_bits = tile.astype(np.min_scalar_type(tiles))  # which sort faster
+    order = np.argsort(few_bits, kind="stable")
+    number = np.bincount(tile, minlength=tiles)
+    rows = -(-number // _ROW)
+    last, last_row = np.cumsum(number), np.cumsum(rows)
+    of = np.repeat(np.arange(tiles), rows)
+    first = (last - number - _ROW * (last_row - rows))[of] + _ROW * np.arange(len(of))
+    place = np.minimum(first[:, None] + np.arange(_ROW), last[of, None] - 1)
+    return order[place], of
+
+
+def _power(square: Floats32, power: float) -> Floats32:
+    """A power of distances, a multiple of a half, from their squares, in place."""
+    np.maximum(square, 0, out=square)  # rounding may leave less
+    distance = np.sqrt(square, out=square)
     if power == 0.5:
         return np.sqrt(distance, out=distance)
     if power == 1.5:

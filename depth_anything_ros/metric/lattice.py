@@ -84,9 +84,14 @@ class Lattice:
         )
 
     def places(self) -> npt.NDArray[np.float32]:
-        """DxP places of all nodes."""
-        column, row = np.meshgrid(self.u, self.v)
-        return np.stack([column, row, self.surface, *self.colour]).reshape(3 + len(self.colour), -1)
+        """PxD places of all nodes."""
+        places = np.empty((*self.shape, 3 + len(self.colour)), np.float32)
+        places[..., 0] = self.u
+        places[..., 1] = self.v[:, None]
+        places[..., 2] = self.surface
+        for axis, shade in enumerate(self.colour, 3):
+            places[..., axis] = shade
+        return places.reshape(-1, places.shape[2])
 
     def linear(self, value: FloatImage, trust: float) -> tuple[FloatImage, FloatImage]:
         """Values as a linear function of the global fit around every node.
