@@ -9,9 +9,9 @@ import numpy.typing as npt
 from depth_anything_ros.geometry.arrays import FloatArray, FloatImage, RgbImage
 from depth_anything_ros.geometry.camera import Camera, distort, ray_table
 
-_STEP = 2  # every second row and column of the flow
+_STEP = 5  # every fifth row and column of the flow
 _MIN_PIXELS = 60
-_ROUNDS = 3
+_ROUNDS = 4
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
 _LEAST_SPREAD = 0.05  # pixels; flow is not known better
 
@@ -104,14 +104,15 @@ def sample_displaced(
     height, width = du.shape
     u = du + np.arange(width, dtype=np.float32)
     v = dv + np.arange(height, dtype=np.float32)[:, None]
-    together = images[0] if len(images) == 1 else cv2.merge(images)
     nan = (float("nan"),) * len(images)
+    together = images[0] if len(images) == 1 else cv2.merge(images)
     sampled = cv2.remap(together, u, v, cv2.INTER_LINEAR, None, cv2.BORDER_CONSTANT, nan)
-    return tuple(np.asarray(each, np.float32) for each in cv2.split(sampled))
+    apart = (sampled,) if len(images) == 1 else cv2.split(sampled)
+    return tuple(np.asarray(each, np.float32) for each in apart)
 
 
 def motion_of_flow(
-    camera: Camera, inverse_m: FloatImage, flow: FloatImage
+    camera: Camera, inverse_m: FloatImage, flow: FloatImage, start: FloatArray | None = None
 ) -> tuple[FloatArray, float] | None:
     """The camera's motion that explains most of the optical flow between two images.
 
@@ -125,6 +126,7 @@ def motion_of_flow(
         inverse_m: HxW float32 1/m of the present image, NaN where unknown.
         flow: HxWx2 float32, columns and rows from each pixel of the present image to the same
             point in the earlier one.
+        start: 4x4, a motion near which the search starts, such as that of the images before.
 
     Returns:
         4x4, optical frame of the present image -> of the earlier one, in the unit of depth, and
@@ -141,12 +143,12 @@ def motion_of_flow(
     across = camera.fx * np.stack([w, zero, -x * w, -x * y, one + x * x, -y])
     along = camera.fy * np.stack([zero, w, -y * w, -one - y * y, x * y, x])
     rows = np.concatenate([across, along], axis=1).astype(np.float32)
-    motion, length = np.eye(4), 0.0
-    start = _displaced(camera, x, y, w, motion)
+    still = _displaced(camera, x, y, w, np.eye(4))
+    motion, length = np.eye(4) if start is None else start, 0.0
     for _ in range(_ROUNDS):
         du, dv, _ = _displaced(camera, x, y, w, motion)
         if camera.is_distorted:
-            du, dv = du - start[0], dv - start[1]
+            du, dv = du - still[0], dv - still[1]
         off = np.stack([target[:, 0] - du, target[:, 1] - dv])
         size = np.hypot(off[0], off[1])
         sound = np.isfinite(size)

@@ -29,7 +29,13 @@ _GROWTH = 5  # pixels across around what moved in the last image
 _SPECK = 3  # pixels across; flow that is wrong in less is nothing
 _LASTING = 5.0  # images; what has moved for as long is no mistake; it is filled,
 _FILL, _FILL_STEPS, _FILL_LEAST = 17, 3, 0.02  # within these pixels, from this share of them,
-_ALIKE = 0.1  # up to this step of inverse depth, as a share
+_ALIKE = 0.1  # up to this step of inverse depth, as a share,
+_UPRIGHT = 0.008  # and change of it from pixel to pixel: floor has more
+_FLAT, _OF_FLAT = 0.013, 0.15  # change within one thing; it moves if this share is seen to
+_EDGE = 7  # pixels across around what moves that belong to it,
+_BEHIND = 0.85  # but not what has less than this share of the inverse depth of what moves within
+_OF_BEHIND = 11  # these pixels, now and before,
+_DETAIL = 3  # if the pictures, compared over so many pixels, do not say that it moves
 
 Mask = npt.NDArray[np.bool_]
 
@@ -46,6 +52,7 @@ class MovedPicture:
         displacement: Columns and rows by the camera's motion and the depth, HxW each.
         parallax: How they change with inverse depth, pixels per 1/m, HxW each.
         inverse: HxW float32 1/m, the present depth.
+        last_inverse: HxW float32 1/m, the last one moved by the camera's motion, NaN outside.
     """
 
     grey: npt.NDArray[np.uint8]
@@ -55,6 +62,7 @@ class MovedPicture:
     displacement: tuple[FloatImage, FloatImage]
     parallax: tuple[FloatImage, FloatImage]
     inverse: FloatImage
+    last_inverse: FloatImage
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class IndependentMotion:
 
     Attributes:
         moving: HxW bool, what moves by itself.
+        with_edges: HxW bool, the same and its edges, without what is behind them.
         images: HxW float32, in how many images in a row a pixel was seen to move; 0 elsewhere.
         suspect: HxW bool, where flow is not what camera motion gives with any depth, while
             something in the picture has been moving for some time: more than what moves, and flow
@@ -71,6 +80,7 @@ class IndependentMotion:
     """
 
     moving: Mask
+    with_edges: Mask
     images: FloatImage
     suspect: Mask
     along: Mask
@@ -92,10 +102,8 @@ def independent_motion(pictures: MovedPicture, images_before: FloatImage) -> Ind
     last = pictures.last_grey.astype(np.float32)
     by_flow, followed = sample_displaced((last, around), flow[..., 0], flow[..., 1])
     cv2.patchNaNs(followed, 0)
-    wrong, left = (
-        np.asarray(cv2.blur(_difference(each, pictures.grey), (_REGION, _REGION)), np.float32)
-        for each in (pictures.by_motion, by_flow)
-    )
+    differences = [_difference(each, pictures.grey) for each in (pictures.by_motion, by_flow)]
+    wrong, left = (_blurred(each, _REGION) for each in differences)
     unexplained, along = _unexplained(pictures)
     least = wrong > np.float32(_LEAST) * left + np.float32(_LEAST_GREY)
     clear = unexplained & (wrong > np.float32(_CLEAR) * left + np.float32(_CLEAR_GREY))
@@ -104,8 +112,11 @@ def independent_motion(pictures: MovedPicture, images_before: FloatImage) -> Ind
     images = np.where(seen, followed + 1, np.float32(0))
     lasting = images >= np.float32(_LASTING)
     moving = seen | _filled(lasting, unexplained, pictures.inverse)
+    wrong, left = (_blurred(each, _DETAIL) for each in differences)
+    in_detail = wrong > np.float32(_LEAST) * left + np.float32(_LEAST_GREY)
     suspect = _opened(unexplained & bool(lasting.any()), _SPECK)
-    return IndependentMotion(moving, images, suspect, along & least)
+    with_edges = _with_edges(moving, pictures, in_detail)
+    return IndependentMotion(moving, with_edges, images, suspect, along & least)
 
 
 def _filled(moving: Mask, unexplained: Mask, inverse: FloatImage) -> Mask:
@@ -113,6 +124,9 @@ def _filled(moving: Mask, unexplained: Mask, inverse: FloatImage) -> Mask:
     if not moving.any():
         return moving
     known = np.where(np.isfinite(inverse), inverse, np.float32(0))
+    slope = _slope(known)
+    things = _things(slope < np.float32(_FLAT), moving)
+    unexplained = unexplained & (slope < np.float32(_UPRIGHT))
     size = (_FILL, _FILL)
     for _ in range(_FILL_STEPS):
         count = np.asarray(cv2.blur(moving.astype(np.float32), size), np.float32)
@@ -120,7 +134,45 @@ def _filled(moving: Mask, unexplained: Mask, inverse: FloatImage) -> Mask:
         off = np.abs(known * count - total)
         alike = (off < np.float32(_ALIKE) * total) & (count > np.float32(_FILL_LEAST))
         moving = moving | (alike & unexplained)
-    return moving
+    return moving | things
+
+
+def _slope(inverse: FloatImage) -> FloatImage:
+    """Change of inverse depth from pixel to pixel, as a share."""
+    smooth = _blurred(inverse, 5)
+    across, down = (
+        cv2.Sobel(smooth, cv2.CV_32F, *order, ksize=3, scale=1 / 8) for order in ((1, 0), (0, 1))
+    )
+    size = np.asarray(cv2.magnitude(across, down), np.float32)
+    # What has no depth is no thing.
+    return np.divide(size, smooth, out=np.full_like(size, np.inf), where=smooth > 1e-3)
+
+
+def _things(flat: Mask, moving: Mask) -> Mask:
+    """Surfaces of even depth, bounded by steps, of which a part moves."""
+    number, labels = cv2.connectedComponents(flat.astype(np.uint8), connectivity=4)
+    size = np.bincount(labels.ravel(), minlength=number)
+    moves = np.bincount(labels[moving], minlength=number) > _OF_FLAT * size
+    moves[0] = False
+    return np.asarray(moves[labels])
+
+
+def _with_edges(moving: Mask, pictures: MovedPicture, in_detail: Mask) -> Mask:
+    """What moves and what is around it, but for still things that are clearly behind it."""
+    if not moving.any():
+        return moving
+    inverse = np.where(moving & np.isfinite(pictures.inverse), pictures.inverse, np.float32(0))
+    around = np.ones((_EDGE, _EDGE), np.uint8)
+    grown = np.asarray(cv2.dilate(moving.astype(np.uint8), around) > 0)
+    behind = np.float32(_BEHIND) * np.asarray(
+        cv2.dilate(inverse, np.ones((_OF_BEHIND, _OF_BEHIND), np.uint8)), np.float32
+    )
+    farther = (pictures.inverse < behind) & (pictures.last_inverse < behind)
+    return np.asarray(grown & ~(farther & ~in_detail))
+
+
+def _blurred(image: FloatImage, across: int) -> FloatImage:
+    return np.asarray(cv2.blur(image, (across, across)), np.float32)
 
 
 def _opened(mask: Mask, across: int) -> Mask:

@@ -30,22 +30,28 @@ from depth_anything_ros.metric.scene_cut import CUT_CORRELATION
 # Own choices, compared on simulated drives with people that walk.
 _WIDTH = 160  # of the picture on which motion and weights are computed
 _FINE_WIDTH = 320  # of the one on which depths are averaged
+_FINE_STRIDE = 7  # pixels between patches of flow
 _ASSUMED_HFOV_DEG = 60.0  # of a camera without calibration
 _LONGEST_GAP = 1.0  # seconds between two images that still follow each other
-_MOST = 30.0  # images whose depth counts, at most
-# The same where the picture moves as if depth were wrong: averaging a thing that comes nearer
-# would hold it back.
+_MOST = 30.0  # images whose depth counts, at most,
+# and where no points were measured: what the network has wrong then grows as a robot approaches,
+# for the motion is in true metres.
+_MOST_UNMEASURED = 6.0
+_MOST_BY_FLOW = 4.0  # where the motion is found from flow: its errors add up
+_MOST_NEAR = 2.0  # in either case near what moves by itself
+# And where the picture moves as if depth were wrong: averaging a thing that comes nearer would
+# hold it back.
 _MOST_DOUBTED, _OF_DOUBTED = 3.0, 5
 _GATE = 1.5  # of log depth: what differs by more is not one surface
 _GATE_NEAR = 0.8  # the same near what moves by itself
-_OF_MOVING, _NEAR = 11, 25  # pixels across of what belongs to it, and of what is near it
+_NEAR = 25  # pixels across of what is near what moves by itself,
 _OF_SUSPECT = 5  # and of what is near flow that nothing explains
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
 _AROUND = 7  # pixels across over which measured points are compared with the last depth
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
 _DOUBT = 1.0  # or by so many standard deviations of it
 _LARGEST = 0.3  # of log depth, of one point
-_LOST_PX = 1.5  # median of unexplained flow from which on the motion is not known
+_LOST_PX = 0.7  # median of unexplained flow from which on the motion is not known
 _SURER = 4.0  # most that the variances of two depths differ in their weights
 
 Mask = npt.NDArray[np.bool_]
@@ -55,8 +61,16 @@ class TemporalFilter:
     """Follows the depth of one camera; one thread calls it."""
 
     def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._coarse_flow, self._fine_flow = (
+            cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST) for _ in range(2)
+        )
+        self._coarse_flow.setFinestScale(1)
+        # Flow that must tell the motion is refined up to the whole small picture, where patches
+        # are further apart: as good a motion at half the cost.
+        self._fine_flow.setFinestScale(0)
+        self._fine_flow.setPatchStride(_FINE_STRIDE)
         self._last: _Seen | None = None
+        self._motion: FloatArray | None = None
 
     def steady(self, scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
         """Average the depth of an image with that of the images before.
@@ -77,30 +91,34 @@ class TemporalFilter:
         if last is None or not now.follows(last):
             return scaled
         known = _known_motion(now, last)
-        # Flow that must tell the motion is refined up to the whole small picture.
-        self._flow.setFinestScale(0 if known is None else 1)
-        flow = np.asarray(self._flow.calc(now.grey, last.grey, np.empty(0)), np.float32)
-        motion = _motion_of_flow(now, flow) if known is None else known
+        flow_of = self._coarse_flow if known is not None else self._fine_flow
+        flow = np.asarray(flow_of.calc(now.grey, last.grey, np.empty(0)), np.float32)
+        motion = self._motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
         moved = displacement(now.small_camera, now.inverse, motion)
-        share = _compare(now, last, flow, motion, moved)
+        most = _most_images(frame, known is not None)
+        share = _compare(now, last, flow, motion, moved, most)
         if not share.any():
             return scaled
-        added = _blended(now.fine, last.fine, moved, share)
-        now.fine = now.fine + added
-        # 1 / (1 / Z + added)
-        factor = _enlarged(added, scaled.depth_m.shape)
-        beyond = np.isinf(scaled.depth_m)  # the sky stays where it is
-        factor *= np.where(beyond, np.float32(0), scaled.depth_m)
-        factor += 1
-        np.reciprocal(factor, out=factor)
+        blended = now.fine + _blended(now.fine, last.fine, moved, share)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            factor = now.fine / blended
+        factor[now.fine == 0] = 1  # the sky stays where it is
+        now.fine = blended
+        factor = _enlarged(_known(factor, 1.0), scaled.depth_m.shape)
         depth_m = factor * scaled.depth_m
         if scaled.sigma_m is None:
             return replace(scaled, depth_m=depth_m)
         # Errors of one image and the next are much alike: averaging makes depth steady, not sure.
         factor *= scaled.sigma_m
         return replace(scaled, depth_m=depth_m, sigma_m=factor)
+
+    def _motion_of_flow(self, now: _Seen, flow: FloatImage) -> FloatArray | None:
+        """Motion from flow and depth; None where much of the flow is left unexplained."""
+        found = motion_of_flow(now.small_camera, now.inverse, flow, self._motion)
+        self._motion = None if found is None or found[1] > _LOST_PX else found[0]
+        return self._motion
 
 
 @dataclass
@@ -167,10 +185,11 @@ def _known_motion(now: _Seen, last: _Seen) -> FloatArray | None:
     return np.asarray(np.linalg.inv(there) @ here)
 
 
-def _motion_of_flow(now: _Seen, flow: FloatImage) -> FloatArray | None:
-    """The same from optical flow and depth; None where much of the flow is left unexplained."""
-    found = motion_of_flow(now.small_camera, now.inverse, flow)
-    return None if found is None or found[1] > _LOST_PX else found[0]
+def _most_images(frame: Frame, motion_is_known: bool) -> float:
+    """How many images may count in a mean."""
+    if not motion_is_known:
+        return _MOST_BY_FLOW
+    return _MOST if frame.points is not None and len(frame.points) else _MOST_UNMEASURED
 
 
 def _compare(
@@ -179,8 +198,9 @@ def _compare(
     flow: FloatImage,
     motion: FloatArray,
     moved: tuple[FloatImage, FloatImage, FloatImage],
+    most: float,
 ) -> FloatImage:
-    """Share of the last depth at every pixel of the small picture.
+    """Share of the last depth at every pixel of the small picture; `most` images count.
 
     It makes the small picture of the present image that of the steadied depth.
     """
@@ -204,20 +224,23 @@ def _compare(
                 (du, dv),
                 parallax(now.small_camera, moved, motion),
                 now.inverse,
+                before,
             ),
             last.moving,
         )
         now.moving = found.images
         images[_grown(found.along, _OF_DOUBTED)] = _MOST_DOUBTED
         near = _grown(found.moving, _NEAR) | _grown(found.suspect, _OF_SUSPECT)
+        if most < _MOST:
+            images[near] = np.minimum(images[near], np.float32(_MOST_NEAR))
         gate = np.where(near, np.float32(_GATE_NEAR), np.float32(_GATE))
         still = np.maximum(1 - np.square(change / gate), 0)
         allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
         still *= np.maximum(1 - np.square(_contradiction(now, before, near) / allowed), 0)
-        still[~known | _grown(found.moving, _OF_MOVING)] = 0
+        still[~known | found.with_edges] = 0
         still = np.asarray(cv2.erode(still, np.ones((3, 3), np.uint8)), np.float32)
     weight = still * _known(images)
-    now.images = np.minimum(weight + 1, np.float32(_MOST))
+    now.images = np.minimum(weight + 1, np.float32(most))
     with np.errstate(invalid="ignore", divide="ignore"):
         variances = np.clip(np.square(now.relative / sigma_before), 1 / _SURER, _SURER)
     weight *= _known(variances, 1.0)

@@ -20,6 +20,7 @@ SLANTED = Plane((0.1, -0.5, -0.86), 4.0)
 MOTION = np.eye(4)  # present optical frame -> last one
 MOTION[:3, 3] = 0.06, 0.0, 0.04
 PATCH = np.s_[40:80, 60:100]
+THING = np.s_[30:80, 60:90]
 NOTHING = np.zeros((120, 160), np.float32)
 
 
@@ -42,7 +43,7 @@ def found(now: Array, last: Array, depth: Array, before: Array = NOTHING) -> Ind
     moved = displacement(SMALL, inverse, MOTION)
     (by_motion,) = sample_displaced((last.astype(np.float32),), *moved[:2])
     along = parallax(SMALL, moved, MOTION)
-    pictures = MovedPicture(now, last, by_motion, flow, moved[:2], along, inverse)
+    pictures = MovedPicture(now, last, by_motion, flow, moved[:2], along, inverse, inverse)
     return independent_motion(pictures, before)
 
 
@@ -82,6 +83,38 @@ def test_inside_of_what_keeps_moving_is_filled() -> None:
         found(now, last, depth, each).moving[PATCH].mean() for each in (NOTHING, before)
     )
     assert later >= first and later > 0.6
+
+
+def thing_on_floor() -> IndependentMotion:
+    """A thing in front of a wall keeps moving; flow is wrong on the floor before it, too."""
+    grey = np.full((120, 160), 100, np.uint8)
+    inverse = np.full((120, 160), 0.2, np.float32)
+    inverse[60:] = np.linspace(0.2, 0.8, 60, dtype=np.float32)[:, None]
+    inverse[THING] = 0.5
+    inverse[30:80, 90:96] = 0.45
+    by_motion = grey.astype(np.float32)
+    by_motion[THING] += 20
+    flow = np.zeros((120, 160, 2), np.float32)
+    flow[60:] = flow[THING] = 3, 0
+    before = NOTHING.copy()
+    before[40:60, 60:66] = 6  # the rest of it has no texture
+    still = NOTHING, NOTHING
+    down = NOTHING, np.ones_like(NOTHING)
+    pictures = MovedPicture(grey, grey, by_motion, flow, still, down, inverse, inverse)
+    return independent_motion(pictures, before)
+
+
+def test_a_thing_is_filled_and_the_floor_before_it_is_not() -> None:
+    moving = thing_on_floor().moving
+    assert moving[THING].mean() > 0.95
+    assert moving[100:].mean() < 0.01
+
+
+def test_what_is_behind_the_edges_of_what_moves_is_still() -> None:
+    edges = thing_on_floor().with_edges
+    assert edges[THING].all()
+    assert edges[32:55, 90:93].all()  # as far away as the thing
+    assert not edges[32:55, 57:59].any()  # the wall
 
 
 def test_parallax_is_the_derivative_of_displacement() -> None:
