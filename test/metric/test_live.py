@@ -125,6 +125,20 @@ def test_points_that_agreed_before_clear_the_extrinsics() -> None:
     assert "likelier the extrinsics" in anew
 
 
+def test_a_network_that_sees_a_level_table_upside_down_does_not_cost_the_depth() -> None:
+    """Depths that hardly differ: right points give depth between them from the first image on."""
+    low, high = DEPTH.min(), DEPTH.max()
+    table = 0.7 * 1.6 ** ((DEPTH - low) / (high - low))
+    upside_down = Prediction(1 - PREDICTION.values, PREDICTION.kind, PREDICTION.input_size)
+    scaled = LiveScaler([SparseSource()]).scale(upside_down, at(0, points=sample(table, 500)))
+    assert scaled.state.quality is Quality.HELD
+    assert "likelier the network misreads" in scaled.state.reason
+    assert scaled.depth_m is not None
+    known = np.isfinite(scaled.depth_m)
+    assert known.mean() > 0.95
+    assert np.abs(scaled.depth_m / table - 1)[known].mean() < 0.02
+
+
 def test_bad_points_end_in_a_reason_never_in_an_exception() -> None:
     scaler = LiveScaler([SparseSource()])
     nan = np.full(9, np.nan)
