@@ -238,7 +238,9 @@ def _compare(
         allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
         still *= np.maximum(1 - np.square(_contradiction(now, before, near) / allowed), 0)
         still[~known | found.with_edges] = 0
-        still = np.asarray(cv2.erode(still, np.ones((3, 3), np.uint8)), np.float32)
+        if near.any():  # edges of what moves are blurred
+            eroded = np.asarray(cv2.erode(still, np.ones((3, 3), np.uint8)), np.float32)
+            still = np.where(near, eroded, still)
     weight = still * _known(images)
     now.images = np.minimum(weight + 1, np.float32(most))
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -186,5 +186,6 @@ class CameraReport:
         # A turned sensor shows in both; the alignment says which sensor and names time, too.
         finding = self._alignment.finding or self._floor.finding or self._scales.finding
         if finding and self._state.quality is not Quality.INVALID:
+            self.log.note_once(finding)
             return warn, finding
         return SCALE_LEVELS[self._state.quality], self._state.reason

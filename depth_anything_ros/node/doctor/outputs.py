@@ -83,4 +83,9 @@ def repeat_own_words(view: DepthNodeView) -> Iterator[Finding]:
             )
         if status.level != DiagnosticStatus.OK:
             make = warning if status.level == DiagnosticStatus.WARN else problem
-            yield make(f"{status.name} reports: {status.message}", "its log says more")
+            # The node's own sentences end in what to do.
+            sentence, _, remedy = status.message.rpartition("; ")
+            if sentence:
+                yield make(f"{status.name} reports: {sentence}", remedy)
+            else:
+                yield make(f"{status.name} reports: {remedy}", "look into its log")
