@@ -76,12 +76,23 @@ class Alignment:
         turn_sigma_deg: 3 float64, one standard deviation of each.
         late_s: Seconds by which the points are older than their stamp says.
         late_sigma_s: One standard deviation of it.
+        rate_deg_s: Degrees by which points look turned to the right per second of age: the median
+            over all jumps.
+        apparent_yaw_sigma_deg: One standard deviation of `apparent_yaw_deg`, which is often known
+            where yaw and age are not: a camera that turns at one rate all the time.
     """
 
     turn_deg: FloatArray
     turn_sigma_deg: FloatArray
     late_s: float
     late_sigma_s: float
+    rate_deg_s: float
+    apparent_yaw_sigma_deg: float
+
+    @property
+    def apparent_yaw_deg(self) -> float:
+        """Degrees to the right by which the points look turned: yaw, and age at the usual rate."""
+        return float(self.turn_deg[1]) + self.late_s * self.rate_deg_s
 
     def matrix(self) -> FloatArray:
         """The rotation as 4x4, to be multiplied from the left to sensor -> optical frame."""
@@ -166,41 +177,51 @@ def estimate_alignment(moments: Sequence[Moment]) -> Alignment | None:
         search.use_blur(blur)
         found = [search.climb(x) for x in found]
     concluded = [maximum for x in found if (maximum := search.conclude(x)) is not None]
-    best = _best_of(concluded)
+    rates = np.concatenate([each.flow[:, 3, 0] / each.flow[:, 1, 0] for each in moments])
+    best = _best_of(concluded, float(np.median(rates)))
     if best is None or search.contrast(best) < _CONTRAST:
         return None
-    return _told_apart(best, moments)
+    return _told_apart(best, rates)
 
 
 @dataclass(frozen=True)
 class _Maximum:
-    """Where the score is largest around: the four numbers, their sigma, and each block's score."""
+    """Where the score is largest around: the four numbers, their covariance, each block's score."""
 
     x: FloatArray
-    sigma: FloatArray
+    covariance: FloatArray
     scores: FloatArray
 
 
-def _best_of(maxima: list[_Maximum]) -> Alignment | None:
+def _best_of(maxima: list[_Maximum], rate: float) -> Alignment | None:
     """The best maximum; its sigma reaches to others that are as good as far as the blocks tell."""
     if not maxima:
         return None
     best = max(maxima, key=lambda each: float(each.scores.sum()))
-    sigma = best.sigma
+    # The four numbers, and the apparent yaw.
+    numbers = np.vstack([np.eye(4), [0, 1, 0, rate]])
+    systematic = [*np.radians(_SYSTEMATIC_DEG), _SYSTEMATIC_S, math.radians(_SYSTEMATIC_DEG[1])]
+    spread = np.einsum("ni,ij,nj->n", numbers, best.covariance, numbers)
+    sigma = np.hypot(np.sqrt(spread), systematic)
     for other in maxima:
         better = best.scores - other.scores
         if better.mean() < _CLEAR * better.std(ddof=1) / math.sqrt(len(better)):
-            sigma = np.maximum(sigma, np.abs(other.x - best.x))
-    x = best.x
-    return Alignment(np.degrees(x[:3]), np.degrees(sigma[:3]), float(x[3]), float(sigma[3]))
+            sigma = np.maximum(sigma, np.abs(numbers @ (other.x - best.x)))
+    return Alignment(
+        np.degrees(best.x[:3]),
+        np.degrees(sigma[:3]),
+        float(best.x[3]),
+        float(sigma[3]),
+        math.degrees(rate),
+        math.degrees(float(sigma[4])),
+    )
 
 
-def _told_apart(found: Alignment, moments: Sequence[Moment]) -> Alignment:
+def _told_apart(found: Alignment, rates: FloatImage) -> Alignment:
     """The same, less sure of yaw and age the less the camera's turning rates differ.
 
     What makes all jumps of one rate look turned a little alike is taken for age.
     """
-    rates = np.concatenate([each.flow[:, 3, 0] / each.flow[:, 1, 0] for each in moments])
     low, middle, high = np.quantile(rates, [0.16, 0.5, 0.84])
     spread = float(high - low) / 2
     mistaken = min(_PRIOR_S, math.radians(_MISTAKEN_DEG) / max(spread, 1e-6))
@@ -286,10 +307,10 @@ class _Search:
             if np.abs(step).max() < 0.05:
                 break
         outer = spread / scale**2 + np.diag(prior**-2)
-        spread_of_blocks = _CAUTION * self._steps * np.sqrt(np.diag(inverse @ outer @ inverse))
-        sigma = np.hypot(spread_of_blocks, [*np.radians(_SYSTEMATIC_DEG), _SYSTEMATIC_S])
+        steps = _CAUTION * np.diag(self._steps)
+        covariance = np.asarray(steps @ inverse @ outer @ inverse @ steps)
         scores = np.bincount(self._block, self._values(x).astype(np.float64))
-        return _Maximum(x, sigma, np.asarray(scores, np.float64))
+        return _Maximum(x, covariance, np.asarray(scores, np.float64))
 
     def contrast(self, found: Alignment) -> float:
         """Strength of the edges at the jumps against that around them."""

@@ -28,7 +28,8 @@ from depth_anything_ros.metric.alignment import (
 # Own choices; simulated drives without an error stay below them.
 _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
 _MOMENTS = 60
-_FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then
+_FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then,
+_SUSPECTING = 15  # and after one that is to be confirmed
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
 _KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
@@ -36,6 +37,9 @@ _SURE = 3.0  # sigma
 # Few edges are slanted: those of a few seconds of one simulated street held pitch and roll at a
 # wrong place, off by 1.2 and 1.4 degrees at a sigma of 0.2 and 0.3.
 _SECONDS_OF_PITCH = 12
+_OLDEST_S = 0.5  # what looks older than that is turned
+_CANCELLED = 0.5  # share of yaw that is left of it at the usual turning rate
+_SURER = 6.0  # sigma by which yaw and age must be known then
 _CERTAIN, _CERTAIN_LATE_S = 2.0, 0.01  # times what is worth saying, and sigma: said at once
 _THUMBNAIL = (40, 30)
 _MOVED_GREY = 2.0  # change of a fifth of the thumbnail from which on the view is another one
@@ -47,7 +51,13 @@ _FLOW_PX = 1.5  # median distance from a rotation's flow up to which it is one
 Grey = npt.NDArray[np.uint8]
 
 _WAYS = (("up", "down"), ("right", "left"), ("clockwise", "counterclockwise"))
-_NAMES = ("pitch", "yaw", "roll")
+_NUMBERS = (
+    ("pitch", "deg", 1),
+    ("yaw", "deg", 1),
+    ("roll", "deg", 1),
+    ("late", "ms", 1000),
+    ("apparent_yaw", "deg", 1),
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,8 @@ class AlignmentMonitor:
         alignment: The newest estimate, None before the first and where nothing can be told.
         finding: What is wrong, as a sentence with numbers and a remedy; empty while nothing is.
         values: What is known, by name: `alignment_pitch_deg`, `alignment_yaw_deg`,
-            `alignment_roll_deg`, `alignment_late_ms`, each with `..._sigma_...` beside it.
+            `alignment_roll_deg`, `alignment_late_ms`, each with `..._sigma_...` beside it; where
+            yaw and age cannot be told apart `alignment_apparent_yaw_deg`.
     """
 
     def __init__(self) -> None:
@@ -78,8 +89,10 @@ class AlignmentMonitor:
         self._last = 0
         self._new = 0
         self._estimated = False
-        self._suspected = np.zeros(4)
-        self._said = np.zeros(4)
+        self._suspected = np.zeros(5)
+        self._undecided = False
+        self._said = np.zeros(5)
+        self._said_rate = 0.0
 
     def add(self, frame: Frame) -> None:
         """Take in a frame; every few seconds of driving this estimates.
@@ -106,7 +119,8 @@ class AlignmentMonitor:
         self._newest = _View(frame.pose, thumbnail)
         self._moments.append(moment)
         self._new += 1
-        if self._new >= (_LATER if settled else _THEN if self._estimated else _FIRST):
+        later = _SUSPECTING if self._undecided else _LATER
+        if self._new >= (later if settled else _THEN if self._estimated else _FIRST):
             self._new = 0
             self._estimated = True
             self._judge(estimate_alignment(self._moments), points.source)
@@ -116,36 +130,48 @@ class AlignmentMonitor:
         self._newest = None
         self._last = self._new = 0
         self._estimated = False
-        self._said = np.zeros(4)
+        self._said = np.zeros(5)
         self.finding = ""
         self._judge(None, "")
 
     def _judge(self, found: Alignment | None, source: str) -> None:
         """Say what two estimates in a row say, or one of them clearly, until one knows better."""
         self.alignment = found
-        values: dict[str, float] = {}
+        self._undecided = False
         if found is None:
-            self.values, self._suspected = values, np.zeros(4)
+            self.values, self._suspected = {}, np.zeros(5)
             return
-        off = np.array([*found.turn_deg, found.late_s])
-        sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
+        off = np.array([*found.turn_deg, found.late_s, found.apparent_yaw_deg])
+        sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s, found.apparent_yaw_sigma_deg])
         known = known_numbers(found, self._moments)
-        most = np.maximum([*_TURN_DEG, _LATE_S], _SURE * sigma)
+        told_apart = bool(known[1] or known[3])
+        known = np.append(known, not told_apart and sigma[4] < _KNOWN_TURN_DEG)
+        most = np.maximum([*_TURN_DEG, _LATE_S, _TURN_DEG[1]], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         confirmed = (suspected != 0) & (suspected == self._suspected)
-        certain = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _CERTAIN_LATE_S])
+        certain = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _CERTAIN_LATE_S, _KNOWN_TURN_DEG])
         confirmed |= known & certain & (np.abs(off) > _CERTAIN * most)
         self._suspected = suspected
+        self._undecided = bool(((suspected != 0) & ~confirmed).any())
         self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
-        for index, name in enumerate(_NAMES):
-            if known[index]:
-                values[f"alignment_{name}_deg"] = float(off[index])
-                values[f"alignment_{name}_sigma_deg"] = float(sigma[index])
-        if known[3]:
-            values["alignment_late_ms"] = float(1000 * off[3])
-            values["alignment_late_sigma_ms"] = float(1000 * sigma[3])
-        self.values = values
-        self.finding = describe(self._said, self._said != 0, source)
+        if confirmed[4]:
+            self._said_rate = found.rate_deg_s
+        if told_apart:
+            self._said[4] = 0.0
+        self.values = _values(off, sigma, known)
+        self.finding = describe(self._said, self._said_rate, source)
+
+
+def _values(off: FloatArray, sigma: FloatArray, known: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """What is known, by name, in degrees and milliseconds."""
+    return {
+        f"alignment_{name}{of_sigma}_{unit}": float(factor * value)
+        for (name, unit, factor), number, deviation, told in zip(
+            _NUMBERS, off, sigma, known, strict=True
+        )
+        if told
+        for of_sigma, value in (("", number), ("_sigma", deviation))
+    }
 
 
 def _has_moved(seen: _View, frame: Frame, thumbnail: Grey) -> bool:
@@ -158,38 +184,53 @@ def _has_moved(seen: _View, frame: Frame, thumbnail: Grey) -> bool:
     return bool(np.quantile(change, 0.8) > _MOVED_GREY)
 
 
-def describe(off: FloatArray, said: npt.NDArray[np.bool_], source: str) -> str:
+def describe(said: FloatArray, rate_deg_s: float, source: str) -> str:
     """Put numbers of an alignment into a sentence.
 
     Args:
-        off: 4 float64: degrees up, right and clockwise, seconds late.
-        said: Which of them are to be said.
+        said: 5 float64: degrees up, right and clockwise, seconds late, and degrees to the right
+            where yaw and age cannot be told apart; 0 where nothing is to be said.
+        rate_deg_s: Degrees by which points look turned to the right per second of age.
         source: Name of the points.
 
     Returns:
         The sentence with a remedy, empty where nothing is to be said.
     """
-    turns = [
-        f"{abs(degrees):.1f} degrees {ways[0] if degrees > 0 else ways[1]}"
-        for degrees, ways, told in zip(off[:3], _WAYS, said[:3], strict=True)
-        if told
-    ]
     parts, remedies = [], []
+    turns = [
+        _turned(degrees, ways) for degrees, ways in zip(said[:3], _WAYS, strict=True) if degrees
+    ]
     if turns:
         parts.append(f"its sensor seems turned {' and '.join(turns)} of what its pose says")
+    if said[3]:
+        parts.append(f"they are {_late(said[3])}")
+    if said[4]:
+        part = f"its sensor seems turned {_turned(said[4], _WAYS[1])} of what its pose says"
+        if abs(said[4]) < _OLDEST_S * abs(rate_deg_s):
+            part += f", or they are {_late(said[4] / rate_deg_s)}"
+            remedies.append("turn both ways to tell them apart")
+        parts.append(part)
+    if turns or said[4]:
         remedies.append(
             "check its pose in tf2 or sensor_extrinsics (depth_anything calibrate --extrinsics "
             "measures it)"
         )
-    if said[3]:
-        way = "late: older" if off[3] > 0 else "early: newer"
-        parts.append(f"they are {abs(1000 * off[3]):.0f} ms too {way} than their stamps say")
+    if said[3] or said[4]:
         remedies.append("check the driver's time stamps and the clocks")
     if not parts:
         return ""
     return f"points of {source} do not fit the image: {' and '.join(parts)}; " + " and ".join(
         remedies
     )
+
+
+def _turned(degrees: float, ways: tuple[str, str]) -> str:
+    return f"{abs(degrees):.1f} degrees {ways[0] if degrees > 0 else ways[1]}"
+
+
+def _late(seconds: float) -> str:
+    way = "late: older" if seconds > 0 else "early: newer"
+    return f"{abs(1000 * seconds):.0f} ms too {way} than their stamps say"
 
 
 def moment_between(before: Frame | None, frame: Frame) -> Moment | None:
@@ -223,6 +264,10 @@ def known_numbers(found: Alignment, moments: Collection[Moment]) -> npt.NDArray[
     """
     sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s])
     known = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _KNOWN_LATE_S])
+    off = np.array([*found.turn_deg, found.late_s])
+    if abs(off[1]) > max(_TURN_DEG[1], abs(found.apparent_yaw_deg) / _CANCELLED):
+        # Rather mistaken for each other than both there.
+        known[[1, 3]] &= (np.abs(off) > _SURER * sigma)[[1, 3]]
     if len({moment.stamp // 1_000_000_000 for moment in moments}) < _SECONDS_OF_PITCH:
         known[[0, 2]] = False
     return known

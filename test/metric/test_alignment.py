@@ -129,7 +129,7 @@ def test_monitor_is_silent_without_reason() -> None:
 def test_what_is_said_stays_until_it_is_known_to_be_right() -> None:
     monitor = AlignmentMonitor()
     turned, guessed, right = (
-        Alignment(np.array([0.0, yaw, 0.0]), np.array([0.1, sigma, 0.1]), 0.0, 0.1)
+        Alignment(np.array([0.0, yaw, 0.0]), np.array([0.1, sigma, 0.1]), 0.0, 0.1, 0.0, sigma)
         for yaw, sigma in ((0.5, 0.05), (0.0, 2.0), (0.0, 0.05))
     )
     for found, said in ((turned, False), (turned, True), (guessed, True), (None, True)):
@@ -154,16 +154,51 @@ def test_robot_that_stands_tells_nothing() -> None:
 
 
 def test_each_direction_has_its_words() -> None:
-    off = np.array([0.6, 1.0, -2.0, -0.04])
-    every = np.ones(4, bool)
-    said = describe(off, every, "/lidar")
+    said = describe(np.array([0.6, 1.0, -2.0, -0.04, 0.0]), 20.0, "/lidar")
     assert "0.6 degrees up and 1.0 degrees right and 2.0 degrees counterclockwise" in said
     assert "40 ms too early: newer than their stamps say" in said
     assert "calibrate --extrinsics" in said
-    assert describe(off, ~every, "/lidar") == ""
-    assert "stamps" not in describe(off, np.array([True, False, False, False]), "/lidar")
+    assert describe(np.zeros(5), 20.0, "/lidar") == ""
+    assert "stamps" not in describe(np.array([0.6, 0.0, 0.0, 0.0, 0.0]), 20.0, "/lidar")
+
+
+def test_a_robot_that_circles_is_told_what_turn_or_age_it_may_be() -> None:
+    circling = Alignment(np.array([0.0, 0.3, 0.0]), np.array([0.1, 2.0, 0.1]), 0.04, 0.1, 20.0, 0.1)
+    monitor = AlignmentMonitor()
+    monitor._judge(circling, "/points")
+    assert monitor.values["alignment_apparent_yaw_deg"] == pytest.approx(1.1)
+    assert "alignment_yaw_deg" not in monitor.values
+    assert (
+        "its sensor seems turned 1.1 degrees right of what its pose says, or they are 55 ms too "
+        "late: older than their stamps say; turn both ways to tell them apart"
+    ) in monitor.finding
+    monitor._judge(replace(circling, apparent_yaw_sigma_deg=0.5), "/points")
+    assert monitor.finding  # as long as it is not known to be right
+    monitor._judge(replace(circling, turn_sigma_deg=np.full(3, 0.1), late_sigma_s=0.005), "/points")
+    assert "or they are" not in monitor.finding
+    assert "alignment_apparent_yaw_deg" not in monitor.values
+
+
+def test_yaw_and_age_that_cancel_each_other_are_doubted() -> None:
+    monitor = AlignmentMonitor()
+    opposed = Alignment(np.array([0.0, -1.0, 0.0]), np.full(3, 0.3), 0.045, 0.014, 18.0, 0.1)
+    for _ in range(2):
+        monitor._judge(opposed, "/points")
+        assert not monitor.finding
+        assert monitor.values["alignment_apparent_yaw_deg"] == pytest.approx(-0.19)
+        assert "alignment_yaw_deg" not in monitor.values
+    monitor._judge(replace(opposed, turn_sigma_deg=np.full(3, 0.06), late_sigma_s=0.005), "/points")
+    assert "1.0 degrees left of what its pose says and they are 45 ms too late" in monitor.finding
+
+
+def test_what_is_suspected_is_looked_at_again_soon() -> None:
+    monitor = AlignmentMonitor()
+    slightly = Alignment(np.array([0.0, 0.5, 0.0]), np.full(3, 0.05), 0.0, 0.005, 0.0, 0.05)
+    for found, undecided in ((slightly, True), (slightly, False), (None, False)):
+        monitor._judge(found, "/points")
+        assert monitor._undecided == undecided
 
 
 def test_matrix_is_the_rotation() -> None:
-    turn = Alignment(np.array([0.0, 90.0, 0.0]), np.zeros(3), 0.0, 0.0).matrix()
+    turn = Alignment(np.array([0.0, 90.0, 0.0]), np.zeros(3), 0.0, 0.0, 0.0, 0.0).matrix()
     assert turn @ [0.0, 0.0, 1.0, 1.0] == pytest.approx([1.0, 0.0, 0.0, 1.0])
