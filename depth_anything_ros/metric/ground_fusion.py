@@ -37,6 +37,7 @@ from depth_anything_ros.metric.floor_colours import (
     unlike_floor,
     vertical_contrast,
 )
+from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
 from depth_anything_ros.metric.point_memory import PointMemory
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
@@ -79,6 +80,8 @@ _UNSEEN_FOOT = 0.15  # of log inverse depth that a foot may be off where the ima
 _EDGE_ROWS = 3  # coarse rows above and below a foot whose colours are compared
 _UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may be the foot's error
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
+_PARALLAX = 10.0  # most that the motion of the camera can speak for or against
+_CLEAR = 0.25  # its evidence that speaks fully
 _ASIDE = 10  # coarse columns in which a nearer foot is looked for
 _STEPPED = 0.1  # of log inverse depth between feet of one thing, at least
 _SLANTED = 0.015  # and per column: walls slant
@@ -113,13 +116,15 @@ class Grounded:
 class GroundFusion:
     """Scales the frames of one camera and fuses their depths with the ground.
 
-    From frame to frame it follows the ground that measured points show, and remembers the low ones
-    of them while the camera's pose is known.
+    From frame to frame it follows the ground that measured points show. While the camera's pose is
+    known it remembers the low ones of them; without points it compares the images with those of a
+    moment ago.
     """
 
     def __init__(self) -> None:
         self._memory = PointMemory()
         self._ground = _FollowedGround()
+        self._parallax = GroundParallax()
 
     def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Scale a frame and put its depth on the ground.
@@ -139,7 +144,12 @@ class GroundFusion:
         points = self._memory.recall(frame, ground)
         if points is not frame.points:
             frame = replace(frame, points=points)
-        return replace(_fused(scaler.scale(prediction, frame), frame, ground), ground=ground)
+        parallax = None
+        if ground is not None and (frame.points is None or not len(frame.points)):
+            rows, columns = prediction.values.shape
+            parallax = self._parallax.compare(frame, ground, _coarse_shape(rows, columns))
+        scaled = scaler.scale(prediction, frame)
+        return replace(_fused(scaled, frame, ground, parallax), ground=ground)
 
 
 def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
@@ -159,11 +169,13 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
     return _fused(scaled, frame, _FollowedGround().follow(frame, frame.camera))
 
 
-def _fused(scaled: ScaledDepth, frame: Frame, ground: Plane | None) -> ScaledDepth:
+def _fused(
+    scaled: ScaledDepth, frame: Frame, ground: Plane | None, parallax: Parallax | None = None
+) -> ScaledDepth:
     if scaled.depth_m is None or frame.camera is None or ground is None:
         return scaled
     grounded = fuse_ground(
-        scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points, frame.rgb
+        scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points, frame.rgb, parallax
     )
     if grounded is None:
         return _doubted(scaled, frame.points)
@@ -263,6 +275,7 @@ def fuse_ground(
     ground: Plane,
     points: SparsePoints | None = None,
     rgb: RgbImage | None = None,
+    parallax: Parallax | None = None,
 ) -> Grounded | None:
     """Put floor on the ground plane and obstacles on their feet.
 
@@ -273,6 +286,8 @@ def fuse_ground(
         ground: The ground plane in the optical frame.
         points: Measured points of the image that the depth follows already, or None.
         rgb: HxWx3 uint8, the image, whose colours tell floor and obstacles apart; or None.
+        parallax: What the motion of the camera shows of the ground, in the coarse image's shape; or
+            None.
 
     Returns:
         The depth, how sure it is and which of it is floor; None where no floor is seen or the
@@ -281,7 +296,7 @@ def fuse_ground(
     if not ground.offset > 0 or -ground.normal[1] < _MOST_TILT:
         return None
     plane = inverse_ground_depth(camera, ground).astype(np.float32)
-    step = max(1, round(depth_m.shape[0] / _ROWS))
+    step = _coarse_step(depth_m.shape[0])
     some = (slice(step // 2, None, step),) * 2
     heights = _heights(points, camera, ground, plane[some].shape, step)
     misfit = _misfit(depth_m, points)
@@ -292,7 +307,7 @@ def fuse_ground(
     likely = float(np.clip(2 * np.median(given[some]), *_LIKELY_ERROR))
     lab = None if rgb is None else coarse_lab(rgb, plane[some].shape, step)
     columns = _Columns(
-        depth_m[some], plane[some], camera.fy / step, heights, likely, given[some], lab
+        depth_m[some], plane[some], camera.fy / step, heights, likely, given[some], lab, parallax
     )
     division = columns.divide()
     if division is None:
@@ -323,12 +338,35 @@ def fuse_ground(
         variance += np.square(division.unclear) + np.square(_UNLIKE_FOOT * weight * division.lacks)
         far = np.square(division.accuracy) + np.square(_PER_METRE * depth_m)
         variance += (1 - weight) * far
+    if parallax is not None:
+        upright, variance = _lifted(upright, variance, log_plane, parallax, ground.offset)
     variance = np.where(is_floor, (1 - share) * of_floor, variance)
     known = np.isfinite(depth_m)
     fused = np.exp(-np.where(is_floor, level, upright))
     fused = np.where(known, fused, depth_m).astype(np.float32)
     sigma = np.where(known, np.sqrt(variance) * fused, np.nan).astype(np.float32)
     return Grounded(fused, sigma, is_floor & known)
+
+
+def _lifted(
+    log_inverse: FloatImage,
+    variance: FloatImage,
+    log_plane: FloatImage,
+    parallax: Parallax,
+    offset: float,
+) -> tuple[FloatImage, FloatImage]:
+    """Log inverse depth and its variance, weighed with what the motion of the camera shows."""
+    size = (log_plane.shape[1], log_plane.shape[0])
+    height, sigma = (
+        cv2.resize(part, size, interpolation=cv2.INTER_NEAREST) / np.float32(offset)
+        for part in (parallax.height_m, parallax.sigma_m)
+    )
+    known = np.isfinite(height) & (height < 0.9) & np.isfinite(log_inverse)
+    seen = log_plane - np.log(np.where(known, 1 - height, 1))
+    of_seen = np.square(sigma / np.where(known, 1 - height, 1))
+    weight = np.where(known, variance / (variance + of_seen), 0)
+    mixed = log_inverse + weight * np.where(known, seen - log_inverse, 0)
+    return np.asarray(mixed), np.asarray((1 - weight) * variance)
 
 
 def _upright(log_inverse: FloatImage, division: _Division, weight: FloatImage) -> FloatImage:
@@ -441,6 +479,7 @@ class _Columns:
         likely_error: float,
         relative_sigma: FloatImage,
         lab: Lab | None,
+        parallax: Parallax | None,
     ) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
@@ -457,6 +496,10 @@ class _Columns:
         self._lab = lab
         self._as_colours: FloatImage = np.zeros_like(plane)
         self._unseen: FloatImage = np.zeros_like(plane)
+        self._as_moves: FloatImage = np.zeros_like(plane)
+        if parallax is not None:
+            moves = np.clip(parallax.floor / _CLEAR, -1, 1)
+            self._as_moves = np.asarray(-_PARALLAX * moves, np.float32)
         self._trust = 1.0
         self._change: FloatImage = np.full(plane.shape, _CHANGE, np.float32)
 
@@ -515,6 +558,7 @@ class _Columns:
         # What rises clearly above the floor or lies below it is none, however level it is.
         apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)
         margin[apart] = np.maximum(margin[apart], _CAP / 2)
+        margin += self._as_moves
         margin[~self._looks_down] = _CAP
         with np.errstate(invalid="ignore"):
             margin[np.abs(self._known_heights) < _ON_FLOOR] = -10 * _CAP
@@ -646,6 +690,16 @@ class _Columns:
                     steps &= np.isfinite(off)
                     nearer[here] = np.maximum(nearer[here], np.where(steps, off, 0))
         return nearer
+
+
+def _coarse_step(rows: int) -> int:
+    """Rows and columns of the image per one of the coarse image that is divided."""
+    return max(1, round(rows / _ROWS))
+
+
+def _coarse_shape(rows: int, columns: int) -> tuple[int, int]:
+    step = _coarse_step(rows)
+    return len(range(step // 2, rows, step)), len(range(step // 2, columns, step))
 
 
 def _heights(

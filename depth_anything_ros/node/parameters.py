@@ -140,7 +140,8 @@ class NodeParameters(ParameterSet):
         True,
         "Where the ground is known (base_frame, camera_height, returns of a LiDAR), put floor on "
         "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
-        "the last 5 s are remembered.",
+        "the last 5 s are remembered, and without points what rises from the ground is told by how "
+        "the image changes while the robot moves.",
     )
     alignment_check: bool = parameter(
         True,

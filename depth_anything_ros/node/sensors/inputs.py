@@ -93,12 +93,11 @@ class SensorInputs:
         # auto and fusion must not wait for a frame that does not exist.
         self._ground_needed = FrameInput.GROUND in wanted and parameters.scaler != AUTO
         self._pose_needed = FrameInput.POSE in wanted
-        compares = parameters.ground_fusion or parameters.alignment_check
-        remembers = compares and FrameInput.POINTS in wanted
+        compares = parameters.alignment_check and FrameInput.POINTS in wanted
         try:
             if FrameInput.POINTS in wanted:
                 self._listen_to_points(matcher, on_points)
-            if self._pose_needed or remembers:
+            if self._pose_needed or compares or parameters.ground_fusion:
                 self._odometry = OdometryInput(matcher, parameters.odometry_topic)
             if FrameInput.SLAM in wanted:
                 self._slam = SlamInput(

@@ -1,0 +1,194 @@
+"""What the motion of a camera shows of its ground: kerbs stand out, holes and paint do not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from depth_anything_ros.frames import (
+    FloatArray,
+    Frame,
+    Plane,
+    Prediction,
+    PredictionKind,
+    Quality,
+    ScaledDepth,
+    ScaleState,
+    SparsePoints,
+)
+from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.metric.ground_fusion import GroundFusion
+from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
+from depth_anything_ros.metric.sources.ground import inverse_ground_depth
+
+CAMERA = Camera.from_hfov(320, 240, 70.0)
+HEIGHT = 0.85
+GROUND = Plane((0.0, -1.0, 0.0), HEIGHT)
+SHAPE = (120, 160)
+SIDE = 0.4  # metres to the right, where the road ends
+TEXTURE = cv2.GaussianBlur(
+    np.random.default_rng(0).integers(0, 255, (1024, 1024)).astype(np.float32), (0, 0), 1.5
+)
+TEXTURE = (TEXTURE - TEXTURE.mean()) / TEXTURE.std()
+
+Mask = npt.NDArray[np.bool_]
+
+
+def drive(
+    step: float, moved: float, camera: Camera = CAMERA, pitch_deg: float = 0.0
+) -> tuple[Frame, Mask, Mask]:
+    """A frame on a road along the view, beside it a pavement `step` metres higher.
+
+    Args:
+        step: Height of the pavement, negative for a ditch, 0 for a road of another grey.
+        moved: Metres ahead of the start.
+        camera: The camera.
+        pitch_deg: By how much the pose is wrong.
+
+    Returns:
+        The frame; where it shows the road; and where the other.
+    """
+    x, y = (part.astype(np.float64) for part in np.broadcast_arrays(*ray_table(camera)))
+    down = np.maximum(y, 0.05)
+    road, other = HEIGHT / down, (HEIGHT - step) / down
+    first, second = (other, road) if step > 0 else (road, other)
+    on_first = x * first > SIDE if step > 0 else x * first <= SIDE
+    on_second = x * second <= SIDE if step > 0 else x * second > SIDE
+    depth = np.where(on_first, first, second)
+    is_road = (on_second & ~on_first) if step > 0 else on_first
+    is_other = on_first if step > 0 else (on_second & ~on_first)
+    at = np.stack([x * depth, depth + moved], axis=-1) / 0.02 % 1023
+    texture = cv2.remap(TEXTURE, *np.moveaxis(at.astype(np.float32), 2, 0), cv2.INTER_LINEAR)
+    gray = np.where(is_other, 150, 90) + 12 * texture
+    gray[~(is_road | is_other)] = 60
+    gray[y < 0.08] = 200
+    rgb = np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+    pose = np.eye(4)
+    pitch = math.radians(pitch_deg)
+    pose[1:3, 1:3] = [[math.cos(pitch), -math.sin(pitch)], [math.sin(pitch), math.cos(pitch)]]
+    pose[2, 3] = moved
+    frame = Frame(rgb, round(1e9 * (1 + moved)), camera=camera, ground=GROUND, pose=pose)
+    near = (depth < 4) & (y > 0.1)
+    return frame, inner(is_road & near), inner(is_other & near)
+
+
+def inner(mask: Mask) -> Mask:
+    """Without what lies near an edge or the end of the image, at half the size."""
+    inside = cv2.erode(np.pad(mask, 1).astype(np.uint8), np.ones((17, 25), np.uint8))[1:-1, 1:-1]
+    return np.asarray(inside[1::2, 1::2] > 0)
+
+
+def seen(step: float, **changed: object) -> tuple[Parallax, Mask, Mask]:
+    """What is seen after half a metre."""
+    compares = GroundParallax()
+    camera = changed.pop("camera", CAMERA)
+    assert isinstance(camera, Camera)
+    assert compares.compare(drive(step, 0.0, camera)[0], GROUND, SHAPE) is None
+    frame, road, other = drive(step, 0.45, camera, **changed)  # type: ignore[arg-type]
+    parallax = compares.compare(frame, GROUND, SHAPE)
+    assert parallax is not None
+    assert parallax.floor.shape == SHAPE
+    assert min(road.sum(), other.sum()) > 300
+    return parallax, road, other
+
+
+DISTORTED = replace(
+    CAMERA, distortion_model="plumb_bob", distortion=(-0.12, 0.02, 0.001, -0.001, 0.0)
+)
+
+
+@pytest.mark.parametrize(
+    ("camera", "pitch_deg"), [(CAMERA, 0.0), (DISTORTED, 0.0), (CAMERA, 0.2), (CAMERA, -0.2)]
+)
+def test_a_kerb_stands_out_and_its_height_is_known(camera: Camera, pitch_deg: float) -> None:
+    parallax, road, pavement = seen(0.12, camera=camera, pitch_deg=pitch_deg)
+    right, raised = np.mean(parallax.floor[road] > 0), np.mean(parallax.floor[pavement] < -0.15)
+    height = parallax.height_m[pavement]
+    known = np.isfinite(height)
+    off = np.abs(height - 0.12)[known]
+    print(f"road {right:.2f}, pavement {raised:.2f}, known {known.mean():.2f}, off {off.max():.3f}")
+    assert right > 0.95
+    assert raised > 0.9
+    assert known.mean() > 0.8
+    assert np.percentile(off, 90) < 0.025
+    assert np.isnan(parallax.height_m[road]).mean() > 0.98
+    assert np.mean(off < 2 * parallax.sigma_m[pavement][known]) > 0.9
+
+
+def test_another_colour_is_no_kerb() -> None:
+    parallax, road, other = seen(0.0)
+    assert np.mean(parallax.floor[road | other] > 0) > 0.98
+    assert np.isnan(parallax.height_m).mean() > 0.99
+
+
+def test_a_ditch_is_neither_floor_nor_raised() -> None:
+    """What lies below is left to the network: the sweep must not fill it."""
+    parallax, _, ditch = seen(-0.3)
+    assert np.mean(parallax.floor[ditch] > 0.1) < 0.05
+    assert np.isfinite(parallax.height_m[ditch]).mean() < 0.02
+
+
+def test_only_a_known_way_is_compared() -> None:
+    start, ahead = drive(0.12, 0.0)[0], drive(0.12, 0.45)[0]
+    yaw = np.eye(4)
+    yaw[:3, :3] = cv2.Rodrigues(np.array([0.0, 0.1, 0.0]))[0]
+    turned = replace(start, stamp=start.stamp + 1, pose=yaw)
+    late = replace(ahead, stamp=start.stamp + 60_000_000_000)
+    for first, second in (
+        (start, replace(ahead, pose=None)),
+        (start, replace(ahead, camera=None)),
+        (start, turned),
+        (start, late),
+        (start, replace(ahead, fixed_frame="map")),
+        (ahead, start),  # time went back
+    ):
+        compares = GroundParallax()
+        assert compares.compare(first, GROUND, SHAPE) is None
+        assert compares.compare(second, GROUND, SHAPE) is None
+    upwards = Plane((0.0, -math.cos(1.0), math.sin(1.0)), HEIGHT)
+    compares = GroundParallax()
+    compares.compare(start, upwards, SHAPE)
+    assert compares.compare(ahead, upwards, SHAPE) is None  # no ground in the image
+
+
+class FlatScaler:
+    """A scaler that takes all it sees for the ground, up to a wall 6 m ahead."""
+
+    name = "flat"
+
+    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        depth_m = (1 / np.maximum(inverse_ground_depth(CAMERA, GROUND), 1 / 6)).astype(np.float32)
+        state = ScaleState("flat", Quality.GOOD, "level")
+        return ScaledDepth(depth_m, state, 0.1 * depth_m)
+
+
+def test_a_kerb_that_the_network_does_not_see_stands_in_the_depth() -> None:
+    def heights(poses: bool, points: bool = False) -> tuple[FloatArray, FloatArray, Mask, Mask]:
+        fusion, scaler = GroundFusion(), FlatScaler()
+        for moved in (0.0, 0.45):
+            frame, road, pavement = drive(0.12, moved)
+            some = SparsePoints(np.zeros(1), np.zeros(1), np.full(1, 6.0), source="lidar")
+            frame = replace(
+                frame, pose=frame.pose if poses else None, points=some if points else None
+            )
+            values = np.ones((240, 320), np.float32)
+            prediction = Prediction(values, PredictionKind.METRIC_DEPTH, values.shape)
+            scaled = fusion.scale(scaler, prediction, frame)  # type: ignore[arg-type]
+        assert scaled.depth_m is not None
+        assert scaled.sigma_m is not None
+        height = HEIGHT - scaled.depth_m * ray_table(CAMERA)[1]
+        small = (slice(1, None, 2), slice(1, None, 2))
+        return height[small], (scaled.sigma_m / scaled.depth_m)[small], road, pavement
+
+    height, relative, road, pavement = heights(poses=True)
+    print(f"pavement {np.median(height[pavement]):.3f} m, {np.median(relative[pavement]):.3f}")
+    assert np.median(height[pavement]) == pytest.approx(0.12, abs=0.02)
+    assert np.mean((height[pavement] > 0.1) & (relative[pavement] < 0.08)) > 0.6
+    assert np.mean(np.abs(height[road]) < 0.02) > 0.98
+    for without in (heights(poses=False), heights(poses=True, points=True)):
+        assert np.mean(np.abs(without[0][pavement]) < 0.03) > 0.95
