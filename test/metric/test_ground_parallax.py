@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from depth_anything_ros.frames import (
-    FloatArray,
+    FloatImage,
     Frame,
     Plane,
     Prediction,
@@ -63,7 +63,8 @@ def drive(
     is_road = (on_second & ~on_first) if step > 0 else on_first
     is_other = on_first if step > 0 else (on_second & ~on_first)
     at = np.stack([x * depth, depth + moved], axis=-1) / 0.02 % 1023
-    texture = cv2.remap(TEXTURE, *np.moveaxis(at.astype(np.float32), 2, 0), cv2.INTER_LINEAR)
+    across, along = np.moveaxis(at.astype(np.float32), 2, 0)
+    texture = cv2.remap(TEXTURE, across, along, cv2.INTER_LINEAR)
     gray = np.where(is_other, 150, 90) + 12 * texture
     gray[~(is_road | is_other)] = 60
     gray[y < 0.08] = 200
@@ -168,7 +169,7 @@ class FlatScaler:
 
 
 def test_a_kerb_that_the_network_does_not_see_stands_in_the_depth() -> None:
-    def heights(poses: bool, points: bool = False) -> tuple[FloatArray, FloatArray, Mask, Mask]:
+    def heights(poses: bool, points: bool = False) -> tuple[FloatImage, FloatImage, Mask, Mask]:
         fusion, scaler = GroundFusion(), FlatScaler()
         for moved in (0.0, 0.45):
             frame, road, pavement = drive(0.12, moved)
