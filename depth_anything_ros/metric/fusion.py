@@ -282,16 +282,15 @@ def _shares(
 ) -> Floats:
     """Shares of the variograms and, last, of the global fit."""
     judged = tiles.judging(_JUDGED_TILES)
-    if judged is not tiles:
-        kriging = kriging_of(samples, judged)
-    known = judged.members[judged.own]
+    last = np.count_nonzero(judged.own[0])
+    known = judged.members[:, -last:]
     truth = samples.inverse[known]
-    errors = [
-        float(relative_error(kriged.left_out[judged.own], truth).mean())
-        for kriged in kriging.solve(variograms)
-    ]
-    errors.append(float(relative_error(fitted[known], truth).mean()))
-    share = shares(errors, len(truth))
+    if judged is tiles:  # all in one equation, which the chosen ones need solved anyway
+        left_out = [kriged.left_out for kriged in kriging.solve(variograms)]
+    else:
+        left_out = list(kriging_of(samples, judged).left_out(variograms, last))
+    errors = [float(relative_error(each, truth).mean()) for each in [*left_out, fitted[known]]]
+    share = shares(errors, truth.size)
     kept = _KEPT_OF_FEW if len(samples) <= FEW else _KEPT if len(samples) <= MANY else 1
     share[np.argsort(share)[:-kept]] = 0
     return np.asarray(share / share.sum())

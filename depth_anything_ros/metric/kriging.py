@@ -39,6 +39,8 @@ _TEMPERATURE = 6.0
 _MOST_EVIDENCE = 300  # samples beyond which more do not make the choice surer
 _RIDGE = 1e-6
 _NO_TREND = 1e12
+_BEYOND_ALL = 1e30  # a variance that nothing takes away
+_PLAIN_TERMS = 6  # of a place without colour
 _ROW = 16  # places of one tile in a product
 _BLOCK = 100_000  # distances at once, so that they stay in the processor's cache
 
@@ -127,13 +129,16 @@ class Tiling:
 
         Args:
             most: Tiles.
+
+        Returns:
+            The tiles, whose own members come last.
         """
         some = self.chosen(most)
         if len(self.members) == 1:
             return some
         own = np.zeros_like(some.own)
-        own[:, : some.own.shape[1] // 3] = True
-        return Tiling(some.centre, some.owner, some.members, own)
+        own[:, -(own.shape[1] // 2) :] = True
+        return Tiling(some.centre, some.owner, some.members[:, ::-1], own)
 
     def nearest(self, places: Floats) -> tuple[Indices, Indices, Floats]:
         """Which other member is nearest to each of the tiles' own samples.
@@ -227,8 +232,9 @@ class Kriging:
     def __init__(self, places: Floats, values: Floats) -> None:
         self.values = values.astype(np.float32)
         self._centre = places.mean(axis=1).astype(np.float32)
-        off = (places - self._centre[:, None]).astype(np.float32)
-        self._members = _terms(off.reshape(-1, off.shape[2])).reshape(*off.shape[:2], -1)
+        off = places.astype(np.float32) - self._centre[:, None]
+        terms = _terms(off.reshape(-1, off.shape[2])).reshape(*off.shape[:2], -1)
+        self._members = np.ascontiguousarray(terms.transpose(0, 2, 1))
         self._spread = off[:, :, 2].std(axis=1) + np.float32(1e-9)
         self._rise = off[:, :, 2] / self._spread[:, None]
         self._solved: dict[Variogram, Kriged] = {}
@@ -247,43 +253,65 @@ class Kriging:
             self._solved.update(zip(missing, self._solve(missing), strict=True))
         return [self._solved[each] for each in variograms]
 
-    def _solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
+    def left_out(self, variograms: Sequence[Variogram], last: int) -> Floats32:
+        """Predict only the last members of each tile from all its others.
+
+        Their part of the inverse is that of the last rows of the triangular factor, so this costs
+        half as much as `solve`.
+
+        Args:
+            variograms: How samples may differ.
+            last: Number L of members.
+
+        Returns:
+            VxTxL.
+        """
         from scipy.linalg import lapack
 
         tiles, count = self.values.shape
-        number = len(variograms)
-        distance = np.empty((number * tiles, count, count), np.float32)
-        samples = np.empty((number * tiles, count), np.float32)
-        ridge = np.empty(number * tiles, np.float32)
-        noise = np.empty(number * tiles, np.float32)
-        for part, each in zip(_parts(number, tiles), variograms, strict=True):
-            square = distance[part]
-            np.matmul(self._members, _other_terms(self._members, each), out=square)
-            square.reshape(tiles, -1)[:, :: count + 1] = 0
-            _power(square, each.power)
-            samples[part] = np.log(self.values) if each.logarithm else self.values
-            # All samples may lie on one surface: then there is no trend.
-            ridge[part] = _RIDGE if each.trend else _NO_TREND
-            noise[part] = each.noise / count**2
-        noise *= np.maximum(np.einsum("tij->t", distance), np.float32(1e-10))
-        # Minus a power of the distance is a covariance up to a constant, which the unknown mean
-        # absorbs; seen from one sample (the first) it is positive definite.
-        matrix = distance[:, :1] + distance[:, :, :1]
-        matrix -= distance
-        matrix.reshape(len(matrix), -1)[:, :: count + 1] += noise[:, None]
+        equations = self._equations(variograms)
+        # Rows under a matrix become products of its factor's inverse with them.
+        whole = np.zeros((len(equations.ridge), count + 3, count + 3), np.float32)
+        whole[:, :count, :count] = equations.matrix
+        whole[:, count:, :count] = equations.known
+        whole.reshape(len(whole), -1)[:, count * (count + 4) :: count + 4] = _BEYOND_ALL
+        for each in whole:
+            # The transpose is what LAPACK overwrites without a copy.
+            lapack.spotrf(each.T, lower=0, clean=0, overwrite_a=1)
+        turned = whole[:, count:, :count]
+        normal = np.matmul(turned, turned.transpose(0, 2, 1))
+        inverse = _inverse_of_lower(whole[:, count - last : count, count - last : count])
+        weight, one, rise = np.matmul(turned[:, :, count - last :], inverse).transpose(1, 0, 2)
+        (_, of_one, of_rise), (_, a, b), (_, _, c) = normal.transpose(1, 2, 0)[..., None]
+        b = b / a
+        rise = rise - b * one  # without what the mean explains
+        c = np.maximum(c - b * b * a, 0) + equations.ridge[:, None] * a
+        weight = weight - one * (of_one / a) - rise * ((of_rise - b * of_one) / c)
+        precision = np.einsum("tji,tji->ti", inverse, inverse)
+        precision -= one * one / a + rise * rise / c
+        result = equations.known[:, 0, count - last :] - weight / precision
+        result = result.reshape(len(variograms), tiles, last)
+        for part, each in zip(result, variograms, strict=True):
+            if each.logarithm:
+                np.exp(part, out=part)
+        return result
+
+    def _solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
+        from scipy.linalg import lapack
+
+        equations = self._equations(variograms)
+        matrix, known = equations.matrix, equations.known.transpose(0, 2, 1)
         for each in matrix:
             # The transpose is what LAPACK overwrites without a copy.
             factor, _ = lapack.spotrf(each.T, lower=0, clean=1, overwrite_a=1)
             lapack.strtri(factor, lower=0, overwrite_c=1)
         # A = U' U, matrix[t] is the transpose of U^-1, and A^-1 = U^-1 U^-T.
-        known = np.ones((number * tiles, count, 3), np.float32)
-        known[:, :, 0] = samples
-        known.reshape(number, tiles, count, 3)[..., 2] = self._rise
+        samples = known[:, :, 0]
         solved = np.matmul(matrix.transpose(0, 2, 1), np.matmul(matrix, known))
         precision = np.einsum("tji,tji->ti", matrix, matrix)
         turned = solved[:, :, 1:]
         normal = np.matmul(known[:, :, 1:].transpose(0, 2, 1), turned)
-        normal[:, 1, 1] += ridge * normal[:, 0, 0]
+        normal[:, 1, 1] += equations.ridge * normal[:, 0, 0]
         gained = np.matmul(turned, np.linalg.inv(normal))
         level = np.einsum("tip,ti->tp", gained, samples)
         weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
@@ -291,15 +319,42 @@ class Kriging:
         left_out = (samples - weight / precision).astype(np.float64)
         # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
         # the unknown mean absorbed.
-        mean = level[:, 0] + np.einsum("ti,ti->t", distance[:, 0], weight)
+        mean = level[:, 0] + np.einsum("ti,ti->t", equations.from_first, weight)
         np.negative(weight, out=weight)
         solutions = []
-        for part, each in zip(_parts(number, tiles), variograms, strict=True):
+        for part, each in zip(_parts(len(variograms), len(self.values)), variograms, strict=True):
             if each.logarithm:
                 np.exp(left_out[part], out=left_out[part])
             slope = level[part, 1] / self._spread
             solutions.append(Kriged(each, weight[part], mean[part], slope, left_out[part]))
         return solutions
+
+    def _equations(self, variograms: Sequence[Variogram]) -> _Equations:
+        tiles, count = self.values.shape
+        number = len(variograms)
+        distance = np.empty((number * tiles, count, count), np.float32)
+        known = np.ones((number * tiles, 3, count), np.float32)
+        known.reshape(number, tiles, 3, count)[:, :, 2] = self._rise
+        ridge = np.empty(number * tiles, np.float32)
+        noise = np.empty(number * tiles, np.float32)
+        for part, each in zip(_parts(number, tiles), variograms, strict=True):
+            square = distance[part]
+            other = _other_terms(self._members, each)
+            np.matmul(self._members.transpose(0, 2, 1), other, out=square)
+            square.reshape(tiles, -1)[:, :: count + 1] = 0
+            _power(square, each.power)
+            known[part, 0] = np.log(self.values) if each.logarithm else self.values
+            # All samples may lie on one surface: then there is no trend.
+            ridge[part] = _RIDGE if each.trend else _NO_TREND
+            noise[part] = each.noise / count**2
+        noise *= np.maximum(np.einsum("tij->t", distance), np.float32(1e-10))
+        # Minus a power of the distance is a covariance up to a constant, which the unknown mean
+        # absorbs; seen from one sample (the first) it is positive definite.
+        from_first = distance[:, 0].copy()
+        matrix = np.subtract(from_first[:, None], distance, out=distance)
+        matrix += from_first[:, :, None]
+        matrix.reshape(len(matrix), -1)[:, :: count + 1] += noise[:, None]
+        return _Equations(matrix, known, from_first, ridge)
 
     def at(
         self, chosen: Sequence[tuple[Variogram, float]], places: Floats32, tile: Indices
@@ -340,6 +395,23 @@ class Kriging:
 
 
 @dataclass(frozen=True)
+class _Equations:
+    """Equations of all tiles for some variograms, one variogram behind the other.
+
+    Attributes:
+        matrix: ExKxK covariance of the members.
+        known: Ex3xK samples, ones and the surface coordinate, normalised.
+        from_first: ExK power of the distance of each member to the first one.
+        ridge: E, on the square of the trend.
+    """
+
+    matrix: Floats32
+    known: Floats32
+    from_first: Floats32
+    ridge: Floats32
+
+
+@dataclass(frozen=True)
 class Kriged:
     """The equations of some tiles, solved for one variogram.
 
@@ -363,6 +435,18 @@ def _parts(number: int, size: int) -> list[slice]:
     return [slice(first * size, (first + 1) * size) for first in range(number)]
 
 
+def _inverse_of_lower(matrix: Floats32) -> Floats32:
+    """Inverse of TxNxN lower triangular matrices; what lies above the diagonal is not read."""
+    lower = np.ascontiguousarray(matrix.transpose(1, 2, 0))
+    inverse = np.zeros_like(lower)
+    for row in range(len(lower)):
+        inverse[row, row] = 1 / lower[row, row]
+        if row:
+            before = np.einsum("jt,jkt->kt", lower[row, :row], inverse[:row, :row])
+            np.multiply(before, -inverse[row, row], out=inverse[row, :row])
+    return np.ascontiguousarray(inverse.transpose(2, 0, 1))
+
+
 def _terms(off: Floats32) -> Floats32:
     """What a place brings into square distances: its coordinates and their squares.
 
@@ -375,11 +459,12 @@ def _terms(off: Floats32) -> Floats32:
     """
     count, dimensions = off.shape
     squares = np.square(off)
-    terms = np.ones((count, dimensions + (3 if dimensions == 3 else 4)), np.float32)
+    coloured = dimensions > 3
+    terms = np.ones((count, _PLAIN_TERMS + (dimensions - 3 + coloured)), np.float32)
     terms[:, :dimensions] = off
     np.add(squares[:, 0], squares[:, 1], out=terms[:, dimensions])
     terms[:, dimensions + 1] = squares[:, 2]
-    if dimensions > 3:
+    if coloured:
         in_colour = terms[:, dimensions + 2]
         in_colour[:] = squares[:, 3]
         for coordinate in range(4, dimensions):
@@ -391,22 +476,26 @@ def _other_terms(members: Floats32, variogram: Variogram) -> Floats32:
     """What the terms of a place are multiplied with for square distances to members.
 
     Args:
-        members: TxKxM terms of the members.
+        members: TxMxK terms of the members.
         variogram: Whose weights.
 
     Returns:
         TxMxK.
     """
-    coloured = members.shape[2] > 6
-    groups = 3 if coloured else 2
-    dimensions = members.shape[2] - groups - 1
-    square = np.array([1, variogram.surface**2, variogram.colour**2][:groups], np.float32)
-    twice = np.float32(-2) * np.r_[square[[0, 0, 1]], square[[2] * (dimensions - 3)]]
-    other = np.empty((len(members), members.shape[2], members.shape[1]), np.float32)
-    of_members = members.transpose(0, 2, 1)
-    np.multiply(of_members[:, :dimensions], twice[:, None], out=other[:, :dimensions])
-    other[:, dimensions:-1] = square[:, None]
-    np.matmul(square, of_members[:, dimensions:-1], out=other[:, -1])
+    terms = members.shape[1]
+    surface, colour = variogram.surface**2, variogram.colour**2
+    if terms == _PLAIN_TERMS:
+        square, along = [1, surface], [1, 1, surface]
+    else:
+        square = [1, surface, colour]
+        along = [1, 1, surface] + [colour] * (terms - _PLAIN_TERMS - 1)
+    other = np.empty_like(members)
+    dimensions = len(along)
+    twice = np.array(along, np.float32)[:, None] * np.float32(-2)
+    np.multiply(members[:, :dimensions], twice, out=other[:, :dimensions])
+    weights = np.array(square, np.float32)
+    other[:, dimensions:-1] = weights[:, None]
+    np.einsum("m,tmk->tk", weights, members[:, dimensions:-1], out=other[:, -1])
     return other
 
 

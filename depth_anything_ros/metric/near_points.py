@@ -76,23 +76,27 @@ def _window_sums(
 ) -> tuple[FloatImage, FloatImage]:
     """Weighted sum of the means in the window around each cell, without its own, and the weight."""
     rows, columns = mean.shape
-    means, levels, weights = (np.pad(part, _WINDOW) for part in (mean, level, weight))
-    total = np.zeros_like(mean)
-    mass = np.zeros_like(mean)
+    # Empty columns part the rows, so that a step in the window is one shift of all cells in a row.
+    parted = ((0, 0), (0, _WINDOW))
+    mean, level, weight = (np.pad(part, parted).ravel() for part in (mean, level, weight))
+    weighted = weight * mean
+    total, mass = np.zeros_like(mean), np.zeros_like(mean)
     edge = (_WINDOW + 0.5) ** 2
-    for dy in range(-_WINDOW, _WINDOW + 1):
+    for dy in range(_WINDOW + 1):
         for dx in range(-_WINDOW, _WINDOW + 1):
             square = dx * dx + dy * dy
-            if not 0 < square <= edge:
+            if (dy, dx) <= (0, 0) or square > edge:
                 continue
-            top, left = _WINDOW + dy, _WINDOW + dx
-            window = np.s_[top : top + rows, left : left + columns]
-            near = np.abs(level - levels[window])
+            shift = dy * (columns + _WINDOW) + dx
+            one, other = np.s_[:-shift], np.s_[shift:]
+            near = level[one] - level[other]
+            np.abs(near, out=near)
             near *= np.float32(-1 / _SAME_SURFACE)
             np.exp(near, out=near)
-            near *= weights[window]
             near *= np.float32((1 - square / edge) ** 2 / square)
-            mass += near
-            near *= means[window]
-            total += near
-    return total, mass
+            product = np.empty_like(near)
+            for here, there in ((one, other), (other, one)):
+                mass[here] += np.multiply(near, weight[there], out=product)
+                total[here] += np.multiply(near, weighted[there], out=product)
+    shape = (rows, columns + _WINDOW)
+    return total.reshape(shape)[:, :columns], mass.reshape(shape)[:, :columns]
