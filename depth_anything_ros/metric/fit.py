@@ -139,9 +139,10 @@ def values_at(values: npt.NDArray[Any], points: SparsePoints) -> FloatArray:
         N float64.
     """
     height, width = values.shape
-    rows = np.clip(np.rint(points.v), 0, height - 1).astype(np.intp)
-    columns = np.clip(np.rint(points.u), 0, width - 1).astype(np.intp)
-    return values[rows, columns].astype(np.float64)
+    pixel = np.clip(np.rint(points.v), 0, height - 1).astype(np.intp)
+    pixel *= width
+    pixel += np.clip(np.rint(points.u), 0, width - 1).astype(np.intp)
+    return values.ravel().take(pixel).astype(np.float64)
 
 
 def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettings) -> Fit:

@@ -136,10 +136,33 @@ def refine(
     if all_few:
         samples = few
     level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
-    least, most = few.inverse.min() / BEYOND, few.inverse.max() * BEYOND
+    _keep_within(level, inverse_m, few)
+    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
+    reach = tiles.reach(few.places)
+    distance = lattice.distance(few) / np.float32(reach)
+    away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
+    if away.any():
+        apart = resized(away, inverse_m.shape)
+        beyond = np.flatnonzero(inverse_m < np.float32(1 / FARTHEST_M))
+        level.ravel()[beyond[apart.ravel()[beyond] > 0]] = np.nan
+        # The step back to the fit, in its place.
+        apart *= np.subtract(inverse_m, level)
+        level += apart
+    error = error_between_points(left_out, level, lattice.shape, reach)
+    if away.any():
+        off = np.sort(np.abs(few.fitted / few.inverse - 1))
+        of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
+        away = resized(away, error.shape)
+        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
+    return Refined(level, error)
+
+
+def _keep_within(level: FloatImage, inverse_m: FloatImage, samples: Samples) -> None:
+    """Bound inverse depth by the range of the points and the global fit, in place."""
+    least, most = samples.inverse.min() / BEYOND, samples.inverse.max() * BEYOND
     # With an error s of inverse depth, the guess of least relative error for a place at infinity is
     # about 1 / s: where the fit is that far it is not known how far.
-    doubt = 1.4826 * float(np.median(np.abs(few.fitted - few.inverse)))
+    doubt = 1.4826 * float(np.median(np.abs(samples.fitted - samples.inverse)))
     low = np.flatnonzero(level < np.float32(least))
     there = inverse_m.ravel()[low]
     bound = np.sqrt(np.square(np.maximum(there, 0)) + np.float32(doubt**2)) * np.float32(1 / BEYOND)
@@ -148,24 +171,6 @@ def refine(
     high = np.flatnonzero(level > np.float32(most))
     bound = np.maximum(inverse_m.ravel()[high] * np.float32(BEYOND), np.float32(most))
     level.ravel()[high] = np.minimum(level.ravel()[high], bound)
-    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
-    reach = tiles.reach(few.places)
-    distance = lattice.distance(few) / np.float32(reach)
-    if distance.max() > 1:
-        apart = resized(distance, inverse_m.shape)
-        level[(inverse_m < np.float32(1 / FARTHEST_M)) & (apart > 1)] = np.nan
-        share = np.clip((np.float32(_ALONE) - apart) * np.float32(1 / (_ALONE - 1)), 0, 1)
-        level -= inverse_m
-        level *= share
-        level += inverse_m
-    error = error_between_points(left_out, level, lattice.shape, reach)
-    away = np.clip((distance - 1) / np.float32(_ALONE - 1), 0, 1)
-    if away.any():
-        off = np.sort(np.abs(few.fitted / few.inverse - 1))
-        of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
-        away = resized(away, error.shape)
-        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
-    return Refined(level, error)
 
 
 def interpolate(
@@ -282,7 +287,7 @@ def _shares(
 ) -> Floats:
     """Shares of the variograms and, last, of the global fit."""
     judged = tiles.judging(_JUDGED_TILES)
-    last = np.count_nonzero(judged.own[0])
+    last = int(judged.own[0].sum())
     known = judged.members[:, -last:]
     truth = samples.inverse[known]
     if judged is tiles:  # all in one equation, which the chosen ones need solved anyway

@@ -139,7 +139,7 @@ def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> N
     among = samples.chosen(kept)
     tiles = tiling(among.places)
     tile = cKDTree(tiles.centre).query(samples.places[dropped, :2])[1]
-    there = samples.places[dropped].astype(np.float32)
+    there = np.ascontiguousarray(samples.places[dropped].T, np.float32)
     guess = kriging_of(among, tiles).at([(PLAIN, 1.0)], there, tile)
     inverse = samples.inverse[dropped]
     agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES

@@ -231,12 +231,12 @@ class Kriging:
 
     def __init__(self, places: Floats, values: Floats) -> None:
         self.values = values.astype(np.float32)
-        self._centre = places.mean(axis=1).astype(np.float32)
-        off = places.astype(np.float32) - self._centre[:, None]
-        terms = _terms(off.reshape(-1, off.shape[2])).reshape(*off.shape[:2], -1)
-        self._members = np.ascontiguousarray(terms.transpose(0, 2, 1))
-        self._spread = off[:, :, 2].std(axis=1) + np.float32(1e-9)
-        self._rise = off[:, :, 2] / self._spread[:, None]
+        along = np.ascontiguousarray(np.moveaxis(places, 2, 0), np.float32)
+        self._centre = along.mean(axis=2)
+        self._members = _terms(along, self._centre)
+        surface = self._members[:, 2]
+        self._spread = surface.std(axis=1) + np.float32(1e-9)
+        self._rise = surface / self._spread[:, None]
         self._solved: dict[Variogram, Kriged] = {}
 
     def solve(self, variograms: Sequence[Variogram]) -> list[Kriged]:
@@ -278,17 +278,9 @@ class Kriging:
         for each in whole:
             # The transpose is what LAPACK overwrites without a copy.
             lapack.spotrf(each.T, lower=0, clean=0, overwrite_a=1)
-        turned = whole[:, count:, :count]
-        normal = np.matmul(turned, turned.transpose(0, 2, 1))
         inverse = _inverse_of_lower(whole[:, count - last : count, count - last : count])
-        weight, one, rise = np.matmul(turned[:, :, count - last :], inverse).transpose(1, 0, 2)
-        (_, of_one, of_rise), (_, a, b), (_, _, c) = normal.transpose(1, 2, 0)[..., None]
-        b = b / a
-        rise = rise - b * one  # without what the mean explains
-        c = np.maximum(c - b * b * a, 0) + equations.ridge[:, None] * a
-        weight = weight - one * (of_one / a) - rise * ((of_rise - b * of_one) / c)
-        precision = np.einsum("tji,tji->ti", inverse, inverse)
-        precision -= one * one / a + rise * rise / c
+        drift = _Drift.of(whole[:, count:, :count], equations.ridge)
+        weight, precision = drift.without(whole[:, count:, count - last : count], inverse)
         result = equations.known[:, 0, count - last :] - weight / precision
         result = result.reshape(len(variograms), tiles, last)
         for part, each in zip(result, variograms, strict=True):
@@ -300,32 +292,24 @@ class Kriging:
         from scipy.linalg import lapack
 
         equations = self._equations(variograms)
-        matrix, known = equations.matrix, equations.known.transpose(0, 2, 1)
-        for each in matrix:
+        inverse, known = equations.matrix, equations.known
+        for each in inverse:
             # The transpose is what LAPACK overwrites without a copy.
             factor, _ = lapack.spotrf(each.T, lower=0, clean=1, overwrite_a=1)
             lapack.strtri(factor, lower=0, overwrite_c=1)
-        # A = U' U, matrix[t] is the transpose of U^-1, and A^-1 = U^-1 U^-T.
-        samples = known[:, :, 0]
-        solved = np.matmul(matrix.transpose(0, 2, 1), np.matmul(matrix, known))
-        precision = np.einsum("tji,tji->ti", matrix, matrix)
-        turned = solved[:, :, 1:]
-        normal = np.matmul(known[:, :, 1:].transpose(0, 2, 1), turned)
-        normal[:, 1, 1] += equations.ridge * normal[:, 0, 0]
-        gained = np.matmul(turned, np.linalg.inv(normal))
-        level = np.einsum("tip,ti->tp", gained, samples)
-        weight = solved[:, :, 0] - np.einsum("tip,tp->ti", turned, level)
-        precision -= np.einsum("tip,tip->ti", gained, turned)
-        left_out = (samples - weight / precision).astype(np.float64)
+        turned = np.matmul(known, inverse.transpose(0, 2, 1))
+        drift = _Drift.of(turned, equations.ridge)
+        weight, precision = drift.without(turned, inverse)
+        left_out = (known[:, 0] - weight / precision).astype(np.float64)
         # Prediction is level + slope * s - sum of weight * distance ** power, and the constant that
         # the unknown mean absorbed.
-        mean = level[:, 0] + np.einsum("ti,ti->t", equations.from_first, weight)
+        mean = drift.level + np.einsum("ti,ti->t", equations.from_first, weight)
         np.negative(weight, out=weight)
         solutions = []
         for part, each in zip(_parts(len(variograms), len(self.values)), variograms, strict=True):
             if each.logarithm:
                 np.exp(left_out[part], out=left_out[part])
-            slope = level[part, 1] / self._spread
+            slope = drift.slope[part] / self._spread
             solutions.append(Kriged(each, weight[part], mean[part], slope, left_out[part]))
         return solutions
 
@@ -363,7 +347,7 @@ class Kriging:
 
         Args:
             chosen: Variograms and their weights.
-            places: PxD coordinates of the places, as those of the samples.
+            places: DxP coordinates of the places, as those of the samples.
             tile: P tile each lies in.
 
         Returns:
@@ -371,25 +355,25 @@ class Kriging:
         """
         solved = self.solve([variogram for variogram, _ in chosen])
         others = [_other_terms(self._members, variogram) for variogram, _ in chosen]
-        terms = _terms(places - self._centre.take(tile, axis=0))
         row, of = _rows_of_tiles(tile, len(self.values))
-        terms = terms.take(row, axis=0)
         sums = np.zeros(row.shape, np.float32)
         step = max(1, _BLOCK // (row.shape[1] * self.values.shape[1]))
         for start in range(0, len(row), step):
             here = slice(start, start + step)
-            index, term, total = of[here], terms[here], sums[here]
+            index, total = of[here], sums[here]
+            term = _terms(places.take(row[here], axis=1), self._centre.take(index, axis=1))
             for kriged, other, (variogram, share) in zip(solved, others, chosen, strict=True):
-                distance = _power(np.matmul(term, other.take(index, axis=0)), variogram.power)
+                square = np.matmul(term.transpose(0, 2, 1), other.take(index, axis=0))
+                distance = _power(square, variogram.power)
                 part = np.matmul(distance, kriged.weights.take(index, axis=0)[:, :, None])[..., 0]
                 part += kriged.mean[index, None]
                 if variogram.trend:
-                    part += kriged.slope[index, None] * term[:, :, 2]
+                    part += kriged.slope[index, None] * term[:, 2]
                 if variogram.logarithm:
                     np.exp(part, out=part)
                 part *= np.float32(share)
                 total += part
-        result = np.empty(len(places), np.float32)
+        result = np.empty(places.shape[1], np.float32)
         result[row] = sums
         return result
 
@@ -409,6 +393,54 @@ class _Equations:
     known: Floats32
     from_first: Floats32
     ridge: Floats32
+
+
+@dataclass(frozen=True)
+class _Drift:
+    """The unknown mean of each equation and its rise, as generalised least squares has them.
+
+    Attributes:
+        level: E mean of the samples where the surface coordinate is 0.
+        slope: E rise of it.
+    """
+
+    level: Floats32
+    slope: Floats32
+    _of_one: Floats32  # the terms that the elimination of both needs again
+    _of_rise: Floats32
+    _shared: Floats32
+
+    @classmethod
+    def of(cls, turned: Floats32, ridge: Floats32) -> _Drift:
+        """Find it.
+
+        Args:
+            turned: Ex3xK: samples, ones and surface coordinate, times the inverse of the factor.
+            ridge: E, on the square of the slope.
+        """
+        (_, one, rise), (_, a, b), (_, _, c) = np.einsum("epk,eqk->pqe", turned, turned)
+        b = b / a
+        c = np.maximum(c - b * b * a, 0) + ridge * a  # of the rise without its mean
+        slope = (rise - b * one) / c
+        return cls(one / a - b * slope, slope, a, c, b)
+
+    def without(self, turned: Floats32, inverse: Floats32) -> tuple[Floats32, Floats32]:
+        """Weights and precisions of samples from which the drift is taken.
+
+        Args:
+            turned: Ex3xL, as in `of`, of the last samples.
+            inverse: ExLxL of their part of the factor.
+
+        Returns:
+            ExL and ExL.
+        """
+        weight, one, rise = np.matmul(turned, inverse).transpose(1, 0, 2)
+        weight = weight - self.level[:, None] * one
+        weight -= self.slope[:, None] * rise
+        precision = np.einsum("tji,tji->ti", inverse, inverse)
+        precision -= one * one / self._of_one[:, None]
+        precision -= np.square(rise - self._shared[:, None] * one) / self._of_rise[:, None]
+        return weight, precision
 
 
 @dataclass(frozen=True)
@@ -447,28 +479,27 @@ def _inverse_of_lower(matrix: Floats32) -> Floats32:
     return np.ascontiguousarray(inverse.transpose(2, 0, 1))
 
 
-def _terms(off: Floats32) -> Floats32:
-    """What a place brings into square distances: its coordinates and their squares.
+def _terms(places: Floats32, centre: Floats32) -> Floats32:
+    """What places bring into square distances: their coordinates and the squares of these.
 
     Args:
-        off: NxD places.
+        places: DxTxN.
+        centre: DxT, from where they are measured.
 
     Returns:
-        NxM: the coordinates, the sums of their squares in the image, in the surface coordinate and,
-        where there is colour, in colour, and 1.
+        TxMxN: the coordinates, the sums of their squares in the image, in the surface coordinate
+        and, where there is colour, in colour, and 1.
     """
-    count, dimensions = off.shape
-    squares = np.square(off)
-    coloured = dimensions > 3
-    terms = np.ones((count, _PLAIN_TERMS + (dimensions - 3 + coloured)), np.float32)
-    terms[:, :dimensions] = off
-    np.add(squares[:, 0], squares[:, 1], out=terms[:, dimensions])
-    terms[:, dimensions + 1] = squares[:, 2]
-    if coloured:
-        in_colour = terms[:, dimensions + 2]
-        in_colour[:] = squares[:, 3]
-        for coordinate in range(4, dimensions):
-            in_colour += squares[:, coordinate]
+    dimensions, tiles, count = places.shape
+    off = places - centre[:, :, None]
+    squares = [slice(0, 2), slice(2, 3), slice(3, None)][: 2 + (dimensions > 3)]
+    terms = np.ones((tiles, dimensions + len(squares) + 1, count), np.float32)
+    terms[:, :dimensions] = off.transpose(1, 0, 2)
+    np.square(off, out=off)
+    for number, (first, *others) in enumerate((off[each] for each in squares), dimensions):
+        for other in others:
+            first += other
+        terms[:, number] = first
     return terms
 
 

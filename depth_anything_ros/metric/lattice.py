@@ -84,14 +84,11 @@ class Lattice:
         )
 
     def places(self) -> npt.NDArray[np.float32]:
-        """PxD places of all nodes."""
-        places = np.empty((*self.shape, 3 + len(self.colour)), np.float32)
-        places[..., 0] = self.u
-        places[..., 1] = self.v[:, None]
-        places[..., 2] = self.surface
-        for axis, shade in enumerate(self.colour, 3):
-            places[..., axis] = shade
-        return places.reshape(-1, places.shape[2])
+        """DxP places of all nodes."""
+        places = np.empty((3 + len(self.colour), *self.shape), np.float32)
+        places[0], places[1], places[2] = self.u, self.v[:, None], self.surface
+        places[3:] = self.colour
+        return places.reshape(len(places), -1)
 
     def linear(self, value: FloatImage, trust: float) -> tuple[FloatImage, FloatImage]:
         """Values as a linear function of the global fit around every node.

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.frames import FloatImage
+from depth_anything_ros.metric.kriging import Floats, Indices
 from depth_anything_ros.metric.lattice import Lattice
 from depth_anything_ros.metric.samples import LARGEST_ERROR, Samples
 
@@ -37,38 +38,47 @@ def rest_at_points(
     """
     height, width = fused.shape
     aspect = height / width
-    columns = np.clip((samples.places[:, 0] * width).astype(np.intp), 0, width - 1)
-    rows = np.clip((samples.places[:, 1] * width).astype(np.intp), 0, height - 1)
+    pixel = _cell_of(samples.places[:, 0], samples.places[:, 1] / aspect, fused.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
-        residual = samples.inverse / fused[rows, columns] - 1
+        residual = samples.inverse / fused.ravel()[pixel] - 1
     residual = np.where(np.abs(residual) < LARGEST_ERROR, residual, 0).astype(np.float32)
     cells = float(np.clip(_CELLS_PER_POINT * len(samples), 1_200, _MAX_CELLS))
     across = max(2, round((cells / aspect) ** 0.5))
     shape = (max(2, round(across * aspect)), across)
-    row = np.clip((samples.places[:, 1] / aspect * shape[0]).astype(np.intp), 0, shape[0] - 1)
-    column = np.clip((samples.places[:, 0] * shape[1]).astype(np.intp), 0, shape[1] - 1)
-    cell = row * shape[1] + column
-    surface = cv2.resize(inverse_m, shape[::-1], interpolation=cv2.INTER_NEAREST)
-    surface = (surface - np.float32(lattice.low)) * np.float32(1 / lattice.span)
-    np.nan_to_num(surface, copy=False)
-    size = shape[0] * shape[1]
-    count = np.bincount(cell, minlength=size)
+    cell = _cell_of(samples.places[:, 0], samples.places[:, 1] / aspect, shape)
+    nearest = cv2.resize(inverse_m, shape[::-1], interpolation=cv2.INTER_NEAREST)
+    level = nearest.astype(np.float32, copy=False)
+    level -= np.float32(lattice.low)
+    level *= np.float32(1 / lattice.span)
+    np.copyto(level, np.float32(0), where=~np.isfinite(level))
+    size = level.size
+    count = np.bincount(cell, minlength=size).astype(np.float32)
     share = np.maximum(count, 1)
-    mean = (np.bincount(cell, residual, size) / share).astype(np.float32).reshape(shape)
-    level = np.where(
-        count > 0, np.bincount(cell, samples.places[:, 2], size) / share, surface.ravel()
-    )
-    level = level.astype(np.float32).reshape(shape)
-    weight = (count / (count + 0.5)).astype(np.float32).reshape(shape)
+    mean = np.bincount(cell, residual, size).astype(np.float32)
+    mean /= share
+    measured = np.bincount(cell, samples.places[:, 2], size).astype(np.float32)
+    measured /= share
+    np.copyto(level.ravel(), measured, where=count > 0)
+    weight = count / (count + np.float32(0.5))
+    mean, weight = mean.reshape(shape), weight.reshape(shape)
     total, mass = _window_sums(mean, level, weight)
+    total_of, mass_of = total.ravel()[cell], mass.ravel()[cell]
     best_error, best_doubt = np.inf, _DOUBTS[-1]
     for doubt in _DOUBTS:
-        left_out = residual - (total / (mass + np.float32(doubt))).ravel()[cell]
-        error = float(np.abs(left_out).mean())
+        error = float(np.abs(residual - total_of / (mass_of + np.float32(doubt))).mean())
         if error < best_error:
             best_error, best_doubt = error, doubt
     own = np.float32(_OWN_WEIGHT) * weight
     return np.asarray(1 + (total + own * mean) / (mass + own + np.float32(best_doubt)))
+
+
+def _cell_of(across: Floats, down: Floats, shape: tuple[int, int]) -> Indices:
+    """Flat index of the cell of an image in which places lie, given as shares of its sides."""
+    rows, columns = shape
+    row = np.clip((down * rows).astype(np.intp), 0, rows - 1)
+    row *= columns
+    row += np.clip((across * columns).astype(np.intp), 0, columns - 1)
+    return row
 
 
 def _window_sums(
@@ -99,4 +109,6 @@ def _window_sums(
                 mass[here] += np.multiply(near, weight[there], out=product)
                 total[here] += np.multiply(near, weighted[there], out=product)
     shape = (rows, columns + _WINDOW)
-    return total.reshape(shape)[:, :columns], mass.reshape(shape)[:, :columns]
+    sums = (each.reshape(shape)[:, :columns] for each in (total, mass))
+    total, mass = (np.ascontiguousarray(each) for each in sums)
+    return total, mass

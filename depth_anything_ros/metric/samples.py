@@ -42,6 +42,7 @@ FEWEST_ALONE = 8
 # Own choices, made on real frames.
 _FEWEST_IN_LINES = 200  # points that show whether they lie in lines
 _NEAREST_IN_LINE = 9
+_IN_BAND = 4_000  # points that show the same as many more, for cost
 _THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
 _SAME_PLACE = 1e-5  # image widths: nearer points are one that was given twice, not a line
 
@@ -85,10 +86,10 @@ def spread_out(places: Floats) -> Indices:
     if len(places) < _FEWEST_IN_LINES:
         return everyone
     where = places[:, :2]
-    some = where[:_FEWEST_IN_LINES]
-    tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
+    among, some = _middle(where)
+    tree = cKDTree(among, compact_nodes=False, balanced_tree=False)
     distance, near = tree.query(some, k=_NEAREST_IN_LINE)
-    off = where[near] - where[near].mean(axis=1, keepdims=True)
+    off = among[near] - among[near].mean(axis=1, keepdims=True)
     thin, long = np.linalg.eigvalsh(np.einsum("tki,tkj->tij", off, off)).T
     if np.median(np.maximum(thin, 0) / np.maximum(long, 1e-12)) > _THIN**2:
         return everyone
@@ -101,6 +102,20 @@ def spread_out(places: Floats) -> Indices:
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
     return np.sort(first) if len(first) >= 2 * FEWEST_ALONE else everyone
+
+
+def _middle(where: Floats) -> tuple[Floats, Floats]:
+    """Places in a band down the middle of very many, and some of them with others on all sides."""
+    across = where[:, 0]
+    if len(where) <= 2 * _IN_BAND:
+        return where, where[:_FEWEST_IN_LINES]
+    share = _IN_BAND / len(where) / 2
+    left, inner_left, inner_right, right = np.quantile(
+        across[:_IN_BAND], [0.5 - share, 0.5 - share / 2, 0.5 + share / 2, 0.5 + share]
+    )
+    among = where[(across >= left) & (across <= right)]
+    inner = (among[:, 0] >= inner_left) & (among[:, 0] <= inner_right)
+    return among, among[inner][:_FEWEST_IN_LINES]
 
 
 def kriging_of(samples: Samples, tiles: Tiling) -> Kriging:

@@ -75,7 +75,7 @@ def test_left_out_samples_and_predictions_solve_the_equations(kind: Variogram) -
             )
             assert kriged.left_out[tile, sample] == pytest.approx(expected[0], rel=5e-3)
         chosen = [(kind, 0.25), (KINDS[0], 0.75)]
-        result = kriging.at(chosen, at.astype(np.float32), np.full(30, tile))
+        result = kriging.at(chosen, at.T.astype(np.float32), np.full(30, tile))
         plain = float(distances(places[tile], places[tile], KINDS[0]).mean()) * KINDS[0].noise
         expected = 0.25 * predicted(places[tile], values[tile], at, kind, nugget)
         expected += 0.75 * predicted(places[tile], values[tile], at, KINDS[0], plain)
@@ -97,7 +97,7 @@ def test_a_trend_is_drawn_on_and_samples_of_one_surface_have_none() -> None:
     places, _ = scene(30)
     at = np.array([[0.5, 0.5, 1.5, 0.0]], np.float32)  # beyond all surfaces that were measured
     kriging = Kriging(places[None], (0.2 + 0.5 * places[:, 2])[None])
-    trend = kriging.at([(Variogram(0.25, 1, 1e-2, True), 1)], at, np.r_[0])
+    trend = kriging.at([(Variogram(0.25, 1, 1e-2, True), 1)], at.T, np.r_[0])
     assert trend[0] == pytest.approx(0.95, rel=1e-3)
     places[:, 2] = 0.5
     kriging = Kriging(places[None], np.full((1, 30), 0.4))
