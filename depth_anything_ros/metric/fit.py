@@ -7,6 +7,7 @@ which is the same for depth and inverse depth.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from depth_anything_ros.metric import few_points
 _STREAM = 1  # apart from other users of the same seed
 _PAIRS = 128  # with half the points wrong, some 30 pairs are right
 _JUDGES = 256  # points on which pairs are scored
+_PIXELS = 8_000  # that show an image's range
 _MAX_POINTS = 2048  # more do not make the fit better than the network is
 _ITERATIONS = 10
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
@@ -171,16 +173,24 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     # The errors of a network along a laser scan's line are not independent: up to half of them may
     # look like outliers beside a part that a wrong scale explains.
     least = _SPREAD_IN_LINE if _in_line(points.u[usable], points.v[usable]) else _SMALLEST_SPREAD
-    extent = _extent(prediction.values) if with_shift else None
+    extent = range_of(prediction.values) if with_shift else None
     fit = fit_line(x[usable], y, with_shift, settings, least, extent)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers
     return Fit(fit.scale, fit.shift, inliers, fit.residual)
 
 
-def _extent(values: npt.NDArray[Any]) -> tuple[float, float]:
-    """Range of an image's values without outliers."""
-    known = np.sort(values[::4, ::4], axis=None)  # NaN last; faster than np.percentile
+def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Range of an image's values without outliers: the 2nd and 98th percentile of some pixels.
+
+    Args:
+        values: HxW image, NaN where unknown.
+
+    Returns:
+        Least and greatest; 0 and 0 where nothing is known.
+    """
+    step = max(1, math.isqrt(values.size // _PIXELS))
+    known = np.sort(values[::step, ::step], axis=None)  # NaN last; faster than np.percentile
     known = known[: np.count_nonzero(np.isfinite(known))]
     if not len(known):
         return 0.0, 0.0

@@ -17,6 +17,7 @@ import numpy as np
 
 from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
+from depth_anything_ros.metric.fit import range_of, values_at
 from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
@@ -101,16 +102,12 @@ def refine(
     height, width = inverse_m.shape
     order = np.random.default_rng((seed, _STREAM)).permutation(len(points))[:_MAX_POINTS]
     u, v, z = points.u[order], points.v[order], points.z[order]
-    columns = np.clip(np.rint(u), 0, width - 1).astype(np.intp)
-    rows = np.clip(np.rint(v), 0, height - 1).astype(np.intp)
-    here = inverse_m[rows, columns].astype(np.float64)
+    here = values_at(inverse_m, SparsePoints(u, v, z))
     usable = np.isfinite(here) & np.isfinite(z) & (z > 0)
     if usable.sum() < MIN_POINTS:
         return None
-    known = np.sort(inverse_m[::4, ::4], axis=None)  # NaN last; faster than np.percentile
-    known = known[: np.count_nonzero(np.isfinite(known))]
-    low, high = known[len(known) // 50], known[-1 - len(known) // 50]
-    span = max(float(high - low), _FLATTEST * float(max(abs(high), abs(low))), 1e-6)
+    low, high = range_of(inverse_m)
+    span = max(high - low, _FLATTEST * max(abs(high), abs(low)), 1e-6)
     colour = smooth_colour(rgb)
     shades = values_of(colour, u / width, v / height)
     places = np.stack([(u + 0.5) / width, (v + 0.5) / width, (here - low) / span, *shades], axis=1)
@@ -128,7 +125,7 @@ def refine(
     if len(doubted):
         few = few.chosen(trusted)
         tiles = tiling(few.places)
-    lattice = Lattice.over(inverse_m, colour, len(few), float(low), span)
+    lattice = Lattice.over(inverse_m, colour, len(few), low, span)
     fused, trust, left_out = _fuse(few, doubted, tiles, lattice)
     level, slope = (resized(part, inverse_m.shape) for part in lattice.linear(fused, trust))
     slope *= inverse_m

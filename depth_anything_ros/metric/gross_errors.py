@@ -66,35 +66,25 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     fitted = np.maximum(samples.fitted, samples.inverse.min() / BEYOND)
     off = np.log(samples.inverse / fitted)
     kept = np.ones(len(samples), bool)
-    agreeing = kept
     plain = np.log(samples.inverse)
-    near, row = _neighbours(samples.places, tiles)
-    for _ in range(_ROUNDS):
-        # Doubted is only who contradicts the neighbours with and without the network.
-        among = agreeing[near]
-        around = np.minimum(
-            np.abs(off - _median(off[near], among, 0.0)[row]),  # of nobody, with the fit
-            np.abs(plain - _median(plain[near], among, np.inf)[row]),  # of nobody, with nothing
-        )
-        gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
-        agreeing = kept & (around < gate)
-        if agreeing.sum() <= FEWEST_ALONE:
-            break
-    if len(near) == len(samples):
+    if len(samples) > FEW:
+        agreeing = _agreeing(off, plain, tiles.members, tiles.owner)
+        if agreeing.sum() >= (1 - _FEW_GROSS) * len(samples):
+            return kept
+    if len(samples) <= _EACH_NEIGHBOURS:
+        near = _neighbours(samples.places)
+        agreeing = _agreeing(off, plain, near, np.arange(len(samples)))
         # Neighbours that say the same are a surface, not single errors.
         same = np.abs(plain[near[:, :_NEAREST]] - plain[:, None]) < _SAME_DEPTH
-        agreeing = agreeing | (same.sum(axis=1) >= _NEAREST // 2)
+        agreeing |= same.sum(axis=1) >= _NEAREST // 2
     dropped = 1 - agreeing.sum() / kept.sum()
     if dropped > _FEW_GROSS and agreeing.sum() > FEWEST_ALONE:
-        before, off_before = left_out_error(samples, JUDGING_TILES)
-        after, off_after = left_out_error(samples.chosen(agreeing), JUDGING_TILES)
-        better = (1 - dropped) * after + dropped * LARGEST_ERROR < before
         few = len(samples) <= FEW
         most = _LESS_SPOILT_OF_FEW if few else _LESS_SPOILT
         if few and np.mean(off[~agreeing] < 0) >= _BEHIND:
             most = _LESS_SPOILT_BEHIND
-        spoilt = dropped > _TOO_MANY_FOR_EDGES
-        if better and (spoilt or _without(off_before[agreeing], off_after) < most):
+        # Some tiles show chance as well: what they say is confirmed by all.
+        if all(_spoil(samples, agreeing, most, some) for some in (JUDGING_TILES, len(samples))):
             kept = agreeing
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
             for _ in range(_ROUNDS):
@@ -108,6 +98,49 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
                 _readmit(samples, fitted, kept)
     few = kept.sum() < FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return np.ones(len(samples), bool) if few else kept
+
+
+def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.NDArray[np.bool_]:
+    """Which points agree with their neighbours, with the network or without.
+
+    Args:
+        off: N log errors of the global fit.
+        plain: N log inverse depths.
+        near: RxK indices of neighbours.
+        row: N, the row of each point's neighbours.
+
+    Returns:
+        N bool.
+    """
+    agreeing = np.ones(len(off), bool)
+    for _ in range(_ROUNDS):
+        among = agreeing[near]
+        around = np.minimum(
+            np.abs(off - _median(off[near], among, 0.0)[row]),  # of nobody, with the fit
+            np.abs(plain - _median(plain[near], among, np.inf)[row]),  # of nobody, with nothing
+        )
+        gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
+        agreeing = around < gate
+        if agreeing.sum() <= FEWEST_ALONE:
+            break
+    return agreeing
+
+
+def _spoil(samples: Samples, agreeing: npt.NDArray[np.bool_], most: float, tiles: int) -> bool:
+    """Whether the points that do not agree spoil the prediction of the others.
+
+    Args:
+        samples: N points.
+        agreeing: N bool.
+        most: Error of the others without those relative to that with them, from which on they do.
+        tiles: In how many to look.
+    """
+    dropped = 1 - agreeing.sum() / len(samples)
+    before, off_before = left_out_error(samples, tiles)
+    after, off_after = left_out_error(samples.chosen(agreeing), tiles)
+    if (1 - dropped) * after + dropped * LARGEST_ERROR >= before:
+        return False
+    return bool(dropped > _TOO_MANY_FOR_EDGES or _without(off_before[agreeing], off_after) < most)
 
 
 def _without(before: Floats, after: Floats) -> float:
@@ -155,16 +188,13 @@ def _spread(values: npt.NDArray[Any]) -> float:
     return 1.4826 * float(np.median(np.abs(values)))
 
 
-def _neighbours(places: Floats, tiles: Tiling) -> tuple[Indices, Indices]:
-    """Rows of indices of points near each other, and each point's row; itself aside if few."""
+def _neighbours(places: Floats) -> Indices:
+    """Indices of the points nearest to each in image and surface coordinate, itself aside."""
     from scipy.spatial import cKDTree
 
-    if len(places) <= _EACH_NEIGHBOURS:
-        near = places[:, :3] * np.array([1.0, 1.0, 0.5])
-        count = min(_NEIGHBOURS, len(places) - 1)
-        index = cKDTree(near).query(near, k=count + 1)[1][:, 1:]
-        return np.asarray(index), np.arange(len(places))
-    return tiles.members, tiles.owner
+    near = places[:, :3] * np.array([1.0, 1.0, 0.5])
+    count = min(_NEIGHBOURS, len(places) - 1)
+    return np.asarray(cKDTree(near).query(near, k=count + 1)[1][:, 1:])
 
 
 def _median(values: Floats, among: npt.NDArray[np.bool_], of_none: float) -> Floats:

@@ -27,6 +27,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.apply import metres_of_inverse, to_inverse, to_metres
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.fusion import MIN_POINTS, Refined, interpolate, refine
+from depth_anything_ros.metric.memory import keep_freed_blocks
 from depth_anything_ros.metric.scale_file import load_scale, save_scale
 from depth_anything_ros.metric.scene_cut import SceneCut
 from depth_anything_ros.metric.source import Measurement, ScaleSource
@@ -81,6 +82,7 @@ class LiveScaler:
             raise SettingError("a live scaler needs at least one source")
         if refinement not in ("none", "local"):
             raise SettingError(f"refinement is '{refinement}'; use none or local")
+        keep_freed_blocks()
         self.name = sources[0].name if len(sources) == 1 else "auto"
         self._sources = tuple(sources)
         self._tracker = ScaleTracker(tracking)

@@ -89,15 +89,20 @@ def spread_out(places: Floats) -> Indices:
     among, some = _middle(where)
     tree = cKDTree(among, compact_nodes=False, balanced_tree=False)
     distance, near = tree.query(some, k=_NEAREST_IN_LINE)
-    off = among[near] - among[near].mean(axis=1, keepdims=True)
-    thin, long = np.linalg.eigvalsh(np.einsum("tki,tkj->tij", off, off)).T
-    if np.median(np.maximum(thin, 0) / np.maximum(long, 1e-12)) > _THIN**2:
+    across, down = (values[near] for values in among.T)
+    across -= across.mean(axis=1)[:, None]
+    down -= down.mean(axis=1)[:, None]
+    wide, high = (np.einsum("tk,tk->t", values, values) for values in (across, down))
+    # Eigenvalues of the moments of inertia.
+    middle, turned = (wide + high) / 2, np.einsum("tk,tk->t", across, down)
+    apart = np.hypot((wide - high) / 2, turned)
+    if np.median(np.maximum(middle - apart, 0) / np.maximum(middle + apart, 1e-12)) > _THIN**2:
         return everyone
-    apart = float(np.median(distance[:, 1]))
-    if apart < _SAME_PLACE:
+    along = float(np.median(distance[:, 1]))
+    if along < _SAME_PLACE:
         return everyone
-    between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * apart)
-    if between < 3 * apart:
+    between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * along)
+    if between < 3 * along:
         return everyone
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
