@@ -41,6 +41,7 @@ _ROUNDS = 3
 _LEAST_PIXELS = 200
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
+_MISFIT = 0.8  # what remains of the image's contrast where poses are wrong
 _RAISED = -0.15  # evidence below which the height is looked for
 _MATCHED = 2.0  # times the usual difference on the ground that a match may have
 _UNIQUE = 0.8  # of the difference at any other height
@@ -134,6 +135,8 @@ def _compared(
     shift = sweep.shift(np.zeros(2), None)
     shift = sweep.shift(shift, sweep.likely_heights(shift))
     costs = sweep.costs(shift)
+    if np.abs(shift).max() >= _MOST_SHIFT or sweep.misfit(costs) > _MISFIT:
+        return None  # these poses are not those of the images
     rows, columns = shape
     top = sweep.top * rows // now.gray.shape[0]
     below = (columns, rows - top)
@@ -202,6 +205,7 @@ class _Sweep:
         u_there, v_there = self._maps[:, 0], self._maps[:, 1]
         seen = (u_there >= 0) & (v_there >= 0) & (u_there < columns - 1) & (v_there < rows - 1)
         self.inside = seen.all(axis=0)
+        self.sees_ground = np.count_nonzero(self.inside) >= _LEAST_PIXELS * _THIN**2
 
     def _fine(self, nodes: FloatArray) -> FloatImage:
         """Values at the nodes interpolated to the pixels that are compared."""
@@ -269,6 +273,12 @@ class _Sweep:
     def costs(self, shift: FloatArray) -> FloatImage:
         """Mean difference of grey values around each pixel for each height."""
         return self._costs(self._maps, shift, 1)
+
+    def misfit(self, costs: FloatImage) -> float:
+        """Mean difference at the height that fits best, as a share of the image's contrast."""
+        now = self._now.astype(np.float32)
+        contrast = cv2.absdiff(now, cv2.blur(now, _WINDOW))[self.inside].mean()
+        return float(costs.min(axis=0)[self.inside].mean() / (contrast + _NOISE))
 
     def least_below(self, shift: FloatArray) -> FloatImage:
         """The same for the planes below the ground, of which the best counts."""

@@ -134,6 +134,14 @@ def test_a_ditch_is_neither_floor_nor_raised() -> None:
     assert np.isfinite(parallax.height_m[ditch]).mean() < 0.02
 
 
+@pytest.mark.parametrize("pitch_deg", [1.5, -3.0])
+def test_poses_that_do_not_fit_the_images_say_nothing(pitch_deg: float) -> None:
+    compares = GroundParallax()
+    compares.compare(drive(0.12, 0.0)[0], GROUND, SHAPE)
+    turned = drive(0.12, 0.45, pitch_deg=pitch_deg)[0]
+    assert compares.compare(turned, GROUND, SHAPE) is None
+
+
 def test_only_a_known_way_is_compared() -> None:
     start, ahead = drive(0.12, 0.0)[0], drive(0.12, 0.45)[0]
     yaw = np.eye(4)
