@@ -83,16 +83,19 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         most = _LESS_SPOILT_OF_FEW if few else _LESS_SPOILT
         if few and np.mean(off[~agreeing] < 0) >= _BEHIND:
             most = _LESS_SPOILT_BEHIND
-        # Some tiles show chance as well: what they say is confirmed by all.
-        if all(_spoil(samples, agreeing, most, some) for some in (JUDGING_TILES, len(samples))):
+        errors = _errors_if_spoilt(samples, agreeing, most, JUDGING_TILES)
+        if errors is not None and len(tiles.members) > JUDGING_TILES:
+            # Some tiles show chance as well: what they say is confirmed by all.
+            errors = _errors_if_spoilt(samples, agreeing, most, len(samples))
+        if errors is not None:
             kept = agreeing
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
-            for _ in range(_ROUNDS):
-                _, off = left_out_error(samples.chosen(kept), len(kept))
-                sound = np.abs(off) < max(_GATE * _spread(off), floor)
+            for rounds_left in reversed(range(_ROUNDS)):
+                sound = np.abs(errors) < max(_GATE * _spread(errors), floor)
                 kept[np.flatnonzero(kept)[~sound]] = False
-                if sound.all():
+                if sound.all() or not rounds_left:
                     break
+                _, errors = left_out_error(samples.chosen(kept), len(kept))
             # Else each has enough others around it.
             if len(samples) <= FEW or kept.sum() < (1 - _SOME_GROSS) * len(samples):
                 _readmit(samples, fitted, kept)
@@ -126,21 +129,27 @@ def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.ND
     return agreeing
 
 
-def _spoil(samples: Samples, agreeing: npt.NDArray[np.bool_], most: float, tiles: int) -> bool:
-    """Whether the points that do not agree spoil the prediction of the others.
+def _errors_if_spoilt(
+    samples: Samples, agreeing: npt.NDArray[np.bool_], most: float, tiles: int
+) -> Floats | None:
+    """Log errors of the agreeing points among themselves, if the others spoil their prediction.
 
     Args:
         samples: N points.
         agreeing: N bool.
         most: Error of the others without those relative to that with them, from which on they do.
         tiles: In how many to look.
+
+    Returns:
+        Of each that agrees, 0 where it was not left out; None where the others spoil nothing.
     """
     dropped = 1 - agreeing.sum() / len(samples)
     before, off_before = left_out_error(samples, tiles)
     after, off_after = left_out_error(samples.chosen(agreeing), tiles)
     if (1 - dropped) * after + dropped * LARGEST_ERROR >= before:
-        return False
-    return bool(dropped > _TOO_MANY_FOR_EDGES or _without(off_before[agreeing], off_after) < most)
+        return None
+    spoilt = dropped > _TOO_MANY_FOR_EDGES or _without(off_before[agreeing], off_after) < most
+    return off_after if spoilt else None
 
 
 def _without(before: Floats, after: Floats) -> float:
