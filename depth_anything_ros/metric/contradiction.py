@@ -86,7 +86,9 @@ def contradicting(
             if abs(apart) < _LEAST_OFF:
                 continue
             inside, outside = group[one], group[other]
-            across = inside != outside
+            # A single point in the middle of the group is no border of it.
+            alone = ~group & (group[near].mean(axis=1) > 0.5)
+            across = (inside != outside) & ~alone[one] & ~alone[other]
             if not across.any():  # nothing beside it to compare with
                 continue
             # Of the group against what is beside it, positive where that is to the side it is off.

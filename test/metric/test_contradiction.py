@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from metric_scenes import frame, relative, sample, wavy_depth
+from metric_scenes import frame, relative, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric.contradiction import contradicting
@@ -59,6 +59,19 @@ def test_an_object_that_the_network_misses_but_the_image_shows_stays() -> None:
     shown[80:160, 120:200] = 220
     assert not len(found(nearer, shown))
     assert np.array_equal(found(nearer), np.flatnonzero(thing))
+
+
+@pytest.mark.parametrize("seed", [0, 3, 4])
+def test_single_gross_errors_do_not_hide_the_edge_of_what_stays(seed: int) -> None:
+    """Those inside the floor beyond a table are no border of it."""
+    points = sample(DEPTH, 1000)
+    beyond = (points.u > 200) & (points.v < 130)
+    shown = GREY.copy()
+    shown[:130, 200:] = 170
+    shown[::4] -= 40  # a pattern has edges, too
+    farther = moved(points, np.flatnonzero(beyond), 3.0)
+    assert not len(found(farther, shown))
+    assert not len(found(spoiled(farther, 0.1, seed=seed), shown))
 
 
 def test_an_edge_of_the_image_along_the_border_is_enough_to_stay() -> None:
