@@ -41,7 +41,7 @@ _ROUNDS = 3
 _LEAST_PIXELS = 200
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
-_MISFIT = 0.8  # what remains of the image's contrast where poses are wrong
+_MISFIT = 0.72  # what remains of the image's contrast where poses are wrong
 _RAISED = -0.15  # evidence below which the height is looked for
 _MATCHED = 2.0  # times the usual difference on the ground that a match may have
 _UNIQUE = 0.8  # of the difference at any other height
@@ -275,10 +275,11 @@ class _Sweep:
         return self._costs(self._maps, shift, 1)
 
     def misfit(self, costs: FloatImage) -> float:
-        """Mean difference at the height that fits best, as a share of the image's contrast."""
+        """Median difference at the height that fits best, as a share of the image's contrast."""
         now = self._now.astype(np.float32)
-        contrast = cv2.absdiff(now, cv2.blur(now, _WINDOW))[self.inside].mean()
-        return float(costs.min(axis=0)[self.inside].mean() / (contrast + _NOISE))
+        contrast = cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW)
+        least, usual = (np.median(each[self.inside]) for each in (costs.min(axis=0), contrast))
+        return float(least / (usual + _NOISE))
 
     def least_below(self, shift: FloatArray) -> FloatImage:
         """The same for the planes below the ground, of which the best counts."""
