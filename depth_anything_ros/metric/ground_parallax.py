@@ -41,7 +41,7 @@ _ROUNDS = 3
 _LEAST_PIXELS = 200
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
-_MISFIT = 0.72  # what remains of the image's contrast where poses are wrong
+_MISFIT = 0.9  # what remains of the image's contrast where poses are wrong
 _RAISED = -0.15  # evidence below which the height is looked for
 _MATCHED = 2.0  # times the usual difference on the ground that a match may have
 _UNIQUE = 0.8  # of the difference at any other height
@@ -131,9 +131,15 @@ def _compared(
     sweep = _Sweep(before, now, camera, ground)
     if not sweep.sees_ground:
         return None
-    # First all is taken for ground, then each place for the height that fits best.
-    shift = sweep.shift(np.zeros(2), None)
-    shift = sweep.shift(shift, sweep.likely_heights(shift))
+    # At first the poses are right, or all that is seen is ground, whichever fits the images better;
+    # then each place is taken for the height that fits best.
+    as_given = np.zeros(2)
+    all_ground = sweep.shift(as_given, None)
+    shift, likely = as_given, sweep.likely_heights(as_given)
+    other = sweep.likely_heights(all_ground)
+    if other.difference < likely.difference:
+        shift, likely = all_ground, other
+    shift = sweep.shift(shift, likely.number)
     costs = sweep.costs(shift)
     if np.abs(shift).max() >= _MOST_SHIFT or sweep.misfit(costs) > _MISFIT:
         return None  # these poses are not those of the images
@@ -163,6 +169,14 @@ def _evidence(costs: FloatImage, below: FloatImage) -> FloatImage:
     ground, other = costs[0], np.minimum(raised, below)
     evidence = (other - ground) / (other + ground + 2 * _NOISE)
     return np.asarray(np.where((evidence < 0) & (below < raised), 0, evidence), np.float32)
+
+
+@dataclass(frozen=True)
+class _Likely:
+    """Number of the height at every second pixel, and the median difference that it leaves."""
+
+    number: npt.NDArray[np.intp]
+    difference: float
 
 
 class _Sweep:
@@ -264,11 +278,12 @@ class _Sweep:
             shift = shift + np.linalg.solve(normal, weighed @ off - stiff * shift)
         return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT)
 
-    def likely_heights(self, shift: FloatArray) -> npt.NDArray[np.intp]:
-        """Number of the height that fits best at every second pixel."""
+    def likely_heights(self, shift: FloatArray) -> _Likely:
+        """The heights that fit best at every second pixel."""
         costs = self._costs(self._maps, shift, _THIN) + np.float32(_NOISE)
         costs[0] *= _FAVOUR
-        return np.asarray(np.argmin(costs, axis=0))
+        inside = self.inside[::_THIN, ::_THIN]
+        return _Likely(np.argmin(costs, axis=0), float(np.median(costs.min(axis=0)[inside])))
 
     def costs(self, shift: FloatArray) -> FloatImage:
         """Mean difference of grey values around each pixel for each height."""
