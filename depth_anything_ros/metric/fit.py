@@ -314,8 +314,12 @@ def _refuse_one_value(least: float, greatest: float, count: int) -> None:
 
 def _opposed(x: FloatArray, y: FloatArray) -> OpposedError:
     ranks = np.argsort(np.argsort(np.stack([x, y])))
-    low, high = np.quantile(y, (0.1, 0.9))
-    return OpposedError(float(np.asarray(np.corrcoef(ranks))[0, 1]), len(x), float(high / low))
+    least, low, high, most = np.quantile(y, (0.1, 0.25, 0.75, 0.9))
+    depth_range = float(most / least)
+    if len(x) > few_points.MOST:
+        # Gross errors widen this one, not the quartiles, which say the same of a uniform logarithm.
+        depth_range = min(depth_range, float(high / low) ** 1.6)
+    return OpposedError(float(np.asarray(np.corrcoef(ranks))[0, 1]), len(x), depth_range)
 
 
 def _log_error(x: FloatArray, y: FloatArray, scale: float, shift: float) -> FloatArray:
