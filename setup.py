@@ -63,6 +63,7 @@ setup(
             "py.typed",
             "node/runtime/fastdds_profile.xml",
             "network/embedded/*",
+            "metric/correction.onnx",
             "web/static/*",
             "web/examples/*",
         ],

@@ -17,6 +17,7 @@ import numpy as np
 
 from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
+from depth_anything_ros.metric.correction import correction
 from depth_anything_ros.metric.fit import range_of, values_at
 from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
@@ -80,6 +81,31 @@ class Refined:
     error: FloatImage
 
 
+@dataclass(frozen=True)
+class Fused:
+    """Measured points and a global fit made one, at the nodes of a lattice.
+
+    Attributes:
+        samples: All usable points, in random order.
+        few: Those that were kriged.
+        lattice: Over the image.
+        value: Rows x columns float32 1/m, at the nodes.
+        trust: Share of the global fit in it.
+        left_out: The points, each predicted from the others.
+        reach: Image widths within which points speak for what is around them.
+        all_few: Whether no point was passed over.
+    """
+
+    samples: Samples
+    few: Samples
+    lattice: Lattice
+    value: FloatImage
+    trust: float
+    left_out: LeftOut
+    reach: float
+    all_few: bool
+
+
 def refine(
     inverse_m: FloatImage,
     points: SparsePoints,
@@ -98,6 +124,55 @@ def refine(
 
     Returns:
         The corrected inverse depth, or None where there are too few points.
+    """
+    fused = fuse(inverse_m, points, seed, rgb)
+    if fused is None:
+        return None
+    samples, few, lattice = fused.samples, fused.few, fused.lattice
+    left_out, reach = fused.left_out, fused.reach
+    value = fused.value * correction(few, lattice, fused.value, left_out, reach)
+    level, slope = (resized(part, inverse_m.shape) for part in lattice.linear(value, fused.trust))
+    slope *= inverse_m
+    level += slope
+    if fused.all_few:
+        samples = few
+    level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
+    _keep_within(level, inverse_m, few)
+    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
+    distance = lattice.distance(few) / np.float32(reach)
+    away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
+    if away.any():
+        apart = resized(away, inverse_m.shape)
+        beyond = np.flatnonzero(inverse_m < np.float32(1 / FARTHEST_M))
+        level.ravel()[beyond[apart.ravel()[beyond] > 0]] = np.nan
+        # The step back to the fit, in its place.
+        apart *= np.subtract(inverse_m, level)
+        level += apart
+    error = error_between_points(left_out, level, lattice.shape, reach)
+    if away.any():
+        off = np.sort(np.abs(few.fitted / few.inverse - 1))
+        of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
+        away = resized(away, error.shape)
+        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
+    return Refined(level, error)
+
+
+def fuse(
+    inverse_m: FloatImage,
+    points: SparsePoints,
+    seed: int = 0,
+    rgb: RgbImage | None = None,
+) -> Fused | None:
+    """Krige measured points over a global fit, at the nodes of a lattice.
+
+    Args:
+        inverse_m: HxW float32 1/m of the global fit; see `refine`.
+        points: Visible measured points inside the image.
+        seed: Of the random choice among many points.
+        rgb: HxWx3 image, or None.
+
+    Returns:
+        Inverse depth at the nodes; None where there are too few points.
     """
     height, width = inverse_m.shape
     order = np.random.default_rng((seed, _STREAM)).permutation(len(points))[:_MAX_POINTS]
@@ -126,32 +201,9 @@ def refine(
         few = few.chosen(trusted)
         tiles = tiling(few.places)
     lattice = Lattice.over(inverse_m, colour, len(few), low, span)
-    fused, trust, left_out = _fuse(few, doubted, tiles, lattice)
-    level, slope = (resized(part, inverse_m.shape) for part in lattice.linear(fused, trust))
-    slope *= inverse_m
-    level += slope
-    if all_few:
-        samples = few
-    level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
-    _keep_within(level, inverse_m, few)
-    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
+    value, trust, left_out = _kriged(few, doubted, tiles, lattice)
     reach = tiles.reach(few.places)
-    distance = lattice.distance(few) / np.float32(reach)
-    away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
-    if away.any():
-        apart = resized(away, inverse_m.shape)
-        beyond = np.flatnonzero(inverse_m < np.float32(1 / FARTHEST_M))
-        level.ravel()[beyond[apart.ravel()[beyond] > 0]] = np.nan
-        # The step back to the fit, in its place.
-        apart *= np.subtract(inverse_m, level)
-        level += apart
-    error = error_between_points(left_out, level, lattice.shape, reach)
-    if away.any():
-        off = np.sort(np.abs(few.fitted / few.inverse - 1))
-        of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
-        away = resized(away, error.shape)
-        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
-    return Refined(level, error)
+    return Fused(samples, few, lattice, value, trust, left_out, reach, all_few)
 
 
 def _keep_within(level: FloatImage, inverse_m: FloatImage, samples: Samples) -> None:
@@ -213,7 +265,7 @@ def interpolate(
     return refined
 
 
-def _fuse(
+def _kriged(
     samples: Samples, doubted: Samples, tiles: Tiling, lattice: Lattice
 ) -> tuple[FloatImage, float, LeftOut]:
     """Inverse depth at the nodes, the global fit's share in it, and what left-out points show."""

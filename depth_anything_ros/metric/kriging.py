@@ -85,14 +85,8 @@ VARIOGRAMS = (
 """The ones to choose from: found by trial on real frames with 20 to 5000 points."""
 
 VARIOGRAMS_OF_MANY = (
-    Variogram(0.0, 1.0, 1e-3),
-    Variogram(0.0, 1.0, 1e-3, colour=0.1),
-    Variogram(0.25, 1.0, 1e-3, colour=0.05),
     Variogram(0.25, 1.0, 1e-3, colour=0.1),
-    Variogram(0.4, 1.0, 1e-3, colour=0.1),
     Variogram(0.5, 1.0, 1e-3, colour=0.2),
-    Variogram(0.5, 1.5, 1e-2, colour=0.1),
-    Variogram(1.0, 1.5, 1e-2, colour=0.2),
     Variogram(1.0, 1.0, 1e-2, trend=True, colour=0.1),
 )
 """The same for samples near to each other: more or less weight on edges of network and image."""

@@ -98,6 +98,40 @@ def blends(output: Path, pictures: tuple[Path, ...], count: int, seed: int) -> N
     say(f"{count} blends: {output}")
 
 
+@train.command("correction", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("config", type=PATH)
+def correction(config: Path) -> None:
+    """Train the correction of depth that follows measured points, on synthetic worlds.
+
+    CONFIG is a recipe as YAML. Draws that are there are not made again.
+    """
+    from rich.progress import Progress
+
+    from depth_anything_ros.cli.support.terminal import STDERR, say
+    from depth_anything_ros.training.correction.draws import files_of, make_draws
+    from depth_anything_ros.training.correction.recipe import CorrectionRecipe
+    from depth_anything_ros.training.correction.training import train_correction
+    from depth_anything_ros.training.recipe_file import read_recipe
+
+    recipe = read_recipe(config, CorrectionRecipe)
+    with Progress(console=STDERR) as bar:
+        row = bar.add_task("draws", total=files_of(recipe))
+        for done in make_draws(recipe):
+            bar.update(row, completed=done)
+        row = bar.add_task("correction", total=recipe.steps)
+
+        def report(step: int, values: dict[str, float]) -> None:
+            bar.update(row, completed=step)
+            bar.console.print(
+                f"step {step}: loss {values['loss']:.4f}, AbsRel of held-out draws times "
+                f"{values['ratio']:.3f}",
+                highlight=False,
+            )
+
+        path = train_correction(recipe, report)
+    say(f"{path}: what depth_anything_ros/metric/correction.onnx is")
+
+
 @train.command("pseudo-label", cls=HeadedCommand, context_settings=SETTINGS)
 @click.argument("config", type=PATH)
 @engine_options

@@ -1,0 +1,1 @@
+"""How the correction of kriged depth (`metric.correction`) learns, from synthetic worlds alone."""
