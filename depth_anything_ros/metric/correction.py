@@ -48,9 +48,11 @@ LARGEST = 0.8
 SIDE = 8
 """Rows and columns it sees are multiples of this: it halves them three times."""
 
+_ERROR = EVIDENCE.index("error of left-out points")
 _WEIGHTS = Path(__file__).with_name("correction.onnx")
 # Own choices. What is limited is limited for the network's sake: it never saw more.
 _OF_FEW = 0.7  # share of the answer that is taken where points are few; chosen on real frames
+_PER_ERROR = 4.0  # times the error of left-out points around, the largest correction there
 _FARTHEST = 5.0  # logarithm of the factor beyond the median depth
 _AROUND = 4.0
 _DIFFERENT = 1.5
@@ -75,8 +77,11 @@ def correction(
         reach: Distance in image widths within which points speak for what is around them.
 
     Returns:
-        Rows x columns float32, within exp(-LARGEST) and exp(LARGEST).
+        Rows x columns float32, within exp(-LARGEST) and exp(LARGEST); 1 without an image, of which
+        it has learned too little.
     """
+    if not len(lattice.colour):
+        return np.ones(lattice.shape, np.float32)
     seen = evidence(samples, lattice, value, left_out, reach)
     channels, rows, columns = seen.shape
     high, wide = (side + -side % SIDE for side in (rows, columns))
@@ -89,7 +94,10 @@ def correction(
     answer = np.asarray(network.forward()).reshape(2, 2, high // 2, wide // 2)
     answer = answer.transpose(2, 0, 3, 1).reshape(high, wide)[:rows, :columns]
     share = LARGEST * (_OF_FEW if len(samples) <= FEW else 1.0)
-    return np.exp(np.float32(share) * np.tanh(answer))
+    answer = np.float32(share) * np.tanh(answer)
+    # Where left-out points are met, kriging is right.
+    most = np.maximum(np.float32(_PER_ERROR) * seen[_ERROR], np.float32(1e-6))
+    return np.exp(most * np.tanh(answer / most))
 
 
 def evidence(
@@ -110,7 +118,7 @@ def evidence(
     seen[0] = np.clip(kriged - np.float32(middle), -_AROUND, _AROUND)
     seen[1] = np.clip(np.log(np.maximum(fitted, least)) - kriged, -_DIFFERENT, _DIFFERENT)
     seen[2] = np.clip(lattice.surface, -1, 2)
-    seen[3 : 3 + len(lattice.colour)] = lattice.colour
+    seen[3:6] = lattice.colour
     seen[6] = np.clip(lattice.distance(samples) * np.float32(1 / reach), 0, _REACHES)
     seen[7] = _PER_CELLS * math.log(max(reach * shape[1], 0.5))
     cell = left_out.cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -71,15 +72,18 @@ def test_correction_is_limited_and_the_same_in_every_thread(
             np.testing.assert_allclose(other, factor, atol=1e-5)
 
 
-def test_without_colour_or_network_it_stays_sane(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_image_nothing_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
     samples, lattice, value, left_out, reach = calls(monkeypatch, scenes()[0], 100)
-    bare = Lattice(
-        *(lattice.u, lattice.v, np.zeros_like(lattice.surface)),
-        *(lattice.colour[:0], lattice.low, lattice.span),
-    )
-    factor = correction(samples, bare, value, left_out, reach)
-    assert np.isfinite(factor).all()
-    assert np.abs(np.log(factor)).mean() < 0.2
+    bare = replace(lattice, colour=lattice.colour[:0])
+    assert (correction(samples, bare, value, left_out, reach) == 1).all()
+
+
+def test_where_left_out_points_are_met_nothing_is_corrected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    samples, lattice, value, left_out, reach = calls(monkeypatch, scenes()[0], 400)
+    met = replace(left_out, predicted=left_out.inverse)
+    assert np.abs(correction(samples, lattice, value, met, reach) - 1).max() < 1e-4
 
 
 def test_worlds_it_never_saw_come_out_better(monkeypatch: pytest.MonkeyPatch) -> None:
