@@ -26,6 +26,7 @@ from depth_anything_ros.network.catalogue import catalogue
 from depth_anything_ros.node.reference import reference
 from depth_anything_ros.node.sros2_policy import policy
 from depth_anything_ros.training.augmentation import Strength
+from depth_anything_ros.training.correction.recipe import CorrectionRecipe
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe
 from depth_anything_ros.training.sources import SOURCES, SourceRecipe
@@ -37,6 +38,7 @@ RECIPES = {
     "An entry of sources or validation": SourceRecipe,
     "strong": Strength,
     "Pseudo-labelling": LabelRecipe,
+    "Correction": CorrectionRecipe,
 }
 """Settings of training in the order of their tables."""
 
