@@ -255,6 +255,7 @@ def interpolate(
     refined = refine(flat, points, seed, rgb)
     if refined is None:
         return None
+    places = places[spread_out(places)]
     tiles = tiling(places)
     apart = np.ones(shape, np.uint8)
     rows = np.clip(np.rint(points.v), 0, shape[0] - 1).astype(np.intp)

@@ -29,7 +29,7 @@ _MOST_STEP = 2.0
 _MOST_CELLS = 40_000
 _FEW = 20.0  # left-out points that weigh as much as what other images show
 _USUAL = 1.4  # the factor that those show
-_BETWEEN = 0.06  # by which pixels between points are better than points that were left out
+_BETWEEN = 0.13  # by which pixels between points are better than points that were left out
 _TAIL = 0.38  # weight of the 95 % of left-out points within two deviations, against 68 % within one
 
 _OF_MEDIAN = 1.4826  # standard deviation per median absolute deviation of a normal distribution

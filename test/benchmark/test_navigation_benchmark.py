@@ -106,8 +106,9 @@ def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:
         shares(navigate(drive, answers(drive, LoadedModel(BentDepth(drive), info), "lidar", fused)))
         for fused in (False, True)
     )
-    assert before["found"] < 60
-    assert after["found"] > 80
+    assert before["found_exact"] < 70
+    assert after["found_exact"] > 90
+    assert after["found"] > 95
     assert after["right"] > 90
     assert after["phantom"] < 2
 
