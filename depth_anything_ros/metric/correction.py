@@ -52,7 +52,7 @@ _ERROR = EVIDENCE.index("error of left-out points")
 _WEIGHTS = Path(__file__).with_name("correction.onnx")
 # Own choices. What is limited is limited for the network's sake: it never saw more.
 _OF_FEW = 0.7  # share of the answer that is taken where points are few; chosen on real frames
-_PER_ERROR = 1.0  # times the error of left-out points around, the largest correction there
+_PER_ERROR = 1.5  # times the error of left-out points around, the largest correction there
 _FARTHEST = 5.0  # logarithm of the factor beyond the median depth
 _AROUND = 4.0
 _DIFFERENT = 1.5

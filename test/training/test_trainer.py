@@ -36,6 +36,7 @@ from depth_anything_ros.frames import PredictionKind
 from depth_anything_ros.network.checkpoints import load_network, save_network
 from depth_anything_ros.network.families.lite.encoder import imagenet_weights
 from depth_anything_ros.network.families.lite.specialist import fastdepth_weights
+from depth_anything_ros.training.correction.recipe import CorrectionRecipe
 from depth_anything_ros.training.labelling import shard_count
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
@@ -527,7 +528,9 @@ def test_recipes_that_ship_can_be_read() -> None:
         "14_metric_trust": "metric",
     }
     for path in sorted(folder.rglob("*.yaml")):
-        if "label" in path.stem:
+        if path.stem == "correction":
+            assert read_recipe(path, CorrectionRecipe).networks
+        elif "label" in path.stem:
             assert read_recipe(path, LabelRecipe).network.checkpoint
         else:
             check_task(read_recipe(path, Recipe), tasks.get(path.stem, "student"))
