@@ -23,13 +23,10 @@ from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
     VARIOGRAMS_OF_MANY,
-    Floats,
     Kriging,
-    Tiling,
     Variogram,
     relative_error,
     shares,
-    tiling,
 )
 from depth_anything_ros.metric.lattice import Lattice, resized, smooth_colour, values_of
 from depth_anything_ros.metric.near_points import rest_at_points
@@ -45,6 +42,7 @@ from depth_anything_ros.metric.samples import (
     left_out_error,
     spread_out,
 )
+from depth_anything_ros.metric.tiling import Floats, Tiling, tiling
 from depth_anything_ros.metric.uncertainty import LeftOut, error_between_points, local_mean
 
 MIN_POINTS = 4

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.metric.kriging import Floats, Indices, Tiling, tiling
 from depth_anything_ros.metric.samples import (
     BEYOND,
     FEW,
@@ -23,6 +22,7 @@ from depth_anything_ros.metric.samples import (
     kriging_of,
     left_out_error,
 )
+from depth_anything_ros.metric.tiling import Floats, Indices, Tiling, tiling
 
 # Own choices, made on real frames; errors are those of log depth.
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other

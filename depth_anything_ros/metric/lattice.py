@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, RgbImage
-from depth_anything_ros.metric.kriging import Floats, Indices
 from depth_anything_ros.metric.samples import FEW, MANY, Samples
+from depth_anything_ros.metric.tiling import Floats, Indices
 
 # Own choices: the numbers for cost, the others made on real frames.
 _NODES_OF_FEW = 4_800

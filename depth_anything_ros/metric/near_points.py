@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from depth_anything_ros.frames import FloatImage
-from depth_anything_ros.metric.kriging import Floats, Indices
 from depth_anything_ros.metric.lattice import Lattice
 from depth_anything_ros.metric.samples import LARGEST_ERROR, Samples
+from depth_anything_ros.metric.tiling import Floats, Indices
 
 # Own choices, made on real frames.
 _WINDOW = 3

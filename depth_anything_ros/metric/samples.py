@@ -8,15 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.metric.kriging import (
-    Floats,
-    Indices,
-    Kriging,
-    Tiling,
-    Variogram,
-    relative_error,
-    tiling,
-)
+from depth_anything_ros.metric.kriging import Kriging, Variogram, relative_error
+from depth_anything_ros.metric.tiling import Floats, Indices, Tiling, tiling
 
 FEW = 300
 """Points up to which there is time for more: own choice, for cost."""
