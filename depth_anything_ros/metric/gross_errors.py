@@ -25,6 +25,9 @@ from depth_anything_ros.metric.samples import (
 from depth_anything_ros.metric.tiling import Floats, Indices, Tiling, tiling
 
 # Own choices, made on real frames; errors are those of log depth.
+_RIGHT = 0.03  # standard deviation from a network whose errors are those of its edges
+_AT_EDGES, _LEAST_AT_EDGES = 6.0, 0.05  # of such a network, in deviations and at least
+_MOST_AT_EDGES = 0.4  # share of the points
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
 _GATE = 4.0  # standard deviations where a point is doubted
 _GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
@@ -44,13 +47,15 @@ _AGREES = 0.3  # of log depth: a dropped point that is off by less is not gross
 _AGREES_OF_FEW = 0.45  # the same where less than this share is dropped
 _SOME_GROSS = 0.25
 _NEAREST = 4
+_NEAREST_ALIKE = 0.5  # share of the nearest
 _SAME_DEPTH = 0.1  # of log depth
 
 
 def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     """Which points are not grossly wrong.
 
-    What a point says against the global fit is compared with its neighbours. Edges that the
+    Of a network that is right nearly everywhere no point is trusted that it is far off. Else what a
+    point says against the global fit is compared with its neighbours. Edges that the
     network misses look grossly wrong too, so a few doubted points are dropped only where the
     remaining ones then predict each other better. A wrong cluster agrees with itself and stays.
 
@@ -61,11 +66,21 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     Returns:
         N bool.
     """
-    if len(samples) < _TOO_FEW_TO_DOUBT:
-        return np.ones(len(samples), bool)
     fitted = np.maximum(samples.fitted, samples.inverse.min() / BEYOND)
     off = np.log(samples.inverse / fitted)
+    spread = _spread(off)
+    if spread < _RIGHT:
+        # What it misses at an edge says nothing of the surfaces around; what several points beside
+        # each other say is an object that it misses.
+        gate = max(_AT_EDGES * spread, _LEAST_AT_EDGES)
+        beside = off[_neighbours(samples.places)[:, :_NEAREST]]
+        alone = (np.abs(beside - off[:, None]) < gate).mean(axis=1) < _NEAREST_ALIKE
+        at_edges = (np.abs(off) > gate) & alone
+        if at_edges.mean() < _MOST_AT_EDGES:
+            return ~at_edges
     kept = np.ones(len(samples), bool)
+    if len(samples) < _TOO_FEW_TO_DOUBT:
+        return kept
     plain = np.log(samples.inverse)
     if len(samples) > FEW:
         agreeing = _agreeing(off, plain, tiles.members, tiles.owner)
