@@ -132,6 +132,27 @@ def test_the_export_is_kept_and_the_next_start_needs_no_torch(weights: Path, cac
     assert answer.stdout.strip() == "[]"
 
 
+def test_ctrl_c_is_noted_when_networks_are_gone(weights: Path, cache: Path) -> None:
+    """Two cores that had gone in this order left signal handlers no stack."""
+    load(weights, "openvino")
+    code = (
+        "import signal, sys\n"
+        "from depth_anything_ros.inference.backends.openvino.estimator import OpenVinoEstimator\n"
+        "first, second = OpenVinoEstimator(sys.argv[1]), OpenVinoEstimator(sys.argv[1])\n"
+        "del first\n"
+        "del second\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('noted'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(next(cache.rglob("network.xml")))],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert (answer.stdout.strip(), answer.returncode) == ("noted", 0), answer.stderr
+
+
 @pytest.mark.data
 def test_fastdepth_reproduces_its_authors_output(data_dir: Path) -> None:
     folder = data_dir / "fastdepth"

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.errors import CheckpointError, SettingError, require
+from depth_anything_ros.errors import CheckpointError, SettingError
+from depth_anything_ros.inference.backends.openvino.core import openvino_core
 from depth_anything_ros.inference.graph_estimator import GraphEstimator
 from depth_anything_ros.inference.onnx_spec import OnnxSpec, resized_spec, spec_of
 
@@ -65,8 +66,7 @@ class OpenVinoEstimator(GraphEstimator):
             raise SettingError(
                 f"precision is '{precision}'; OpenVINO here runs {' or '.join(PRECISIONS)}"
             )
-        openvino = require("openvino", "openvino")
-        self._core: Any = openvino.Core()
+        self._core = openvino_core()
         bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not bf16:
             raise SettingError(

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from depth_anything_ros.errors import require
+from depth_anything_ros.inference.backends.openvino.core import openvino_core
 from depth_anything_ros.inference.build_cache import get_or_build
 from depth_anything_ros.inference.graph_cache import export_into, made_of, ready_graph
 from depth_anything_ros.network.checkpoints import ModelFile
@@ -58,4 +59,4 @@ def convert(source: Path, target: Path, half: bool = False) -> None:
         MissingExtraError: openvino is not installed.
     """
     openvino = require("openvino", "openvino")
-    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=half)
+    openvino.save_model(openvino_core().read_model(source), target, compress_to_fp16=half)

@@ -16,6 +16,7 @@ from pathlib import Path
 from depth_anything_ros.errors import InputError, SettingError, require
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.inference.accuracy_gate import difference
+from depth_anything_ros.inference.backends.openvino.core import openvino_core
 from depth_anything_ros.inference.backends.openvino.estimator import (
     OpenVinoEstimator,
     last_convolutions,
@@ -126,7 +127,7 @@ def _write_int8(
     nncf = require("nncf", "openvino")
     openvino = require("openvino", "openvino")
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    model = openvino.Core().read_model(source)
+    model = openvino_core().read_model(source)
     dataset = nncf.Dataset(pictures, lambda picture: {0: reference.network_input(picture)})
     parameters = require("nncf.quantization.advanced_parameters", "openvino")
     ranges = require("nncf.quantization.range_estimator", "openvino")
