@@ -28,7 +28,7 @@ from depth_anything_ros.metric.alignment import (
 # Own choices; simulated drives without an error stay below them.
 _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
 _MOMENTS = 60
-_FIRST, _THEN, _LATER = 22, 18, 30  # moments before an estimate: first, until full, then,
+_FIRST, _THEN, _LATER = 22, 12, 30  # moments before an estimate: first, until full, then,
 _SUSPECTING = 15  # and after one that is to be confirmed
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
@@ -37,7 +37,8 @@ _SURE = 3.0  # sigma
 # Few edges are slanted: those of a few seconds of one simulated street held pitch and roll at a
 # wrong place, off by 1.2 and 1.4 degrees at a sigma of 0.2 and 0.3.
 _SECONDS_OF_PITCH = 12
-_OLDEST_S = 0.5  # what looks older than that is turned
+_OLDEST_S = 0.2  # what looks older than that is turned
+_AS_LIKELY = 2.0  # sigma of the age within which yaw may be age alone
 _CANCELLED = 0.5  # share of yaw that is left of it at the usual turning rate
 _SURER = 6.0  # sigma by which yaw and age must be known then
 _CERTAIN, _CERTAIN_LATE_S = 2.0, 0.01  # times what is worth saying, and sigma: said at once
@@ -155,7 +156,7 @@ class AlignmentMonitor:
         self._undecided = bool(((suspected != 0) & ~confirmed).any())
         self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
         if confirmed[4]:
-            self._said_rate = found.rate_deg_s
+            self._said_rate = found.rate_deg_s if may_be_age_alone(found) else 0.0
         if told_apart:
             self._said[4] = 0.0
         self.values = _values(off, sigma, known)
@@ -190,7 +191,8 @@ def describe(said: FloatArray, rate_deg_s: float, source: str) -> str:
     Args:
         said: 5 float64: degrees up, right and clockwise, seconds late, and degrees to the right
             where yaw and age cannot be told apart; 0 where nothing is to be said.
-        rate_deg_s: Degrees by which points look turned to the right per second of age.
+        rate_deg_s: Degrees by which points look turned to the right per second of age; 0 where age
+            alone does not explain it.
         source: Name of the points.
 
     Returns:
@@ -206,7 +208,7 @@ def describe(said: FloatArray, rate_deg_s: float, source: str) -> str:
         parts.append(f"they are {_late(said[3])}")
     if said[4]:
         part = f"its sensor seems turned {_turned(said[4], _WAYS[1])} of what its pose says"
-        if abs(said[4]) < _OLDEST_S * abs(rate_deg_s):
+        if rate_deg_s:
             part += f", or they are {_late(said[4] / rate_deg_s)}"
             remedies.append("turn both ways to tell them apart")
         parts.append(part)
@@ -271,6 +273,14 @@ def known_numbers(found: Alignment, moments: Collection[Moment]) -> npt.NDArray[
     if len({moment.stamp // 1_000_000_000 for moment in moments}) < _SECONDS_OF_PITCH:
         known[[0, 2]] = False
     return known
+
+
+def may_be_age_alone(found: Alignment) -> bool:
+    """Whether what looks like yaw may be age and nothing else: a plausible one that fits, too."""
+    if abs(found.apparent_yaw_deg) >= _OLDEST_S * abs(found.rate_deg_s):
+        return False
+    age = found.apparent_yaw_deg / found.rate_deg_s
+    return abs(age - found.late_s) < _AS_LIKELY * found.late_sigma_s
 
 
 def camera_motion(before: Frame | None, frame: Frame) -> CameraMotion | None:
