@@ -191,6 +191,41 @@ def test_yaw_and_age_that_cancel_each_other_are_doubted() -> None:
     assert "1.0 degrees left of what its pose says and they are 45 ms too late" in monitor.finding
 
 
+def test_an_age_that_does_not_fit_is_no_way_to_read_it() -> None:
+    monitor = AlignmentMonitor()
+    circling = Alignment(np.array([0.0, 0.9, 0.0]), np.full(3, 2.0), 0.05, 0.04, 7.0, 0.1)
+    monitor._judge(circling, "/points")  # 1.25 degrees would be 179 ms at this rate
+    assert "turned 1.2 degrees right" in monitor.finding
+    assert "late" not in monitor.finding
+    implausible = Alignment(np.array([0.0, 1.5, 0.0]), np.full(3, 2.0), 0.05, 0.2, 7.0, 0.1)
+    monitor._judge(implausible, "/points")  # 264 ms
+    assert "turned 1.9 degrees right" in monitor.finding and "late" not in monitor.finding
+
+
+def test_pitch_and_roll_are_said_when_other_moments_say_the_same() -> None:
+    """Few edges of one place hold them at a wrong one with certainty."""
+    monitor = AlignmentMonitor()
+    still = CameraMotion(np.zeros(3), np.zeros(3))
+    none = np.zeros((0, 2), np.float32)
+    tilted = Alignment(np.array([1.2, 0.0, -1.4]), np.full(3, 0.1), 0.0, 0.1, 0.0, 0.1)
+
+    def drive_on(seconds: int) -> None:
+        for _ in range(seconds):
+            monitor._last += 10**9
+            monitor._moments.append(
+                Moment(monitor._last, none, none, none, none, still, (1.0, 1.0))
+            )
+        monitor._judge(tilted, "/points")
+
+    drive_on(40)
+    assert monitor.values["alignment_pitch_deg"] == pytest.approx(1.2)
+    assert not monitor.finding and monitor._undecided
+    drive_on(30)
+    assert not monitor.finding  # 30 of 60 moments are the same
+    drive_on(30)
+    assert "1.2 degrees up and 1.4 degrees counterclockwise" in monitor.finding
+
+
 def test_what_is_suspected_is_looked_at_again_soon() -> None:
     monitor = AlignmentMonitor()
     slightly = Alignment(np.array([0.0, 0.5, 0.0]), np.full(3, 0.05), 0.0, 0.005, 0.0, 0.05)
