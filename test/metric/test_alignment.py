@@ -206,14 +206,14 @@ def test_pitch_and_roll_are_said_when_other_moments_say_the_same() -> None:
     """Few edges of one place hold them at a wrong one with certainty."""
     monitor = AlignmentMonitor()
     still = CameraMotion(np.zeros(3), np.zeros(3))
-    none = np.zeros((0, 2), np.float32)
+    none, black = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.uint8)
     tilted = Alignment(np.array([1.2, 0.0, -1.4]), np.full(3, 0.1), 0.0, 0.1, 0.0, 0.1)
 
     def drive_on(seconds: int) -> None:
         for _ in range(seconds):
             monitor._last += 10**9
             monitor._moments.append(
-                Moment(monitor._last, none, none, none, none, still, (1.0, 1.0))
+                Moment(monitor._last, black, none, none, none, still, (1.0, 1.0))
             )
         monitor._judge(tilted, "/points")
 
