@@ -39,7 +39,9 @@ _SPAN_DEG, _STEP_DEG = 3.0, 0.75  # of the coarse search
 _AGES_S = (-0.1, -0.05, 0.0, 0.05, 0.1)
 _APART_DEG = 1.4
 _CLEAR = 2.0  # standard deviations by which the best must be better than another one
-_CONTRAST, _CONTRAST_BLUR_PX = 1.5, 2.0  # right ones have 1.8 and more, points of other scenes 1.47
+_BETWEEN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way from one to another
+_COMPARED_BLUR_PX = 2.0  # finer ones have maxima of their own along a ridge
+_CONTRAST = 1.5  # right ones have 1.8 and more, points of other scenes 1.47
 _MARGIN_PX = 16
 _NEWTON_STEPS = 4
 _NEAREST_M = 0.1  # depth of points that are turned
@@ -190,6 +192,8 @@ def estimate_alignment(moments: Sequence[Moment]) -> Alignment | None:
         search.use_blur(blur)
         found = [search.climb(x) for x in found]
     concluded = [maximum for x in found if (maximum := search.conclude(x)) is not None]
+    search.use_blur(_COMPARED_BLUR_PX)
+    concluded = search.apart(concluded)
     rates = np.concatenate([each.rates() for each in moments])
     best = _best_of(concluded, float(np.median(rates)))
     if best is None or search.contrast(best) < _CONTRAST:
@@ -348,9 +352,24 @@ class _Search:
         scores = np.bincount(self._block, self._values(x).astype(np.float64))
         return _Maximum(x, covariance, np.asarray(scores, np.float64))
 
+    def apart(self, maxima: list[_Maximum]) -> list[_Maximum]:
+        """Without those that are none: from which the score rises all the way to the best one."""
+        if not maxima:
+            return []
+        best = max(maxima, key=lambda each: float(each.scores.sum()))
+        kept = [best]
+        for other in maxima:
+            between = [other.x + share * (best.x - other.x) for share in _BETWEEN]
+            scores = []
+            for x in between:
+                self.put(x)
+                scores.append(self._score(x))
+            if np.diff(scores).min() < 0:
+                kept.append(other)
+        return kept
+
     def contrast(self, found: Alignment) -> float:
         """Strength of the edges at the jumps against that around them."""
-        self.use_blur(_CONTRAST_BLUR_PX)
         x = np.array([*np.radians(found.turn_deg), found.late_s])
         self.put(x)
         offsets = np.radians(np.arange(-6.0, 6.1, 1.5))
