@@ -18,8 +18,10 @@ from depth_anything_ros.frames import (
     Frame,
     Plane,
     Prediction,
+    Quality,
     RgbImage,
     ScaledDepth,
+    ScaleState,
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
@@ -38,6 +40,7 @@ from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
 from depth_anything_ros.metric.measured_ground import FollowedGround
 from depth_anything_ros.metric.point_memory import PointMemory
 from depth_anything_ros.metric.scaler import MetricScaler
+from depth_anything_ros.metric.selection import NONE
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 
 _HEIGHT_SIGMA = 0.015  # standard deviation of the camera's height relative to it
@@ -50,6 +53,7 @@ _MISFIT = 0.1  # of log depth at measured points: depth that is so far off does 
 _OBSTACLE_SPREAD = 0.15  # of log inverse depth of obstacles where no point is near
 _FOOT_ROWS = (1.5, 2.0)  # spread of the foot's row in coarse rows, without and with points
 _UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may be the foot's error
+_SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is the ground
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -73,7 +77,7 @@ class GroundFusion:
 
     From frame to frame it follows the ground that measured points show. While the camera's pose is
     known it remembers the low ones of them; without points it compares the images with those of a
-    moment ago.
+    moment ago, which tell the ground and what is on it even where the network gives no metres.
     """
 
     def __init__(self) -> None:
@@ -91,19 +95,24 @@ class GroundFusion:
                 found among them where it has none.
 
         Returns:
-            The depth with floor on the plane; the scaler's where no ground is known.
+            The depth with floor on the plane; the scaler's where no ground is known. Where the
+            scaler has no metres but the camera's motion shows the ground, those, as HELD.
         """
-        if frame.camera is None:
+        camera = frame.camera
+        if camera is None:
             return scaler.scale(prediction, frame)
-        ground = self._ground.follow(frame, frame.camera)
+        ground = self._ground.follow(frame, camera)
         points = self._memory.recall(frame, ground)
         if points is not frame.points:
             frame = replace(frame, points=points)
+        scaled = scaler.scale(prediction, frame)
         parallax = None
         if ground is not None and (frame.points is None or not len(frame.points)):
             rows, columns = prediction.values.shape
             parallax = self._parallax.compare(frame, ground, coarse_shape(rows, columns))
-        scaled = scaler.scale(prediction, frame)
+            wanted = scaled.depth_m is None and scaled.state.method != NONE
+            if wanted and parallax is not None:
+                scaled = _shown_by_motion(scaled.state, camera, ground, parallax)
         return replace(_fused(scaled, frame, ground, parallax), ground=ground)
 
 
@@ -122,6 +131,27 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
     if frame.camera is None:
         return scaled
     return _fused(scaled, frame, FollowedGround().follow(frame, frame.camera))
+
+
+def _shown_by_motion(
+    state: ScaleState, camera: Camera, ground: Plane, parallax: Parallax
+) -> ScaledDepth:
+    """Depth where the camera's motion shows it, NaN elsewhere."""
+    plane = inverse_ground_depth(camera, ground).astype(np.float32)
+    raised = parallax.height_m / np.float32(ground.offset)
+    on_ground = parallax.floor > _SHOWN
+    height = np.where(on_ground, np.float32(0), raised)
+    sigma = np.where(on_ground, np.float32(0), parallax.sigma_m / np.float32(ground.offset))
+    size = plane.shape[::-1]
+    height, sigma = (
+        cv2.resize(each, size, interpolation=cv2.INTER_NEAREST) for each in (height, sigma)
+    )
+    known = np.isfinite(height) & (height < 1) & (plane > 0)
+    depth_m = np.where(known, (1 - height) / np.where(known, plane, 1), np.float32(np.nan))
+    relative = np.hypot(np.float32(_HEIGHT_SIGMA), sigma / np.where(known, 1 - height, 1))
+    reason = f"{state.reason}; depth is what the camera's motion shows of the ground"
+    state = replace(state, quality=Quality.HELD, reason=reason)
+    return ScaledDepth(depth_m, state, relative * depth_m)
 
 
 def _fused(

@@ -41,8 +41,16 @@ _ROUNDS = 3
 _LEAST_PIXELS = 200
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
-_MISFIT = 0.9  # what remains of the image's contrast where poses are wrong
+_ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right
+_FITS = 0.45  # share of places where they do, at least,
+_CLEAREST = 0.3  # among this share with most contrast: where nothing is to be seen all fits
+_SPARSE = 4  # every fourth row and column tells
 _RAISED = -0.15  # evidence below which the height is looked for
+_PERHAPS = -0.05  # evidence below which it is that of what is around
+_AROUND = (25, 9)  # columns and rows of the answer,
+_SOME = 0.1  # share of them whose height is known, at least,
+_LEVEL = 0.03  # metres by which they may differ,
+_STEP = 0.2  # metres up to which they are those of a step
 _MATCHED = 2.0  # times the usual difference on the ground that a match may have
 _UNIQUE = 0.8  # of the difference at any other height
 _MATCH = 0.3  # pixels, standard deviation of a match,
@@ -140,9 +148,13 @@ def _compared(
     if other.difference < likely.difference:
         shift, likely = all_ground, other
     shift = sweep.shift(shift, likely.number)
-    costs = sweep.costs(shift)
-    if np.abs(shift).max() >= _MOST_SHIFT or sweep.misfit(costs) > _MISFIT:
+    # Where little is to be seen the images mislead: then the poses stay as they are.
+    fits, fits_as_given = sweep.fits(shift), sweep.fits(as_given)
+    if fits < fits_as_given:
+        shift, fits = as_given, fits_as_given
+    if fits < _FITS or np.abs(shift).max() >= _MOST_SHIFT:
         return None  # these poses are not those of the images
+    costs = sweep.costs(shift)
     rows, columns = shape
     top = sweep.top * rows // now.gray.shape[0]
     below = (columns, rows - top)
@@ -158,6 +170,31 @@ def _compared(
     floor[top:] = evidence
     height[top:], sigma[top:] = sweep.heights(small, evidence)
     return Parallax(floor, height, sigma)
+
+
+def _filled(
+    height: FloatImage, sigma: FloatImage, raised: npt.NDArray[np.bool_]
+) -> tuple[FloatImage, FloatImage]:
+    """Heights on what is raised but shows none: those around where they are low and all the same.
+
+    So a pavement with little texture is as high as where it has some.
+    """
+    known = np.isfinite(height)
+    weight = np.where(known, 1 / np.square(np.where(known, sigma, 1)), 0).astype(np.float32)
+    once, twice = (weight * np.where(known, height, 0) ** power for power in (1, 2))
+    share, total, first, second = (
+        cv2.blur(each, _AROUND) for each in (known.astype(np.float32), weight, once, twice)
+    )
+    total = np.maximum(total, 1e-6)
+    mean = first / total
+    variance = np.maximum(second / total - np.square(mean), 0)
+    level = (share > _SOME) & (variance < _LEVEL**2) & (mean < _STEP)
+    fills = raised & ~known & level
+    of_mean = np.sqrt(variance + share / total + _LEVEL**2)
+    return (
+        np.where(fills, mean, height).astype(np.float32),
+        np.where(fills, of_mean, sigma).astype(np.float32),
+    )
 
 
 def _evidence(costs: FloatImage, below: FloatImage) -> FloatImage:
@@ -289,12 +326,25 @@ class _Sweep:
         """Mean difference of grey values around each pixel for each height."""
         return self._costs(self._maps, shift, 1)
 
-    def misfit(self, costs: FloatImage) -> float:
-        """Median difference at the height that fits best, as a share of the image's contrast."""
+    def fits(self, shift: FloatArray) -> float:
+        """Share of places that fit better at some height than shown aside, left and right."""
+
+        def least(columns: float) -> FloatImage:
+            moved = shift + np.array([columns, 0])
+            return np.asarray(self._costs(self._maps, moved, _SPARSE).min(axis=0))
+
+        better = least(0.0) < np.minimum(least(-_ASIDE), least(_ASIDE))
+        inside = self.inside[::_SPARSE, ::_SPARSE]
+        if not inside.any():
+            return 0.0
+        contrast = self._contrast()[::_SPARSE, ::_SPARSE]
+        clear = inside & (contrast >= np.percentile(contrast[inside], 100 * (1 - _CLEAREST)))
+        return float(np.mean(better[clear]))
+
+    def _contrast(self) -> FloatImage:
+        """Mean difference of grey values to those around."""
         now = self._now.astype(np.float32)
-        contrast = cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW)
-        least, usual = (np.median(each[self.inside]) for each in (costs.min(axis=0), contrast))
-        return float(least / (usual + _NOISE))
+        return np.asarray(cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW))
 
     def least_below(self, shift: FloatArray) -> FloatImage:
         """The same for the planes below the ground, of which the best counts."""
@@ -333,4 +383,5 @@ class _Sweep:
         of_match = _MATCH * np.square(ahead) / (self._focal * self._apart)
         of_flat = _FLAT * self._height * step * 2 * (usual + _NOISE) / bend
         sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
-        return np.where(known, share * self._height, np.nan).astype(np.float32), sigma
+        height = np.where(known, share * self._height, np.nan).astype(np.float32)
+        return _filled(height, sigma, evidence < _PERHAPS)

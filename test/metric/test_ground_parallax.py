@@ -23,7 +23,7 @@ from depth_anything_ros.frames import (
 )
 from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.metric.ground_fusion import GroundFusion
-from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
+from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax, _filled
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 
 CAMERA = Camera.from_hfov(320, 240, 70.0)
@@ -40,7 +40,12 @@ Mask = npt.NDArray[np.bool_]
 
 
 def drive(
-    step: float, moved: float, camera: Camera = CAMERA, pitch_deg: float = 0.0
+    step: float,
+    moved: float,
+    camera: Camera = CAMERA,
+    pitch_deg: float = 0.0,
+    yaw_deg: float = 0.0,
+    road_contrast: float = 12.0,
 ) -> tuple[Frame, Mask, Mask]:
     """A frame on a road along the view, beside it a pavement `step` metres higher.
 
@@ -48,7 +53,10 @@ def drive(
         step: Height of the pavement, negative for a ditch, 0 for a road of another grey.
         moved: Metres ahead of the start.
         camera: The camera.
-        pitch_deg: By how much the pose is wrong.
+        pitch_deg: By how much the pose is wrong,
+        yaw_deg: and about the camera's y axis.
+        road_contrast: Standard deviation of the road's grey values; where it is smaller than 12,
+            the image has noise.
 
     Returns:
         The frame; where it shows the road; and where the other.
@@ -65,13 +73,17 @@ def drive(
     at = np.stack([x * depth, depth + moved], axis=-1) / 0.02 % 1023
     across, along = np.moveaxis(at.astype(np.float32), 2, 0)
     texture = cv2.remap(TEXTURE, across, along, cv2.INTER_LINEAR)
-    gray = np.where(is_other, 150, 90) + 12 * texture
+    gray = np.where(is_other, 150, 90) + np.where(is_other, 12, road_contrast) * texture
+    if road_contrast < 12:
+        rng = np.random.default_rng(round(1e3 * moved))
+        gray = gray + rng.normal(0, 2.0, gray.shape)
     gray[~(is_road | is_other)] = 60
     gray[y < 0.08] = 200
     rgb = np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     pose = np.eye(4)
     pitch = math.radians(pitch_deg)
     pose[1:3, 1:3] = [[math.cos(pitch), -math.sin(pitch)], [math.sin(pitch), math.cos(pitch)]]
+    pose[:3, :3] = cv2.Rodrigues(np.array([0.0, math.radians(yaw_deg), 0.0]))[0] @ pose[:3, :3]
     pose[2, 3] = moved
     frame = Frame(rgb, round(1e9 * (1 + moved)), camera=camera, ground=GROUND, pose=pose)
     near = (depth < 4) & (y > 0.1)
@@ -134,12 +146,54 @@ def test_a_ditch_is_neither_floor_nor_raised() -> None:
     assert np.isfinite(parallax.height_m[ditch]).mean() < 0.02
 
 
-@pytest.mark.parametrize("pitch_deg", [1.5, -3.0])
-def test_poses_that_do_not_fit_the_images_say_nothing(pitch_deg: float) -> None:
+@pytest.mark.parametrize(("pitch_deg", "yaw_deg"), [(1.5, 0.0), (-3.0, 0.0), (0.0, 1.5)])
+def test_poses_that_do_not_fit_the_images_say_nothing(pitch_deg: float, yaw_deg: float) -> None:
     compares = GroundParallax()
     compares.compare(drive(0.12, 0.0)[0], GROUND, SHAPE)
-    turned = drive(0.12, 0.45, pitch_deg=pitch_deg)[0]
+    turned = drive(0.12, 0.45, pitch_deg=pitch_deg, yaw_deg=yaw_deg)[0]
     assert compares.compare(turned, GROUND, SHAPE) is None
+
+
+def test_a_kerb_stands_out_of_a_road_without_texture() -> None:
+    """What little the road shows is noise, which fits no pose: the rest tells that they are right.
+
+    The road itself is nothing then, rather than something raised.
+    """
+    compares = GroundParallax()
+    compares.compare(drive(0.12, 0.0, road_contrast=0.0)[0], GROUND, SHAPE)
+    frame, road, pavement = drive(0.12, 0.45, road_contrast=0.0)
+    parallax = compares.compare(frame, GROUND, SHAPE)
+    assert parallax is not None
+    height = parallax.height_m[pavement]
+    print(f"pavement {np.mean(parallax.floor[pavement] < -0.15):.2f} {np.nanmedian(height):.3f}")
+    assert np.mean(parallax.floor[pavement] < -0.15) > 0.8
+    assert np.nanmedian(height) == pytest.approx(0.12, abs=0.02)
+    assert np.isfinite(parallax.height_m[road]).mean() < 0.03
+
+
+def test_a_step_is_as_high_as_where_its_height_is_known() -> None:
+    raised = np.zeros((40, 90), np.bool_)
+    raised[:, 30:] = True
+    spots = np.random.default_rng(0).uniform(size=raised.shape) < 0.15
+
+    def filled(true: FloatImage) -> tuple[FloatImage, FloatImage]:
+        known = raised & spots
+        height = np.where(known, true, np.nan).astype(np.float32)
+        sigma = np.where(known, np.float32(0.02), np.float32(np.nan))
+        return _filled(height, sigma, raised)
+
+    level = np.full(raised.shape, 0.12, np.float32)
+    height, sigma = filled(level)
+    inner = raised & (np.arange(90) > 35)
+    assert np.isfinite(height[inner]).mean() > 0.85
+    np.testing.assert_allclose(height[inner & np.isfinite(height)], 0.12, atol=1e-3)
+    assert np.isnan(height[~raised]).all()
+    assert (sigma[inner & ~spots & np.isfinite(height)] > 0.03).all()
+    np.testing.assert_array_equal(sigma[raised & spots], np.float32(0.02))
+    rows = np.linspace(1.0, 0.0, 40, dtype=np.float32)[:, None]
+    for other in (level + 0.4, np.broadcast_to(rows, raised.shape)):  # a table, a wall
+        height, _ = filled(np.asarray(other, np.float32))
+        assert np.isnan(height[5:-5][(raised & ~spots)[5:-5]]).all()
 
 
 def test_only_a_known_way_is_compared() -> None:
@@ -201,3 +255,46 @@ def test_a_kerb_that_the_network_does_not_see_stands_in_the_depth() -> None:
     assert np.mean(np.abs(height[road]) < 0.02) > 0.98
     for without in (heights(poses=False), heights(poses=True, points=True)):
         assert np.mean(np.abs(without[0][pavement]) < 0.03) > 0.95
+
+
+class SilentScaler:
+    """A scaler that has no metres."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        return ScaledDepth(None, ScaleState(self.name, Quality.INVALID, "no ground is seen"))
+
+
+def after_half_a_metre(scaler: str, poses: bool) -> tuple[ScaledDepth, Mask, Mask]:
+    """What is given of the second frame, and where it shows road and pavement."""
+    fusion, values = GroundFusion(), np.ones((240, 320), np.float32)
+    prediction = Prediction(values, PredictionKind.RELATIVE_DISPARITY, values.shape)
+    for moved in (0.0, 0.45):
+        frame, road, pavement = drive(0.12, moved)
+        frame = replace(frame, pose=frame.pose if poses else None)
+        scaled = fusion.scale(SilentScaler(scaler), prediction, frame)  # type: ignore[arg-type]
+    return scaled, road, pavement
+
+
+def test_the_motion_tells_the_ground_where_the_network_gives_no_metres() -> None:
+    scaled, road, pavement = after_half_a_metre("ground_plane", poses=True)
+    assert scaled.depth_m is not None
+    assert scaled.sigma_m is not None
+    assert scaled.state.quality is Quality.HELD
+    assert scaled.state.reason.startswith("no ground is seen; depth is what the camera's motion")
+    height = (HEIGHT - scaled.depth_m * ray_table(CAMERA)[1])[1::2, 1::2]
+    relative = (scaled.sigma_m / scaled.depth_m)[1::2, 1::2]
+    print(
+        f"pavement {np.nanmedian(height[pavement]):.3f} m, {np.nanmedian(relative[pavement]):.3f}"
+    )
+    assert np.mean(np.abs(height[road]) < 0.02) > 0.95
+    assert np.mean((np.abs(height[pavement] - 0.12) < 0.03) & (relative[pavement] < 0.08)) > 0.7
+    above = np.broadcast_to(ray_table(CAMERA)[1] < 0, scaled.depth_m.shape)
+    assert np.isnan(scaled.depth_m[above]).all()  # what is not seen to move is not known
+
+
+@pytest.mark.parametrize(("scaler", "poses"), [("none", True), ("ground_plane", False)])
+def test_no_metres_where_none_are_wanted_or_nothing_moves(scaler: str, poses: bool) -> None:
+    assert after_half_a_metre(scaler, poses)[0].depth_m is None
