@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from panels import CAMERA, drive
@@ -14,6 +15,7 @@ from depth_anything_ros.metric.alignment import (
     Alignment,
     CameraMotion,
     Moment,
+    _Search,
     estimate_alignment,
     moment_of,
 )
@@ -52,6 +54,23 @@ def test_rotation_and_age_are_found(turn_deg: tuple[float, float, float], late: 
     assert found.late_s == pytest.approx(late, abs=0.01)
     assert np.all(found.turn_sigma_deg < 0.5)
     assert found.late_sigma_s < 0.015
+
+
+def test_jumps_are_turned_and_made_younger_exactly() -> None:
+    """What was measured when the frame before was taken, by a sensor turned by 3 degrees."""
+    before, frame = itertools.islice(drive(1), 2)
+    assert before.pose is not None and frame.pose is not None
+    moment = moment_between(before, frame)
+    assert moment is not None
+    age = (frame.stamp - before.stamp) * 1e-9
+    turn = np.radians([0.0, 3.0, 0.0])
+    search = _Search([moment], np.zeros(1, np.intp))
+    search.put(np.array([*turn, age]))
+    moved = np.linalg.inv(frame.pose) @ before.pose
+    xyz = moment.xyz @ cv2.Rodrigues(turn)[0].T @ moved[:3, :3].T + moved[:3, 3]
+    assert np.abs(xyz[:, :2] - moment.xyz[:, :2]).max() > 0.1
+    there = xyz[:, :2] / xyz[:, 2:] * [CAMERA.fx, CAMERA.fy] + [CAMERA.cx, CAMERA.cy]
+    np.testing.assert_allclose(search._there, there, atol=0.02)
 
 
 def test_images_tell_the_motion_where_no_pose_is_known() -> None:
