@@ -11,7 +11,7 @@ from depth_anything_ros.geometry.camera import Camera, distort, ray_table
 
 _STEP = 5  # every fifth row and column of the flow
 _MIN_PIXELS = 60
-_ROUNDS = 4
+_ROUNDS = 3
 _TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
 _LEAST_SPREAD = 0.05  # pixels; flow is not known better
 
@@ -143,24 +143,26 @@ def motion_of_flow(
     across = camera.fx * np.stack([w, zero, -x * w, -x * y, one + x * x, -y])
     along = camera.fy * np.stack([zero, w, -y * w, -one - y * y, x * y, x])
     rows = np.concatenate([across, along], axis=1).astype(np.float32)
-    still = _displaced(camera, x, y, w, np.eye(4))
+    still = _displaced(camera, x, y, w, np.eye(4)) if camera.is_distorted else None
     motion, length = np.eye(4) if start is None else start, 0.0
     for _ in range(_ROUNDS):
         du, dv, _ = _displaced(camera, x, y, w, motion)
-        if camera.is_distorted:
+        if still is not None:
             du, dv = du - still[0], dv - still[1]
         off = np.stack([target[:, 0] - du, target[:, 1] - dv])
-        size = np.hypot(off[0], off[1])
+        size = np.sqrt(np.square(off[0]) + np.square(off[1]))
         sound = np.isfinite(size)
-        if sound.sum() < _MIN_PIXELS:
+        middle = int(sound.sum()) // 2
+        if 2 * middle < _MIN_PIXELS:
             return None
-        length = float(np.median(size[sound]))
+        length = float(np.partition(size[sound], middle)[middle])  # its median, without overhead
         gate = _TUKEY * max(length, _LEAST_SPREAD)
         weight = np.where(sound, np.maximum(1 - np.square(size / np.float32(gate)), 0), 0)
         weight *= weight
         weighted = rows * np.concatenate([weight, weight])
         right = (weighted @ np.where(sound, off, 0).ravel()).astype(np.float64)
-        step = np.linalg.lstsq((weighted @ rows.T).astype(np.float64), right, rcond=None)[0]
+        normal = (weighted @ rows.T).astype(np.float64)
+        step = cv2.solve(normal, right, flags=cv2.DECOMP_SVD)[1].ravel()
         update = np.eye(4)
         update[:3, :3] = cv2.Rodrigues(step[3:])[0]
         update[:3, 3] = step[:3]
@@ -168,16 +170,46 @@ def motion_of_flow(
     return motion, length
 
 
-def small_grey(rgb: RgbImage, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """A small grey picture for optical flow.
+def small_picture(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
+    """A small picture, for optical flow and for comparing images.
 
     Args:
         rgb: HxWx3 uint8.
         size: Its columns and rows.
 
     Returns:
-        uint8 of this size.
+        uint8 of this size, three channels.
     """
     step = max(1, rgb.shape[1] // (2 * size[0]))
-    green = np.ascontiguousarray(rgb[::step, ::step, 1])
-    return np.asarray(cv2.resize(green, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if step > 1:
+        double = (rgb.shape[1] // step, rgb.shape[0] // step)
+        rgb = np.asarray(cv2.resize(rgb, double, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def picture_changed(
+    now: RgbImage, last: RgbImage, du: FloatImage, dv: FloatImage, levels: int
+) -> npt.NDArray[np.bool_]:
+    """Where a picture differs from an earlier one whose pixels have moved.
+
+    A colour differs where it is none of those within one pixel of where it should be.
+
+    Args:
+        now: HxWx3 uint8, the picture.
+        last: The earlier one.
+        du: HxW float32, columns to add to a pixel's own to find it in the earlier picture.
+        dv: HxW float32, rows.
+        levels: By how much one of its colours must differ.
+
+    Returns:
+        HxW bool; pixels next to such a one are among them.
+    """
+    height, width = du.shape
+    u = du + np.arange(width, dtype=np.float32)
+    v = dv + np.arange(height, dtype=np.float32)[:, None]
+    moved = cv2.remap(last, u, v, cv2.INTER_LINEAR)
+    around = np.ones((3, 3), np.uint8)
+    below, above = cv2.erode(moved, around), cv2.dilate(moved, around)
+    red, green, blue = cv2.split(cv2.max(cv2.subtract(below, now), cv2.subtract(now, above)))
+    most = cv2.dilate(cv2.max(cv2.max(red, green), blue), around)
+    return np.asarray(most > levels)

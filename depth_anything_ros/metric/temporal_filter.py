@@ -1,10 +1,10 @@
 """Depth steadied over time: the last image's depth, moved by the camera's motion, and the new one.
 
-The last depth is brought into the present image through the present depth and the camera's motion,
-which is known (odometry, tf2) or found from optical flow, and the two are averaged in inverse depth
-by their standard deviations. They are not where the picture moved by the flow fits much better than
-moved by the camera's motion (what moves by itself), where points measured now contradict the last
-depth, and where the two differ so much that they are not one surface (what comes into sight).
+The last depth is brought into the present image by the camera's motion, which is known (odometry,
+tf2) or found from optical flow, and the two are averaged in inverse depth by their standard
+deviations. They are not where the picture has changed near what moves by itself or near points that
+contradict the last depth, and where measured points contradict it more than the new one. Where no
+points are measured, what moves by itself is not averaged either.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.frames import FloatArray, FloatImage, Frame, ScaledDepth
+from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Quality, RgbImage, ScaledDepth
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.camera_motion import (
     displacement,
     motion_of_flow,
     parallax,
+    picture_changed,
     sample_displaced,
-    small_grey,
+    small_picture,
 )
-from depth_anything_ros.metric.independent_motion import MovedPicture, independent_motion
+from depth_anything_ros.metric.apply import FARTHEST_M
+from depth_anything_ros.metric.independent_motion import MovedPicture, filled, independent_motion
+from depth_anything_ros.metric.memory import keep_freed_blocks
 from depth_anything_ros.metric.scene_cut import CUT_CORRELATION
 
 # Own choices, compared on simulated drives with people that walk.
@@ -36,23 +39,27 @@ _LONGEST_GAP = 1.0  # seconds between two images that still follow each other
 _MOST = 30.0  # images whose depth counts, at most,
 # and where no points were measured: what the network has wrong then grows as a robot approaches,
 # for the motion is in true metres.
-_MOST_UNMEASURED = 6.0
+_MOST_UNMEASURED = 8.0
 _MOST_BY_FLOW = 4.0  # where the motion is found from flow: its errors add up
-_MOST_NEAR = 2.0  # in either case near what moves by itself
-# And where the picture moves as if depth were wrong: averaging a thing that comes nearer would
-# hold it back.
-_MOST_DOUBTED, _OF_DOUBTED = 3.0, 5
-_GATE = 1.5  # of log depth: what differs by more is not one surface
-_GATE_NEAR = 0.8  # the same near what moves by itself
+_MOST_NEAR = 1.0  # without points near what moves by itself
+# Of log depth: what differs by more is not one surface; with points only where the picture has
+# changed, and near what moves by itself.
+_GATE = 1.0
+_CHANGED = 6  # grey levels by which a picture changes
 _NEAR = 25  # pixels across of what is near what moves by itself,
-_OF_SUSPECT = 5  # and of what is near flow that nothing explains
+_UNCOVERED = 15  # of what it may have uncovered
+_OF_CONTRADICTED = 9  # and of what points that contradict the last depth speak for
+_BEHIND = 0.85  # what has less than this share of the inverse depth of what moves
+_OF_BEHIND = 7  # within these pixels does not belong to it
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
-_AROUND = 7  # pixels across over which measured points are compared with the last depth
+_AROUND = 5  # pixels across over which measured points are compared with the last depth
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
 _DOUBT = 0.5  # or by so many standard deviations of it
+_SOME_DOUBT = 0.5  # of this from which on the picture is asked, too
 _LARGEST = 0.3  # of log depth, of one point
 _LOST_PX = 0.7  # median of unexplained flow from which on the motion is not known
 _SURER = 4.0  # most that the variances of two depths differ in their weights
+_SAMPLED = 4  # every fourth row and column tells what holds for the whole picture
 
 Mask = npt.NDArray[np.bool_]
 
@@ -61,6 +68,7 @@ class TemporalFilter:
     """Follows the depth of one camera; one thread calls it."""
 
     def __init__(self) -> None:
+        keep_freed_blocks()
         self._coarse_flow, self._fine_flow = (
             cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST) for _ in range(2)
         )
@@ -91,14 +99,20 @@ class TemporalFilter:
         if last is None or not now.follows(last):
             return scaled
         known = _known_motion(now, last)
-        flow_of = self._coarse_flow if known is not None else self._fine_flow
+        of = _Known(
+            motion=known is not None,
+            points=frame.points is not None and len(frame.points) > 0,
+            scale=scaled.state.quality is not Quality.HELD,
+        )
+        flow_of = self._coarse_flow if of.motion else self._fine_flow
         flow = np.asarray(flow_of.calc(now.grey, last.grey, np.empty(0)), np.float32)
         motion = self._motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
         moved = displacement(now.small_camera, now.inverse, motion)
-        most = _most_images(frame, known is not None)
-        share = _compare(now, last, flow, motion, moved, most)
+        if of.motion:
+            moved = _better_moved(now, last, motion, moved)
+        share = _compare(now, last, flow, motion, moved, of)
         if not share.any():
             return scaled
         blended = now.fine + _blended(now.fine, last.fine, moved, share)
@@ -108,6 +122,9 @@ class TemporalFilter:
         now.fine = blended
         factor = _enlarged(_known(factor, 1.0), scaled.depth_m.shape)
         depth_m = factor * scaled.depth_m
+        if ((blended > 0) & (blended < np.float32(2 / FARTHEST_M))).any():
+            beyond = (depth_m > np.float32(FARTHEST_M)) & (depth_m < np.inf)
+            depth_m[beyond] = factor[beyond] = np.nan
         if scaled.sigma_m is None:
             return replace(scaled, depth_m=depth_m)
         # Errors of one image and the next are much alike: averaging makes depth steady, not sure.
@@ -129,7 +146,8 @@ class _Seen:
         frame: The image.
         camera: Its camera, assumed where it has none.
         small_camera: The camera of the small picture.
-        grey: The small picture.
+        picture: The small picture, RGB.
+        grey: Its green.
         inverse: Inverse depth of the small picture, 1/m.
         relative: Its standard deviation relative to depth.
         images: How many images its depth is the mean of.
@@ -140,6 +158,7 @@ class _Seen:
     frame: Frame
     camera: Camera
     small_camera: Camera
+    picture: RgbImage
     grey: npt.NDArray[np.uint8]
     inverse: FloatImage
     relative: FloatImage
@@ -153,6 +172,29 @@ class _Seen:
         return self.camera == last.camera and 0 < gap < _LONGEST_GAP * 1e9
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of an image.
+
+    Attributes:
+        motion: Whether its motion is, by poses.
+        points: Whether points were measured.
+        scale: Whether its scale was measured, not held: a scale that is held does not jump, but
+            what the network says may.
+    """
+
+    motion: bool
+    points: bool
+    scale: bool
+
+    @property
+    def most(self) -> float:
+        """How many images may count in a mean."""
+        if not self.motion:
+            return _MOST_BY_FLOW
+        return _MOST if self.points else _MOST_UNMEASURED
+
+
 def _seen(depth_m: FloatImage, sigma_m: FloatImage | None, frame: Frame) -> _Seen:
     height, width = depth_m.shape
     camera = frame.camera or Camera.from_hfov(width, height, _ASSUMED_HFOV_DEG)
@@ -163,12 +205,14 @@ def _seen(depth_m: FloatImage, sigma_m: FloatImage | None, frame: Frame) -> _See
         depth_m, (max(8, round(width / finer)), max(8, round(height / finer)))
     )
     depth = _shrunk(depth_m, size)
+    picture = small_picture(frame.rgb, size)
     relative = np.ones_like(depth) if sigma_m is None else _shrunk(sigma_m, size) / depth
     return _Seen(
         frame,
         camera,
         camera.resized(*size),
-        small_grey(frame.rgb, size),
+        picture,
+        np.ascontiguousarray(picture[..., 1]),
         np.float32(1) / depth,
         relative,
         np.ones_like(depth),
@@ -185,11 +229,18 @@ def _known_motion(now: _Seen, last: _Seen) -> FloatArray | None:
     return np.asarray(np.linalg.inv(there) @ here)
 
 
-def _most_images(frame: Frame, motion_is_known: bool) -> float:
-    """How many images may count in a mean."""
-    if not motion_is_known:
-        return _MOST_BY_FLOW
-    return _MOST if frame.points is not None and len(frame.points) else _MOST_UNMEASURED
+def _better_moved(
+    now: _Seen,
+    last: _Seen,
+    motion: FloatArray,
+    moved: tuple[FloatImage, FloatImage, FloatImage],
+) -> tuple[FloatImage, FloatImage, FloatImage]:
+    """`displacement` by the last depth, the mean of some images, which the present one finds."""
+    du, dv, ratio = moved
+    (before,) = sample_displaced((last.inverse,), du, dv)
+    before *= ratio
+    before = np.where(np.isfinite(before), before, now.inverse)
+    return displacement(now.small_camera, before, motion)
 
 
 def _compare(
@@ -198,9 +249,9 @@ def _compare(
     flow: FloatImage,
     motion: FloatArray,
     moved: tuple[FloatImage, FloatImage, FloatImage],
-    most: float,
+    of: _Known,
 ) -> FloatImage:
-    """Share of the last depth at every pixel of the small picture; `most` images count.
+    """Share of the last depth at every pixel of the small picture.
 
     It makes the small picture of the present image that of the steadied depth.
     """
@@ -213,36 +264,38 @@ def _compare(
         change = np.log(now.inverse / before)
     known = np.isfinite(change)
     still = np.zeros_like(change)
-    as_known = known.any() and abs(float(np.median(change[known]))) < _JUMP
-    if as_known and _resemble(now.grey, grey_before):
-        found = independent_motion(
-            MovedPicture(
-                now.grey,
-                last.grey,
-                grey_before,
-                flow,
-                (du, dv),
-                parallax(now.small_camera, moved, motion),
-                now.inverse,
-                before,
-            ),
-            last.moving,
+    if not (of.scale and _jumped(change)) and _resemble(now.grey, grey_before):
+        pictures = MovedPicture(
+            now.grey,
+            last.grey,
+            grey_before,
+            flow,
+            (du, dv),
+            parallax(now.small_camera, moved, motion),
+            now.inverse,
         )
-        now.moving = found.images
-        images[_grown(found.along, _OF_DOUBTED)] = _MOST_DOUBTED
-        near = _grown(found.moving, _NEAR) | _grown(found.suspect, _OF_SUSPECT)
-        if most < _MOST:
+        now.moving = independent_motion(pictures, last.moving)
+        moving = now.moving > 0 if of.points else filled(pictures, now.moving)
+        near, of_it = _around(moving, now, before)
+        new = picture_changed(now.picture, last.picture, du, dv, _CHANGED)
+        uncovered = _grown(moving, _UNCOVERED)
+        alike = np.maximum(1 - np.square(change / np.float32(_GATE)), 0)
+        if of.motion and of.points:
+            still = np.where(new | of_it, alike, np.float32(1))
+            still[of_it & moving] = 0
+        else:
+            still = alike
+            still[of_it & _grown(moving, _OF_BEHIND)] = 0
             images[near] = np.minimum(images[near], np.float32(_MOST_NEAR))
-        gate = np.where(near, np.float32(_GATE_NEAR), np.float32(_GATE))
-        still = np.maximum(1 - np.square(change / gate), 0)
-        allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
-        still *= np.maximum(1 - np.square(_contradiction(now, before, near) / allowed), 0)
-        still[~known | found.with_edges] = 0
-        if near.any():  # edges of what moves are blurred
-            eroded = np.asarray(cv2.erode(still, np.ones((3, 3), np.uint8)), np.float32)
-            still = np.where(near, eroded, still)
+        if of.points:
+            allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
+            last_off, new_off = _off_points(now, before)
+            excess = last_off - np.where(of_it, np.float32(0), new_off)
+            still *= np.maximum(1 - np.square(np.maximum(excess, 0) / allowed), 0)
+            uncovered |= _grown(last_off > np.float32(_SOME_DOUBT) * allowed, _OF_CONTRADICTED)
+        still[~known | (new & uncovered)] = 0
     weight = still * _known(images)
-    now.images = np.minimum(weight + 1, np.float32(most))
+    now.images = np.minimum(weight + 1, np.float32(of.most))
     with np.errstate(invalid="ignore", divide="ignore"):
         variances = np.clip(np.square(now.relative / sigma_before), 1 / _SURER, _SURER)
     weight *= _known(variances, 1.0)
@@ -252,31 +305,46 @@ def _compare(
     return share
 
 
-def _contradiction(now: _Seen, before: FloatImage, near: Mask) -> FloatImage:
-    """How much measured points around each pixel contradict the last depth more than the new one.
+def _around(moving: Mask, now: _Seen, before: FloatImage) -> tuple[Mask, Mask]:
+    """What is near what moves by itself, and what of it is not clearly behind, now or before."""
+    near = _grown(moving, _NEAR)
+    if not near.any():
+        return near, near
+    inverse = np.where(moving, _known(now.inverse.copy()), np.float32(0))
+    kernel = np.ones((_OF_BEHIND, _OF_BEHIND), np.uint8)
+    behind = np.float32(_BEHIND) * np.asarray(cv2.dilate(inverse, kernel), np.float32)
+    return near, near & ~((now.inverse < behind) & (before < behind))
 
-    Near what moves by itself, or may, it is how much they contradict the last depth at all.
+
+def _off_points(now: _Seen, before: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """How far the last and the new depth are off the measured points around each pixel.
+
+    A point that is farther than a depth is compared with the farthest one beside it: at edges that
+    says nothing.
 
     Args:
         now: The present image.
         before: Inverse depth of the last one, moved into it.
-        near: Where something moves, or may move, nearby.
 
     Returns:
-        HxW float32 of log depth; 0 without points.
+        HxW float32 of log depth each, above 0; 0 without points.
     """
     points = now.frame.points
-    none = np.zeros_like(before)
     if points is None or not len(points):
-        return none
+        return np.zeros_like(before), np.zeros_like(before)
     height, width = before.shape
     rows = np.clip((points.v + 0.5) * (height / now.camera.height), 0, height - 1).astype(np.intp)
     columns = np.clip((points.u + 0.5) * (width / now.camera.width), 0, width - 1).astype(np.intp)
     cell = rows * width + columns
+    beside = np.ones((3, 3), np.uint8)
+    off = []
     with np.errstate(invalid="ignore", divide="ignore"):
-        last, new = (np.log(points.z * each.ravel()[cell]) for each in (before, now.inverse))
-    known = np.isfinite(last) & np.isfinite(new)
-    cell, last, new = cell[known], last[known], new[known]
+        for each in (before, now.inverse):
+            farthest = np.asarray(cv2.erode(each, beside)).ravel()[cell]
+            nearer = np.minimum(np.log(points.z * each.ravel()[cell]), 0)
+            off.append(nearer + np.maximum(np.log(points.z * farthest), 0))
+    known = np.isfinite(off[0]) & np.isfinite(off[1])
+    cell = cell[known]
     total_last, total_new, count = (
         cv2.boxFilter(
             np.bincount(cell, each, before.size).reshape(before.shape).astype(np.float32),
@@ -285,17 +353,26 @@ def _contradiction(now: _Seen, before: FloatImage, near: Mask) -> FloatImage:
             normalize=False,
         )
         for each in (
-            np.clip(last, -_LARGEST, _LARGEST),
-            np.clip(new, -_LARGEST, _LARGEST),
-            np.ones_like(last),
+            np.clip(off[0][known], -_LARGEST, _LARGEST),
+            np.clip(off[1][known], -_LARGEST, _LARGEST),
+            np.ones(len(cell)),
         )
     )
-    excess = np.abs(total_last) - np.where(near, np.float32(0), np.abs(total_new))
-    return np.divide(np.maximum(excess, 0), count, out=none, where=np.asarray(count) > 0.5)
+    count = np.maximum(count, np.float32(1))
+    return np.abs(total_last) / count, np.abs(total_new) / count
+
+
+def _jumped(change: FloatImage) -> bool:
+    """Whether a change of log depth is large all over the image, or nowhere known."""
+    sample = change[::_SAMPLED, ::_SAMPLED]
+    sample = sample[np.isfinite(sample)]
+    middle = len(sample) // 2
+    return not len(sample) or abs(float(np.partition(sample, middle)[middle])) >= _JUMP
 
 
 def _resemble(grey: npt.NDArray[np.uint8], before: FloatImage) -> bool:
     """Whether the picture is much like the last one moved by the camera's motion."""
+    grey, before = grey[::_SAMPLED, ::_SAMPLED], before[::_SAMPLED, ::_SAMPLED]
     seen = np.isfinite(before)
     now, last = grey[seen].astype(np.float32), before[seen]
     if not len(now):

@@ -9,11 +9,7 @@ from real_frames import Array
 
 from depth_anything_ros.frames import Plane
 from depth_anything_ros.geometry.camera_motion import displacement, parallax, sample_displaced
-from depth_anything_ros.metric.independent_motion import (
-    IndependentMotion,
-    MovedPicture,
-    independent_motion,
-)
+from depth_anything_ros.metric.independent_motion import MovedPicture, filled, independent_motion
 
 SMALL = CAMERA.resized(160, 120)
 SLANTED = Plane((0.1, -0.5, -0.86), 4.0)
@@ -36,29 +32,32 @@ def seen(grey_step: float = 200.0, shift: int = 0) -> tuple[Array, Array, Array]
     return now, last, depth.astype(np.float32)
 
 
-def found(now: Array, last: Array, depth: Array, before: Array = NOTHING) -> IndependentMotion:
+def pictures(now: Array, last: Array, depth: Array) -> MovedPicture:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.asarray(dis.calc(now, last, np.empty(0)), np.float32)
     inverse = (1 / depth).astype(np.float32)
     moved = displacement(SMALL, inverse, MOTION)
     (by_motion,) = sample_displaced((last.astype(np.float32),), *moved[:2])
     along = parallax(SMALL, moved, MOTION)
-    pictures = MovedPicture(now, last, by_motion, flow, moved[:2], along, inverse, inverse)
-    return independent_motion(pictures, before)
+    return MovedPicture(now, last, by_motion, flow, moved[:2], along, inverse)
+
+
+def found(now: Array, last: Array, depth: Array, before: Array = NOTHING) -> Array:
+    """In how many images in a row each pixel moved."""
+    return independent_motion(pictures(now, last, depth), before)
 
 
 def test_still_things_do_not_move_even_where_their_depth_is_wrong() -> None:
     now, last, depth = seen()
-    right = found(now, last, depth)
-    assert right.moving.mean() < 0.01 and right.along.mean() < 0.01
+    assert (found(now, last, depth) > 0).mean() < 0.01
     depth[PATCH] *= 1.7
-    wrong = found(now, last, depth)
-    assert wrong.moving.mean() < 0.01
-    assert wrong.along[PATCH].mean() > 0.5
+    wrong = pictures(now, last, depth)
+    assert (independent_motion(wrong, NOTHING) > 0).mean() < 0.01
+    assert wrong.unexplained[PATCH].mean() < 0.3
 
 
 def test_what_moves_is_found() -> None:
-    moving = found(*seen(shift=4)).moving
+    moving = found(*seen(shift=4)) > 0
     assert moving[PATCH].mean() > 0.8
     moving[30:90, 50:110] = False
     assert moving.mean() < 0.02
@@ -68,9 +67,9 @@ def test_what_moved_before_is_followed_on_less_evidence() -> None:
     before = NOTHING.copy()
     before[36:76, 64:104] = 2
     unseen, followed = (found(*seen(14.0, 4), each) for each in (NOTHING, before))
-    assert followed.moving[PATCH].mean() > unseen.moving[PATCH].mean() + 0.2
-    assert followed.images.max() == 3
-    assert found(*seen(), before).moving.mean() < 0.01
+    assert (followed > 0)[PATCH].mean() > (unseen > 0)[PATCH].mean() + 0.2
+    assert followed.max() == 3
+    assert (found(*seen(), before) > 0).mean() < 0.01
 
 
 def test_inside_of_what_keeps_moving_is_filled() -> None:
@@ -79,13 +78,13 @@ def test_inside_of_what_keeps_moving_is_filled() -> None:
     depth[PATCH] = 2.0
     before = NOTHING.copy()
     before[36:76, 64:104] = 6
-    first, later = (
-        found(now, last, depth, each).moving[PATCH].mean() for each in (NOTHING, before)
-    )
-    assert later >= first and later > 0.6
+    both = pictures(now, last, depth)
+    edges = independent_motion(both, before)
+    assert filled(both, edges)[PATCH].mean() > max(0.6, (edges > 0)[PATCH].mean())
+    np.testing.assert_array_equal(filled(both, np.minimum(edges, 1)), edges > 0)
 
 
-def thing_on_floor() -> IndependentMotion:
+def thing_on_floor() -> Array:
     """A thing in front of a wall keeps moving; flow is wrong on the floor before it, too."""
     grey = np.full((120, 160), 100, np.uint8)
     inverse = np.full((120, 160), 0.2, np.float32)
@@ -100,21 +99,14 @@ def thing_on_floor() -> IndependentMotion:
     before[40:60, 60:66] = 6  # the rest of it has no texture
     still = NOTHING, NOTHING
     down = NOTHING, np.ones_like(NOTHING)
-    pictures = MovedPicture(grey, grey, by_motion, flow, still, down, inverse, inverse)
-    return independent_motion(pictures, before)
+    both = MovedPicture(grey, grey, by_motion, flow, still, down, inverse)
+    return filled(both, independent_motion(both, before))
 
 
 def test_a_thing_is_filled_and_the_floor_before_it_is_not() -> None:
-    moving = thing_on_floor().moving
+    moving = thing_on_floor()
     assert moving[THING].mean() > 0.95
     assert moving[100:].mean() < 0.01
-
-
-def test_what_is_behind_the_edges_of_what_moves_is_still() -> None:
-    edges = thing_on_floor().with_edges
-    assert edges[THING].all()
-    assert edges[32:55, 90:93].all()  # as far away as the thing
-    assert not edges[32:55, 57:59].any()  # the wall
 
 
 def test_parallax_is_the_derivative_of_displacement() -> None:
