@@ -146,7 +146,7 @@ def refine(
         # The step back to the fit, in its place.
         apart *= np.subtract(inverse_m, level)
         level += apart
-    error = error_between_points(left_out, level, lattice.shape, reach)
+    error = error_between_points(left_out, level, lattice.colour, reach)
     if away.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))
         of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)

@@ -26,13 +26,21 @@ _AT_POINT = 0.02  # reaches that are added to the distance to the nearest point
 _OF_STEP = 0.3  # share of the step of log depth to the nearest point,
 _OF_NEAREST = 0.13  # and of the error of the nearest point when it was left out
 _MOST_STEP = 2.0
+_EDGE = 0.25  # power of the step of log depth within a cell: errors are made at edges,
+_COLOUR = 0.2  # of the step of colour to the nearest point: what it does not speak for,
+_FAR = 0.25  # and of the depth: errors of inverse depth are more alike than relative ones
+_LEAST_EDGE = 0.01
+_LEAST_COLOUR = 0.01
+_USUAL_EDGE = 0.05
+_USUAL_COLOUR = 0.06
 _MOST_CELLS = 40_000
 _FEW = 20.0  # left-out points that weigh as much as what other images show
-_USUAL = 1.4  # the factor that those show
-_BETWEEN = 0.14  # by which pixels between points are better than points that were left out
+_USUAL = 1.6  # the factor that those show
+_BETWEEN = 0.19  # by which pixels between points are better than points that were left out
 _OF_FEW = 3.0  # by which pixels among fewer points are worse
 _TAIL = 0.38  # weight of the 95 % of left-out points within two deviations, against 68 % within one
 
+_AROUND = np.ones((3, 3), np.uint8)
 _OF_MEDIAN = 1.4826  # standard deviation per median absolute deviation of a normal distribution
 
 
@@ -99,12 +107,13 @@ class LeftOut:
 
 
 def error_between_points(
-    left_out: LeftOut, inverse_m: FloatImage, nodes: tuple[int, int], reach: float
+    left_out: LeftOut, inverse_m: FloatImage, colour: npt.NDArray[np.float32], reach: float
 ) -> FloatImage:
     """Standard deviation of the relative error between measured points, from left-out ones.
 
     Its shape is made of the mean error of the points around, which grows with the distance to the
-    nearest one, of the step of depth to that one and of its own error. The factor on it is the one
+    nearest one, of the step of depth to that one and of its own error; it is larger at edges of
+    depth, where the colour is another than at that point, and far away. The factor on it is the one
     by which 68 % and 95 % of the left-out points lie within one and two deviations (split conformal
     prediction, Lei et al. 2018, section 5.2). Errors of depth have longer tails than a normal
     distribution, so no factor does both: it is a mean of the two.
@@ -112,7 +121,7 @@ def error_between_points(
     Args:
         left_out: The points.
         inverse_m: HxW float32 1/m, the depth given out.
-        nodes: Rows and columns of the nodes.
+        colour: C x rows x columns float32, of the nodes; C is 0 without an image.
         reach: Image widths within which points speak for what is around them.
 
     Returns:
@@ -120,24 +129,38 @@ def error_between_points(
     """
     error = np.r_[left_out.error, left_out.doubted_error]
     cell = np.r_[left_out.cell, left_out.doubted_cell]
-    local, around = local_mean(error, cell, nodes)
+    local, around = local_mean(error, cell, colour.shape[1:])
     height, width = inverse_m.shape
     thinned = max(1.0, (height * width / _MOST_CELLS) ** 0.5)
     size = (round(width / thinned), round(height / thinned))
     here = cv2.resize(inverse_m, size, interpolation=cv2.INTER_NEAREST)
     nearest, apart = _nearest(left_out.places, here.shape)
+    inverse = left_out.inverse.astype(np.float32)
     shape = _shape(
         cv2.resize(local, size, interpolation=cv2.INTER_LINEAR),
         apart * np.float32(1 / reach),
-        here / left_out.inverse.astype(np.float32)[nearest],
+        here / inverse[nearest],
         left_out.error.astype(np.float32)[nearest],
     )
+    middle = np.median(inverse)
+    near = np.log(np.fmax(here, inverse.min() / 2) / middle)
+    edge = cv2.dilate(near, _AROUND) - cv2.erode(near, _AROUND)
+    shades = left_out.places[:, 3:].T.astype(np.float32)
+    other = np.zeros_like(near)
+    for whole, shade in zip(colour, shades, strict=False):
+        other += np.square(cv2.resize(whole, size) - shade[nearest])
+    shape *= _growth(edge, np.sqrt(other), near)
     judged, others = left_out.judged, left_out.nearest
     expected = _shape(
         around[judged],
         left_out.apart / reach,
         left_out.predicted[judged] / left_out.inverse[others],
         left_out.error[others],
+    )
+    expected *= _growth(
+        edge[_cells(left_out.places[judged], here.shape)],
+        np.linalg.norm(shades[:, judged] - shades[:, others], axis=0),
+        np.log(np.fmax(left_out.predicted[judged], inverse.min() / 2) / middle),
     )
     around_doubted = shape[_cells(left_out.doubted_places, here.shape)]
     ratio = np.r_[left_out.error[judged] / expected, left_out.doubted_error / around_doubted]
@@ -187,6 +210,16 @@ def _shape(
     step = np.nan_to_num(np.minimum(step, _MOST_STEP), nan=_MOST_STEP)
     grown = local * (apart + _AT_POINT)
     return np.maximum(grown + _OF_STEP * step + _OF_NEAREST * nearest, 1e-6)
+
+
+def _growth(
+    edge: npt.NDArray[Any], colour: npt.NDArray[Any], near: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """Factor on the error by steps of log depth and of colour, and by log of inverse depth."""
+    power = _EDGE * np.log(edge / _USUAL_EDGE + _LEAST_EDGE / _USUAL_EDGE)
+    power += _COLOUR * np.log(colour / _USUAL_COLOUR + _LEAST_COLOUR / _USUAL_COLOUR)
+    power -= _FAR * near
+    return np.asarray(np.exp(power))
 
 
 def local_mean(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from metric_scenes import frame, relative, sample, wavy_depth
 
-from depth_anything_ros.frames import SparsePoints
+from depth_anything_ros.frames import Frame, SparsePoints
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
@@ -74,6 +74,44 @@ def test_between_points_it_grows_with_the_distance_and_the_step_to_the_nearest_o
     print(f"beyond a step {across:.3f}, else {along:.3f}")
     assert between > 1.3 * beside
     assert across > 1.3 * along
+
+
+def test_it_is_larger_at_edges_beside_another_colour_and_far_away() -> None:
+    """At equal distances to the points, all of which are off by as much."""
+    rng = np.random.default_rng(5)
+    height, width = DEPTH.shape
+    v, u = np.indices(DEPTH.shape)
+    depth = np.where(u < width // 2, 2.0, 6.0).astype(np.float32)
+    rgb = np.full((*DEPTH.shape, 3), 90, np.uint8)
+    red = (u > width // 8) & (u < width // 4) & (v > height // 4) & (v < 3 * height // 4)
+    rgb[red] = 200, 30, 30
+    points = sample(depth, 400)
+    at = red[points.v.astype(int), points.u.astype(int)]
+    points = SparsePoints(points.u[~at], points.v[~at], points.z[~at])
+    noise = np.exp(0.02 * rng.standard_normal(len(points)))
+    off = SparsePoints(points.u, points.v, points.z * noise)
+    shares = []
+    for image in (np.full_like(rgb, 90), rgb):
+        seen = Frame(image, points=off)
+        scaled = LiveScaler([SparseSource()]).scale(relative(depth, 0.05, 0.08), seen)
+        assert scaled.depth_m is not None and scaled.sigma_m is not None
+        shares.append(scaled.sigma_m / scaled.depth_m)
+    grey, coloured = shares
+    apart = np.hypot(u[..., None] - points.u, v[..., None] - points.v).min(axis=-1)
+    between = (apart > 2) & (apart < 6) & ~red
+    edge = np.abs(u - width / 2) < 2
+    inside = np.abs(u - width / 2) > width / 8
+    at_edge, near, far = (
+        float(np.median(grey[between & where]))
+        for where in (edge, inside & (depth < 4), inside & (depth > 4))
+    )
+    patch = float(np.median(coloured[red] / grey[red]))
+    around = float(np.median(coloured[between & inside] / grey[between & inside]))
+    print(
+        f"edge {at_edge:.3f}, 2 m {near:.3f}, 6 m {far:.3f}; red {patch:.2f}, around {around:.2f}"
+    )
+    assert at_edge > 1.3 * far > 1.5 * near
+    assert patch > 1.2 * around
 
 
 def test_local_mean_of_one_value_is_that_value_and_another_is_drawn_towards_all() -> None:
