@@ -57,6 +57,8 @@ _KEPT = 2  # ways, variograms and the global fit, that are solved everywhere
 _KEPT_OF_FEW = 5
 # Own choices for accuracy, made on real frames.
 _NEARER = 0.5
+_BEYOND_NEAR = 1.2  # times the depth of the farthest point within reach, from where on it is unsure
+_SEEN_BY = 200.0  # points that show half of the way between their own range and that of the network
 _ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
 _COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
@@ -135,7 +137,11 @@ def refine(
     if fused.all_few:
         samples = few
     level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
-    _keep_within(level, inverse_m, few)
+    # Of the global fit: all of it up to a quarter of the shares, none from half of them on.
+    doubt = float(np.clip(2 - 4 * fused.trust, 0, 1))
+    _keep_within(level, inverse_m, few, doubt)
+    if doubt:
+        _draw_nearer(level, fused, doubt)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
     distance = lattice.distance(few) / np.float32(reach)
     away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
@@ -204,16 +210,39 @@ def fuse(
     return Fused(samples, few, lattice, value, trust, left_out, reach, all_few)
 
 
-def _keep_within(level: FloatImage, inverse_m: FloatImage, samples: Samples) -> None:
+def _draw_nearer(level: FloatImage, fused: Fused, doubt: float) -> None:
+    """Draw what is farther than all points within reach half of the way back to them, in place.
+
+    It may be so far, but the same error of inverse depth is the larger error of depth the farther
+    it is. The less so the less the global fit is doubted.
+    """
+    lattice, inverse = fused.lattice, fused.few.inverse.astype(np.float32)
+    none = np.finfo(np.float32).max
+    farthest = np.full(lattice.shape, none, np.float32)
+    np.minimum.at(farthest.ravel(), lattice.cell_of(fused.few.places), inverse)
+    side = 2 * round(fused.reach * lattice.shape[1]) + 1
+    around = cv2.erode(farthest, np.ones((side, side), np.uint8))
+    around = np.where(around < none, around * np.float32(1 / _BEYOND_NEAR), np.float32(0))
+    bound = cv2.resize(around, level.shape[::-1], interpolation=cv2.INTER_NEAREST).ravel()
+    beyond = np.flatnonzero(level.ravel() < bound)
+    bound = bound[beyond]
+    ratio = np.maximum(level.ravel()[beyond], np.float32(1 / FARTHEST_M)) / bound
+    level.ravel()[beyond] = bound * ratio ** np.float32(1 - 0.5 * doubt)
+
+
+def _keep_within(level: FloatImage, inverse_m: FloatImage, samples: Samples, doubt: float) -> None:
     """Bound inverse depth by the range of the points and the global fit, in place."""
     least, most = samples.inverse.min() / BEYOND, samples.inverse.max() * BEYOND
     # With an error s of inverse depth, the guess of least relative error for a place at infinity is
     # about 1 / s: where the fit is that far it is not known how far.
-    doubt = 1.4826 * float(np.median(np.abs(samples.fitted - samples.inverse)))
+    error = 1.4826 * float(np.median(np.abs(samples.fitted - samples.inverse)))
     low = np.flatnonzero(level < np.float32(least))
     there = inverse_m.ravel()[low]
-    bound = np.sqrt(np.square(np.maximum(there, 0)) + np.float32(doubt**2)) * np.float32(1 / BEYOND)
+    bound = np.sqrt(np.square(np.maximum(there, 0)) + np.float32(error**2)) * np.float32(1 / BEYOND)
     bound = np.clip(bound, np.float32(1 / FARTHEST_M), np.float32(max(least, 1 / FARTHEST_M)))
+    # The more points there are, the less is likely to be farther than all of them.
+    own = doubt * _SEEN_BY / (len(samples) + _SEEN_BY)
+    bound = bound ** np.float32(1 - own) * np.float32(least) ** np.float32(own)
     level.ravel()[low] = np.maximum(level.ravel()[low], bound)
     high = np.flatnonzero(level > np.float32(most))
     bound = np.maximum(inverse_m.ravel()[high] * np.float32(BEYOND), np.float32(most))

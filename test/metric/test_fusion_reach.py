@@ -90,3 +90,27 @@ def test_far_behind_a_gap_between_points_is_as_far_as_the_global_fit_says() -> N
     refined = fusion.refine(fit, points)
     assert refined is not None
     np.testing.assert_allclose(refined.inverse_m[100:141, 140:181], 0.02, rtol=0.02)
+
+
+def test_farther_than_all_points_around_is_drawn_half_way_back_unless_the_fit_is_right() -> None:
+    """An opening that kriging alone takes for 28 m, and that is 200 m away."""
+    rows, columns = np.mgrid[0:240, 0:320]
+    seen = 0.1 + 0.0005 * rows
+    opening = (np.abs(columns - 160) < 30) & (np.abs(rows - 120) < 30)
+    seen[opening] = 0.07
+    inverse = 1.5 * seen - 0.1
+    v, u = (axis.ravel() for axis in np.mgrid[4:240:12, 4:320:12])
+    u, v = u[~opening[v, u]], v[~opening[v, u]]
+    points = SparsePoints(u.astype(float), v.astype(float), 1 / inverse[v, u])
+    depths = []
+    for fit in (seen, inverse):
+        refined = fusion.refine(fit.astype(np.float32), points)
+        assert refined is not None
+        depths.append(1 / float(np.median(refined.inverse_m[100:141, 140:181])))
+    doubted, believed = depths
+    around = 1 / inverse[(np.abs(columns - 160) < 60) & (np.abs(rows - 120) < 60) & ~opening].min()
+    print(
+        f"points around up to {around:.0f} m: {doubted:.0f} m, with the right fit {believed:.0f} m"
+    )
+    assert believed == pytest.approx(1 / 0.005, rel=0.02)
+    assert doubted == pytest.approx((28 * 1.2 * around) ** 0.5, rel=0.1)
