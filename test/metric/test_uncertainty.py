@@ -6,6 +6,7 @@ import numpy as np
 from metric_scenes import frame, relative, sample, wavy_depth
 
 from depth_anything_ros.frames import Frame, SparsePoints
+from depth_anything_ros.metric.fit import values_at
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.fixed import FixedScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource
@@ -80,13 +81,13 @@ def test_it_is_larger_at_edges_beside_another_colour_and_far_away() -> None:
     """At equal distances to the points, all of which are off by as much."""
     rng = np.random.default_rng(5)
     height, width = DEPTH.shape
-    v, u = np.indices(DEPTH.shape)
+    u, v = np.meshgrid(np.arange(width), np.arange(height))
     depth = np.where(u < width // 2, 2.0, 6.0).astype(np.float32)
     rgb = np.full((*DEPTH.shape, 3), 90, np.uint8)
     red = (u > width // 8) & (u < width // 4) & (v > height // 4) & (v < 3 * height // 4)
     rgb[red] = 200, 30, 30
     points = sample(depth, 400)
-    at = red[points.v.astype(int), points.u.astype(int)]
+    at = values_at(red, points) > 0
     points = SparsePoints(points.u[~at], points.v[~at], points.z[~at])
     noise = np.exp(0.02 * rng.standard_normal(len(points)))
     off = SparsePoints(points.u, points.v, points.z * noise)
