@@ -44,6 +44,7 @@ _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane abo
 _ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right
 _FITS = 0.45  # share of places where they do, at least,
 _CLEAREST = 0.3  # among this share with most contrast: where nothing is to be seen all fits
+_DOUBTED = 0.6  # pixels by which poses are off where what is seen counts half
 _SPARSE = 4  # every fourth row and column tells
 _RAISED = -0.15  # evidence below which the height is looked for
 _PERHAPS = -0.05  # evidence below which it is that of what is around
@@ -167,7 +168,8 @@ def _compared(
     evidence = np.where(inside > 0, _evidence(small, below_ground), np.float32(0))
     floor = np.zeros(shape, np.float32)
     height, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
-    floor[top:] = evidence
+    # Where poses are off by some pixels, they are by others that no shift mends.
+    floor[top:] = evidence / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
     height[top:], sigma[top:] = sweep.heights(small, evidence)
     return Parallax(floor, height, sigma)
 
