@@ -64,6 +64,7 @@ setup(
             "node/runtime/fastdds_profile.xml",
             "network/embedded/*",
             "metric/correction.onnx",
+            "metric/wrong_points.safetensors",
             "web/static/*",
             "web/examples/*",
         ],

@@ -30,6 +30,7 @@ from depth_anything_ros.training.correction.recipe import CorrectionRecipe
 from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe
 from depth_anything_ros.training.sources import SOURCES, SourceRecipe
+from depth_anything_ros.training.wrong_points.recipe import WrongPointsRecipe
 
 DOCS = Path(__file__).parent
 RECIPES = {
@@ -39,6 +40,7 @@ RECIPES = {
     "strong": Strength,
     "Pseudo-labelling": LabelRecipe,
     "Correction": CorrectionRecipe,
+    "Wrong points": WrongPointsRecipe,
 }
 """Settings of training in the order of their tables."""
 
@@ -151,7 +153,7 @@ def recipe_settings() -> str:
 
 
 def attribute_meanings(kind: type) -> dict[str, str]:
-    """The section Attributes of a class's docstring, by name.
+    """The section Attributes of a class's docstring and of those it is made from, by name.
 
     Args:
         kind: A class with a Google-style docstring.
@@ -159,9 +161,12 @@ def attribute_meanings(kind: type) -> dict[str, str]:
     Returns:
         One line for each attribute.
     """
-    section = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    meanings: dict[str, str] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        section = inspect.cleandoc(each.__doc__ or "").partition("Attributes:\n")[2]
+        found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
+        meanings |= {name: " ".join(text.split()) for name, text in found}
+    return meanings
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

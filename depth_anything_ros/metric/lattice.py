@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ _NODES_OF_MANY = 38_400
 _FLAT = 0.02  # of the surface coordinate: steps below it tell little
 _COLOUR_WIDTH = 320  # pixels of which the colour is made
 _COLOUR_BLUR = 1 / 240  # of the image's width
+_of_thread = threading.local()  # its last image and that one's colour
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,18 @@ def smooth_colour(rgb: RgbImage | None) -> npt.NDArray[np.float32]:
         rgb: HxWx3, or None.
 
     Returns:
-        3 x rows x columns float32 over the whole image, white being (1, 0, 0); 0 x 1 x 1 without
-        an image.
+        3 x rows x columns float32 over the whole image, white being (1, 0, 0), read-only; 0 x 1 x 1
+        without an image. That of a thread's last image is kept.
     """
     if rgb is None:
         return np.empty((0, 1, 1), np.float32)
+    last = getattr(_of_thread, "last", None)
+    if last is None or not np.array_equal(last[0], rgb):  # rgb may be written over by its owner
+        _of_thread.last = last = rgb.copy(), _smooth_colour(rgb)
+    return last[1]
+
+
+def _smooth_colour(rgb: RgbImage) -> npt.NDArray[np.float32]:
     height, width = rgb.shape[:2]
     image = rgb
     if width > _COLOUR_WIDTH:
@@ -172,7 +181,9 @@ def smooth_colour(rgb: RgbImage | None) -> npt.NDArray[np.float32]:
         image = cv2.resize(rgb, small, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     smooth = cv2.GaussianBlur(image, (0, 0), _COLOUR_BLUR * image.shape[1]).astype(np.float32)
     lab = cv2.cvtColor(smooth * np.float32(1 / 255), cv2.COLOR_RGB2LAB)
-    return np.ascontiguousarray(np.moveaxis(lab, 2, 0)) * np.float32(0.01)
+    colour = np.ascontiguousarray(np.moveaxis(lab, 2, 0)) * np.float32(0.01)
+    colour.flags.writeable = False
+    return colour
 
 
 def values_of(images: npt.NDArray[np.float32], u: Floats, v: Floats) -> npt.NDArray[np.float32]:

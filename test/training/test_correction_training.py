@@ -13,13 +13,14 @@ from torch.nn import functional
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import FloatImage, RgbImage
 from depth_anything_ros.metric.correction import EVIDENCE
-from depth_anything_ros.training.correction.draws import Draw, draws_of, folder_of, read_draws
+from depth_anything_ros.training.correction.draws import Draw, draws_of, read_draws
 from depth_anything_ros.training.correction.network import CorrectionNetwork, write_onnx
-from depth_anything_ros.training.correction.networks import nearly_right, spoilt
 from depth_anything_ros.training.correction.recipe import CorrectionRecipe
-from depth_anything_ros.training.correction.sensors import measured_points
 from depth_anything_ros.training.correction.training import RESULT, train_correction
 from depth_anything_ros.training.recipe_file import read_recipe
+from depth_anything_ros.training.sparse.draw_files import Picture, folder_of
+from depth_anything_ros.training.sparse.networks import nearly_right, spoilt
+from depth_anything_ros.training.sparse.sensors import measured_points
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -59,7 +60,7 @@ def test_networks_are_worse_or_nearly_right() -> None:
 def test_wanted_factor_makes_the_kriged_value_right() -> None:
     rgb, depth = picture()
     rng = np.random.default_rng(3)
-    draws = list(draws_of(rng, rgb, depth, [nearly_right(rng, depth)]))
+    draws = list(draws_of(rng, Picture(rgb, depth, [nearly_right(rng, depth)])))
     assert draws
     for draw in draws:
         assert draw.seen.shape == (len(EVIDENCE), *draw.wanted.shape)

@@ -42,7 +42,9 @@ from depth_anything_ros.training.network_recipe import NetworkRecipe
 from depth_anything_ros.training.recipe import LabelRecipe, Recipe, check_task
 from depth_anything_ros.training.recipe_file import read_recipe
 from depth_anything_ros.training.run_log import LOG
+from depth_anything_ros.training.sparse.recipe import SparseRecipe
 from depth_anything_ros.training.trainer import CHECKPOINT, RESULT, Trainer
+from depth_anything_ros.training.wrong_points.recipe import WrongPointsRecipe
 
 
 def curve(output: Path) -> list[dict[str, float]]:
@@ -527,9 +529,13 @@ def test_recipes_that_ship_can_be_read() -> None:
         "13_metric": "metric",
         "14_metric_trust": "metric",
     }
+    sparse: dict[str, type[SparseRecipe]] = {
+        "correction": CorrectionRecipe,
+        "wrong_points": WrongPointsRecipe,
+    }
     for path in sorted(folder.rglob("*.yaml")):
-        if path.stem == "correction":
-            assert read_recipe(path, CorrectionRecipe).networks
+        if path.stem in sparse:
+            assert read_recipe(path, sparse[path.stem]).networks
         elif "label" in path.stem:
             assert read_recipe(path, LabelRecipe).network.checkpoint
         else:

@@ -108,15 +108,16 @@ def correction(config: Path) -> None:
     from rich.progress import Progress
 
     from depth_anything_ros.cli.support.terminal import STDERR, say
-    from depth_anything_ros.training.correction.draws import files_of, make_draws
+    from depth_anything_ros.training.correction.draws import file_of
     from depth_anything_ros.training.correction.recipe import CorrectionRecipe
     from depth_anything_ros.training.correction.training import train_correction
     from depth_anything_ros.training.recipe_file import read_recipe
+    from depth_anything_ros.training.sparse.draw_files import files_of, make_files
 
     recipe = read_recipe(config, CorrectionRecipe)
     with Progress(console=STDERR) as bar:
         row = bar.add_task("draws", total=files_of(recipe))
-        for done in make_draws(recipe):
+        for done in make_files(recipe, file_of):
             bar.update(row, completed=done)
         row = bar.add_task("correction", total=recipe.steps)
 
@@ -130,6 +131,38 @@ def correction(config: Path) -> None:
 
         path = train_correction(recipe, report)
     say(f"{path}: what depth_anything_ros/metric/correction.onnx is")
+
+
+@train.command("wrong-points", cls=HeadedCommand, context_settings=SETTINGS)
+@click.argument("config", type=PATH)
+def wrong_points(config: Path) -> None:
+    """Train the network that finds wrong measured points, on synthetic worlds.
+
+    CONFIG is a recipe as YAML. Draws that are there are not made again.
+    """
+    from rich.progress import Progress
+
+    from depth_anything_ros.cli.support.terminal import STDERR, say
+    from depth_anything_ros.training.recipe_file import read_recipe
+    from depth_anything_ros.training.sparse.draw_files import files_of, make_files
+    from depth_anything_ros.training.wrong_points.draws import file_of
+    from depth_anything_ros.training.wrong_points.recipe import WrongPointsRecipe
+    from depth_anything_ros.training.wrong_points.training import train_wrong_points
+
+    recipe = read_recipe(config, WrongPointsRecipe)
+    with Progress(console=STDERR) as bar:
+        row = bar.add_task("draws", total=files_of(recipe))
+        for done in make_files(recipe, file_of):
+            bar.update(row, completed=done)
+        row = bar.add_task("wrong points", total=recipe.steps)
+
+        def report(step: int, values: dict[str, float]) -> None:
+            bar.update(row, completed=step)
+            figures = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+            bar.console.print(f"step {step}: {figures}", highlight=False)
+
+        path = train_wrong_points(recipe, report)
+    say(f"{path}: what depth_anything_ros/metric/wrong_points.safetensors is")
 
 
 @train.command("pseudo-label", cls=HeadedCommand, context_settings=SETTINGS)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import Frame, Prediction, RgbImage, SparsePoints
-from depth_anything_ros.metric.contradiction import contradicting
 from depth_anything_ros.metric.fit import (
     FitSettings,
     OpposedError,
@@ -24,8 +23,12 @@ from depth_anything_ros.metric.source import (
     fit_settings,
 )
 from depth_anything_ros.metric.visibility import visible
+from depth_anything_ros.metric.wrong_points import WrongPoints, wrong_points
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
+
+_SPOIL_A_FIT = 0.05
+"""Share of single wrong points up to which a robust fit is the same without: own choice."""
 
 
 class SparseSource:
@@ -73,15 +76,15 @@ def measure_points(
 ) -> Measurement:
     """Fit scale and shift to the visible ones of some points.
 
-    Points of a sensor, which may be wrong in a whole place (a mirror, a dirty window), are left out
-    where they contradict the network and all others; tell this by giving the image.
+    Points of a sensor, which may be wrong one by one or in a whole place (mirror, dirty window),
+    are left out where they contradict the network and the others; tell this by giving the image.
 
     Args:
         prediction: The network's values.
         points: Measured depths in the same image.
         settings: How to fit.
         method: Name to report.
-        rgb: HxWx3 image the points were measured for; None where whole places cannot be wrong.
+        rgb: HxWx3 image the points were measured for; None where they cannot be wrong.
 
     Returns:
         The measurement, with the visible points for refinement.
@@ -108,14 +111,14 @@ def measure_points(
         fitted = fit.scale * values_at(prediction.values, points) + fit.shift
         if not prediction.kind.inverse:
             fitted = 1 / np.maximum(fitted, 1e-3)
-        wrong = contradicting(points, fitted, rgb)
-        if wrong.any():
-            left_out = (
-                f"; {np.count_nonzero(wrong)} in one place contradict the image and the others: "
-                "a mirror or a dirty sensor?"
-            )
-            points = subset(points, ~wrong)
-            fit = fit_points(prediction, points, settings)
+        wrong = wrong_points(points, fitted, prediction.values, rgb)
+        if wrong.all.any():
+            left_out = _left_out(wrong)
+            points = subset(points, ~wrong.all)
+            if wrong.together.any() or wrong.alone.mean() > _SPOIL_A_FIT:
+                fit = fit_points(prediction, points, settings)
+            else:
+                fit = replace(fit, inliers=fit.inliers[~wrong.all])
     inliers = int(fit.inliers.sum())
     return Measurement(
         method=method,
@@ -127,6 +130,18 @@ def measure_points(
         residual=fit.residual,
         points=points,
     )
+
+
+def _left_out(wrong: WrongPoints) -> str:
+    """Say which points contradict the image and the others."""
+    together, alone = np.count_nonzero(wrong.together), np.count_nonzero(wrong.alone)
+    if together:
+        more = f"; and {alone} alone" if alone else ""
+        return (
+            f"; {together} in one place contradict the image and the others: a mirror or a dirty "
+            f"sensor?{more}"
+        )
+    return f"; {alone} left out, alone in contradicting the image and the others"
 
 
 def subset(points: SparsePoints, keep: npt.NDArray[np.bool_]) -> SparsePoints:

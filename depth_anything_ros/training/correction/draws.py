@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.errors import reading
-from depth_anything_ros.formats.whole_file import whole_file
-from depth_anything_ros.frames import FloatImage, Frame, Prediction, PredictionKind, RgbImage
+from depth_anything_ros.frames import Frame, Prediction, PredictionKind
 from depth_anything_ros.metric.apply import to_inverse
 from depth_anything_ros.metric.correction import evidence
 from depth_anything_ros.metric.fit import UnmeasurableError
 from depth_anything_ros.metric.fusion import fuse
 from depth_anything_ros.metric.sources.sparse import SparseSource
-from depth_anything_ros.training.correction.networks import nearly_right, spoilt, warped
-from depth_anything_ros.training.correction.recipe import CorrectionRecipe
-from depth_anything_ros.training.correction.sensors import measured_points
-
-PICTURES = 4
-"""Pictures whose draws are in one file."""
+from depth_anything_ros.training.sparse.draw_files import Picture
+from depth_anything_ros.training.sparse.networks import nearly_right, spoilt
+from depth_anything_ros.training.sparse.sensors import measured_points
 
 DRAWS = 5
 """Draws of one picture."""
@@ -36,9 +29,7 @@ _NUMBERS = ((8, 300), (300, 2_000), (2_000, 8_000))  # of points, uniform in the
 _SHARE_OF_NUMBERS = (0.45, 0.4, 0.15)
 _NEARLY_RIGHT = 0.3  # share of draws with a network that is nearly right
 _SPOILT = 0.7  # share of the others whose network is made worse
-_UNREGISTERED, _OFF_BY = 0.5, 0.5  # share of pictures whose points are off, and pixels
 _LARGEST = 3.0  # logarithm of the wanted factor
-_LEAST_KNOWN = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,17 +46,14 @@ class Draw:
     wanted: npt.NDArray[np.float16]
 
 
-def draws_of(
-    rng: np.random.Generator, rgb: RgbImage, depth_m: FloatImage, disparities: list[FloatImage]
-) -> Iterator[Draw]:
+def draws_of(rng: np.random.Generator, picture: Picture) -> Iterator[Draw]:
     """Draws of one picture.
 
     Args:
         rng: Decides everything.
-        rgb: HxWx3 image.
-        depth_m: HxW metres, infinite for sky, NaN where unknown.
-        disparities: HxW float32 of the networks.
+        picture: It.
     """
+    rgb, depth_m, disparities = picture.rgb, picture.depth_m, picture.disparities
     source = SparseSource()
     for _ in range(DRAWS):
         if rng.random() < _NEARLY_RIGHT:
@@ -103,40 +91,14 @@ def draws_of(
         yield Draw(seen.astype(np.float16), wanted.astype(np.float16))
 
 
-def make_draws(recipe: CorrectionRecipe) -> Iterator[int]:
-    """Make the files of draws that are not there yet, in processes of their own.
-
-    Args:
-        recipe: The training.
-
-    Yields:
-        Number of files that are there.
-    """
-    folder = folder_of(recipe)
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = range(files_of(recipe))
-    missing = [number for number in numbers if not _path(folder, number).exists()]
-    done = len(numbers) - len(missing)
-    if recipe.workers == 1:
-        for number in missing:
-            _make(recipe, number)
-            done += 1
-            yield done
-        return
-    with ProcessPoolExecutor(recipe.workers) as pool:
-        for _ in pool.map(partial(_make, recipe), missing):
-            done += 1
-            yield done
-
-
-def files_of(recipe: CorrectionRecipe) -> int:
-    """Number of files of draws."""
-    return -(-recipe.pictures // PICTURES)
-
-
-def folder_of(recipe: CorrectionRecipe) -> Path:
-    """Folder of the draws."""
-    return Path(recipe.output).expanduser() / "draws"
+def file_of(rng: np.random.Generator, pictures: list[Picture]) -> dict[str, npt.NDArray[Any]]:
+    """Arrays of one file of draws."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for picture in pictures:
+        for draw in draws_of(rng, picture):
+            place = len(arrays) // 2
+            arrays |= {f"seen_{place}": draw.seen, f"wanted_{place}": draw.wanted}
+    return arrays
 
 
 def read_draws(path: Path) -> list[Draw]:
@@ -151,66 +113,3 @@ def read_draws(path: Path) -> list[Draw]:
     with reading(path, "draws (delete it)"), np.load(path, allow_pickle=False) as file:
         count = len(file.files) // 2
         return [Draw(file[f"seen_{number}"], file[f"wanted_{number}"]) for number in range(count)]
-
-
-_makers: dict[CorrectionRecipe, Any] = {}  # of this process
-
-
-def _make(recipe: CorrectionRecipe, number: int) -> None:
-    """Make the file of a number."""
-    if recipe not in _makers:
-        _makers[recipe] = _Maker(recipe)
-    _makers[recipe].make(number)
-
-
-def _path(folder: Path, number: int) -> Path:
-    return folder / f"{number:05d}.npz"
-
-
-class _Maker:
-    """Worlds and networks of one process."""
-
-    def __init__(self, recipe: CorrectionRecipe) -> None:
-        import torch
-
-        from depth_anything_ros.inference.selection import make_estimator
-        from depth_anything_ros.settings import ModelSettings
-        from depth_anything_ros.synthetic.generator import Generator
-
-        cv2.setNumThreads(1)
-        torch.set_num_threads(1)
-        self._recipe = recipe
-        photos = [None, Path(recipe.textures).expanduser()] if recipe.textures else [None]
-        self._worlds = [
-            Generator(recipe.width, recipe.height, recipe.seed + turn, folder)
-            for turn, folder in enumerate(photos)
-        ]
-        self._estimators = [
-            make_estimator(ModelSettings(name, "cpu", "fp32", num_threads=1)).estimator
-            for name in recipe.networks
-        ]
-
-    def make(self, number: int) -> None:
-        rng = np.random.default_rng([self._recipe.seed, number])
-        worlds = self._worlds[number % len(self._worlds)]
-        kept: dict[str, Any] = {}
-        for image in worlds.images(range(number * PICTURES, (number + 1) * PICTURES)):
-            depth_m = np.where(image.valid, image.depth, np.float32(np.nan))
-            if np.isfinite(depth_m).mean() < _LEAST_KNOWN:
-                continue
-            rgb = image.rgb
-            if rng.random() < _UNREGISTERED:
-                off = rng.normal(0, _OFF_BY, 2)
-                rgb = warped(rng, rgb, 0.0, (float(off[0]), float(off[1])))
-            disparities = [self._disparity(estimator, rgb) for estimator in self._estimators]
-            for draw in draws_of(rng, rgb, depth_m, disparities):
-                place = len(kept) // 2
-                kept |= {f"seen_{place}": draw.seen, f"wanted_{place}": draw.wanted}
-        with whole_file(_path(folder_of(self._recipe), number)) as part:
-            np.savez(part, **kept)
-
-    @staticmethod
-    def _disparity(estimator: Any, rgb: RgbImage) -> FloatImage:
-        (prediction,) = estimator.estimate([rgb])
-        values = prediction.values.astype(np.float32)
-        return values if prediction.kind.inverse else 1 / np.maximum(values, np.float32(1e-2))

@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from depth_anything_ros.errors import InputError
 from depth_anything_ros.metric.correction import SIDE
-from depth_anything_ros.training.correction.draws import Draw, folder_of, read_draws
+from depth_anything_ros.training.correction.draws import Draw, read_draws
 from depth_anything_ros.training.correction.network import CorrectionNetwork, write_onnx
 from depth_anything_ros.training.correction.recipe import CorrectionRecipe
+from depth_anything_ros.training.sparse.draw_files import folder_of
 
 RESULT = "correction.onnx"
 """File of the trained network in the output folder."""
@@ -55,7 +56,7 @@ def train_correction(recipe: CorrectionRecipe, report: Report) -> Path:
     """Learn from all draws that are there, and write the network.
 
     Args:
-        recipe: The training; its draws are made (`make_draws`).
+        recipe: The training; its draws are made (`make_files`).
         report: Told the step and its figures now and then; "ratio" is AbsRel of held-out draws
             with the correction, relative to without, mean over draws.
 

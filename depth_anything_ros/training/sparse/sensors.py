@@ -93,7 +93,11 @@ _SHARE_OF_PATTERNS = (0.62, 0.16, 0.05, 0.06, 0.11)
 
 
 def measured_points(
-    rng: np.random.Generator, depth_m: FloatImage, rgb: RgbImage, count: int
+    rng: np.random.Generator,
+    depth_m: FloatImage,
+    rgb: RgbImage,
+    count: int,
+    gross_errors: bool = True,
 ) -> SparsePoints | None:
     """Draw the points of some sensor, with its noise and now and then with gross errors.
 
@@ -102,6 +106,7 @@ def measured_points(
         depth_m: HxW metres, infinite for sky, NaN where unknown.
         rgb: HxWx3 image.
         count: Points, where the sensor has no number of its own.
+        gross_errors: Whether some may be grossly wrong.
 
     Returns:
         The points; None where the image shows too little.
@@ -121,7 +126,7 @@ def measured_points(
         return None
     z = depth_m[row, column].astype(np.float64)
     z *= np.exp(rng.choice(_NOISES, p=_SHARE_OF_NOISES) * rng.standard_normal(len(z)))
-    kind = rng.random()
+    kind = rng.random() if gross_errors else 1.0
     if kind < _SINGLE_ERRORS:
         wrong = rng.random(len(z)) < rng.uniform(0.02, 0.3)
         z[wrong] *= np.exp(rng.normal(0, 0.8, np.count_nonzero(wrong)))

@@ -43,6 +43,26 @@ def spoilt(rng: np.random.Generator, disparity: FloatImage) -> FloatImage:
     return np.asarray(surface, np.float32)
 
 
+def coarse(rng: np.random.Generator, disparity: FloatImage) -> FloatImage:
+    """Disparity as of a network that misses objects: all of them, or those in some places.
+
+    Args:
+        rng: Decides everything.
+        disparity: HxW float32.
+
+    Returns:
+        HxW float32, 2nd to 98th percentile about 0 to 1.
+    """
+    low, high = np.percentile(disparity, [2, 98])
+    surface = ((disparity - low) / max(high - low, 1e-9)).astype(np.float32)
+    if rng.random() < 0.5:
+        return np.asarray(cv2.GaussianBlur(surface, (0, 0), rng.uniform(4, 25)))
+    blurred = cv2.GaussianBlur(surface, (0, 0), rng.uniform(8, 30))
+    there = _smooth(rng, surface.shape, 3, 9) > rng.uniform(0, 1)
+    share = cv2.GaussianBlur(there.astype(np.float32), (0, 0), 3)
+    return np.asarray(surface * (1 - share) + blurred * share)
+
+
 def nearly_right(rng: np.random.Generator, depth_m: FloatImage) -> FloatImage:
     """Disparity as of a network that is nearly right: AbsRel about 0.05 after the global fit.
 

@@ -1,0 +1,384 @@
+"""Which measured points are grossly wrong, as a small network has learned it in synthetic worlds.
+
+A bad echo is a single wrong point; a dirty window of a LiDAR, a mirror or a reflection gives many
+in one place, which agree with each other. Both look like something else: an edge, or an object that
+the depth network misses. What tells them apart is how a point and its neighbours, near and farther
+away, stand to each other, to the global fit and to the image: this the network sees, a message
+passing one (Gilmer et al. 2017) with 0.08 M weights. It learned from the exact depth of `synthetic`
+worlds alone (`training.wrong_points`), with errors put in.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatArray, FloatImage, RgbImage, SparsePoints
+from depth_anything_ros.metric.fit import range_of
+from depth_anything_ros.metric.lattice import smooth_colour
+
+OF_POINT = (
+    "off",
+    "off in deviations",
+    "log depth",
+    "surface",
+    "row",
+    "L*",
+    "a*",
+    "b*",
+    "distance between points",
+    "number of points",
+    "deviation",
+    "share far off",
+)
+"""What the network sees of a point, in this order, as numbers around 0; see `evidence`."""
+
+OF_PAIR = (
+    "columns",
+    "rows",
+    "distance",
+    "off",
+    "log depth",
+    "surface",
+    "colour",
+    "edge of the image between",
+    "edge of the surface between",
+    "off alike",
+    "depth alike",
+    "off somewhat alike",
+)
+"""What it sees of a point's neighbour, relative to the point."""
+
+NEIGHBOURS = np.array([1, 2, 3, 4, 6, 8, 12, 20, 32, 48])
+"""Which of the nearest points, so that few tell of both what is near and what is around."""
+
+FEWEST = 8
+"""Fewer points than this are no neighbours to each other."""
+
+MOST = 1_000
+"""Most points it has learned from. Of more only some are judged, for cost; others follow those."""
+
+COLOURS_OF_POINT = slice(5, 8)
+COLOURS_OF_PAIR = slice(6, 8)
+
+_WEIGHTS = Path(__file__).with_name("wrong_points.safetensors")
+# Own choices. What is limited is limited for the network's sake: it never saw more.
+_BEYOND = 1.5  # times the farthest point, where the fit counts as beyond
+_FAR_OFF = 0.5  # of log depth
+_WAY = 7  # places between two points where edges are looked for
+_LEAST_DEVIATION = 0.02
+_LEAST_DISTANCE = 1e-6
+_SOME = 300  # points that are judged of more than MOST
+_EACH = 300  # points of which all neighbours are looked for
+_NEAR = 6  # neighbours that are looked for among all
+_ONE_OF = 6
+# Logits from which on a point is wrong, chosen on real frames: a right object that the network
+# misses is frequent, a wrong place rare, and what is dropped for it no costmap sees.
+_WRONG = 0.5
+_WRONG_TOGETHER = 2.0  # mean of a place
+_MAY_BE_WRONG = -1.0  # of a point that belongs to a place
+_TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
+_WRONG_OF_FEW = 2.5  # and each right one is dear
+_BESIDE = 6  # neighbours, of which
+_TOGETHER = 2  # so many as wrong and as far off make it a place
+_AS_FAR_OFF = 0.3
+_MOST_WRONG = 0.5  # of the points; of more it cannot be said which ones are
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the network sees of N points.
+
+    Attributes:
+        points: NxP float32, P as of OF_POINT.
+        near: KxN indices of neighbours.
+        pairs: KxNxE float32, E as of OF_PAIR.
+    """
+
+    points: npt.NDArray[np.float32]
+    near: npt.NDArray[np.intp]
+    pairs: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class WrongPoints:
+    """Which of N points are grossly wrong.
+
+    Attributes:
+        alone: N bool, one by one.
+        together: N bool, with others beside them that are off by the same.
+    """
+
+    alone: npt.NDArray[np.bool_]
+    together: npt.NDArray[np.bool_]
+
+    @property
+    def all(self) -> npt.NDArray[np.bool_]:
+        """N bool."""
+        return self.alone | self.together
+
+
+def wrong_points(
+    points: SparsePoints, fitted_inverse: FloatArray, values: FloatImage, rgb: RgbImage
+) -> WrongPoints:
+    """Find points that are grossly wrong, one by one or a whole place.
+
+    Args:
+        points: N points inside the image, in front of the camera.
+        fitted_inverse: N inverse depths of the global fit at the points, 1/m.
+        values: HxW values of the depth network, nearer or farther being greater.
+        rgb: HxWx3 image.
+
+    Returns:
+        The points; none where it cannot be said which ones.
+    """
+    from scipy.spatial import cKDTree
+
+    count = len(points)
+    none = np.zeros(count, bool)
+    if count < FEWEST:
+        return WrongPoints(none, none)
+    judged = np.linspace(0, count - 1, count if count <= MOST else _SOME).astype(np.intp)
+    among = SparsePoints(points.u[judged], points.v[judged], points.z[judged])
+    logit = _logits(evidence(among, fitted_inverse[judged], values, rgb))
+    off = _off(points.z, fitted_inverse)
+    places = np.stack([points.u, points.v], axis=1)
+    tree = cKDTree(places[judged])
+    if count < _TOO_FEW_FOR_PLACES:
+        together, alone = none, logit > _WRONG_OF_FEW
+    else:
+        together = _places(logit, off[judged], places[judged], tree)
+        alone = (logit > _WRONG) & ~together
+    if together.sum() + alone.sum() > _MOST_WRONG * len(judged):
+        return WrongPoints(none, none)
+    alone &= ~_beside(alone, off[judged], places[judged], tree)
+    if count > len(judged):
+        together = _following(together, judged, off, places, tree)
+        # What is beside a single wrong point may well be right.
+        single = np.zeros(count, bool)
+        single[judged[alone]] = True
+        alone = single
+    return WrongPoints(alone, together)
+
+
+def _places(
+    logit: npt.NDArray[np.float32], off: FloatArray, places: FloatArray, tree: Any
+) -> npt.NDArray[np.bool_]:
+    """Points of groups that are wrong on average: neighbours that are off by the same."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    which = np.flatnonzero(logit > _MAY_BE_WRONG)
+    found = np.zeros(len(logit), bool)
+    if len(which) <= _TOGETHER:
+        return found
+    near = tree.query(places[which], k=_BESIDE + 1)[1][:, 1:]
+    number = np.full(len(logit), -1)
+    number[which] = np.arange(len(which))
+    linked = (number[near] >= 0) & (np.abs(off[near] - off[which, None]) < _AS_FAR_OFF)
+    one, other = np.nonzero(linked)[0], number[near][linked]
+    links = coo_matrix((np.ones(len(one), np.int8), (one, other)), (len(which), len(which)))
+    label = connected_components(links, directed=False)[1]
+    size = np.bincount(label)
+    mean = np.bincount(label, logit[which]) / size
+    found[which] = ((size > _TOGETHER) & (mean > _WRONG_TOGETHER))[label]
+    return found
+
+
+def _following(
+    together: npt.NDArray[np.bool_],
+    judged: npt.NDArray[np.intp],
+    off: FloatArray,
+    places: FloatArray,
+    tree: Any,
+) -> npt.NDArray[np.bool_]:
+    """Of all points, those that are of a wrong place: the judged one most like them is."""
+    from scipy.spatial import cKDTree
+
+    follows = np.zeros(len(places), bool)
+    if together.any():
+        wrong = cKDTree(places[judged[together]])
+        apart = float(np.median(tree.query(places[judged[together]], k=_BESIDE + 1)[0][:, -1]))
+        near = wrong.query(places, distance_upper_bound=apart)[1] < wrong.n
+        which = np.flatnonzero(near)
+        near = tree.query(places[which], k=_BESIDE)[1]
+        most_alike = np.argmin(np.abs(off[judged][near] - off[which, None]), axis=1)
+        follows[which] = together[near[np.arange(len(which)), most_alike]]
+    return follows
+
+
+def _beside(
+    alone: npt.NDArray[np.bool_], off: FloatArray, places: FloatArray, tree: Any
+) -> npt.NDArray[np.bool_]:
+    """Points that are wrong, but together with others, which are not surely so."""
+    beside = np.zeros_like(alone)
+    which = np.flatnonzero(alone)
+    if len(which):
+        near = tree.query(places[which], k=_BESIDE + 1)[1][:, 1:]
+        alike = alone[near] & (np.abs(off[near] - off[which, None]) < _AS_FAR_OFF)
+        beside[which] = alike.sum(axis=1) >= _TOGETHER
+    return beside
+
+
+def evidence(
+    points: SparsePoints, fitted_inverse: FloatArray, values: FloatImage, rgb: RgbImage
+) -> Evidence:
+    """What the network sees; see `wrong_points` for the arguments."""
+    height, width = values.shape
+    low, high = range_of(values)
+    picture = _picture(rgb, (values - np.float32(low)) * np.float32(1 / max(high - low, 1e-6)))
+    shape = picture.shape[:2]
+    picture = picture.reshape(-1, picture.shape[2])
+    x, y = (axis.astype(np.float32) / np.float32(width) for axis in (points.u, points.v))
+    down = width / height
+
+    def at(
+        across: npt.NDArray[np.float32], along: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """Colours and surface at places inside the image, in image widths."""
+        column = (across * np.float32(shape[1])).astype(np.int32)
+        row = (along * np.float32(down * shape[0])).astype(np.int32)
+        cell = np.minimum(row, shape[0] - 1) * np.int32(shape[1])
+        return picture.take(cell + np.minimum(column, shape[1] - 1), axis=0)
+
+    off = _off(points.z, fitted_inverse).astype(np.float32)
+    depth = np.log(points.z)
+    depth = (depth - np.median(depth)).astype(np.float32)
+    here = at(x, y)
+    lab, surface = here[:, :3], np.clip(here[:, 3], -1, 2)
+
+    distance, near = _neighbours(np.stack([x, y], axis=1))
+    spacing = float(np.median(distance[min(3, len(near) - 1)])) + _LEAST_DISTANCE
+
+    deviation = 1.4826 * float(np.median(np.abs(off)))
+    seen = np.empty((len(points), len(OF_POINT)), np.float32)
+    seen[:, 0] = np.clip(off, -1.5, 1.5)
+    seen[:, 1] = np.clip(np.abs(off) / np.float32(deviation + _LEAST_DEVIATION), 0, 12) / 6
+    seen[:, 2] = np.clip(depth, -4, 4)
+    seen[:, 3] = surface
+    seen[:, 4] = y * np.float32(down)
+    seen[:, COLOURS_OF_POINT] = lab
+    seen[:, 8] = 0.3 * np.log(spacing)
+    seen[:, 9] = 0.2 * np.log(len(points))
+    seen[:, 10] = 0.5 * np.log(deviation + _LEAST_DEVIATION)
+    seen[:, 11] = 2 * np.mean(np.abs(off) > _FAR_OFF)
+
+    across, along = x[near] - x, y[near] - y
+    share = np.linspace(0, 1, _WAY, dtype=np.float32)[:, None, None]
+    step = np.diff(at(x + across * share, y + along * share), axis=0)
+    surface_step = np.abs(step[..., 3]).max(axis=0)
+    edge = np.sqrt(np.einsum("wknc,wknc->wkn", step[..., :3], step[..., :3]).max(axis=0))
+    pairs = np.empty((*near.shape, len(OF_PAIR)), np.float32)
+    per_spacing = np.float32(0.3 / spacing)
+    off_apart, depth_apart = off[near] - off, depth[near] - depth
+    apart = lab[near] - lab
+    pairs[..., 0] = np.clip(across * per_spacing, -2, 2)
+    pairs[..., 1] = np.clip(along * per_spacing, -2, 2)
+    pairs[..., 2] = np.float32(0.3) * np.log(distance + np.float32(1e-4))
+    pairs[..., 3] = np.clip(off_apart, -1.5, 1.5)
+    pairs[..., 4] = np.clip(depth_apart, -1.5, 1.5)
+    pairs[..., 5] = 2 * np.clip(surface[near] - surface, -1, 1)
+    pairs[..., 6] = 3 * np.sqrt(np.einsum("knc,knc->kn", apart, apart))
+    pairs[..., 7] = 4 * edge
+    pairs[..., 8] = 4 * np.minimum(surface_step, 1)
+    off_apart, depth_apart = np.abs(off_apart), np.abs(depth_apart)
+    pairs[..., 9] = np.exp(off_apart * np.float32(-1 / 0.12))
+    pairs[..., 10] = np.exp(depth_apart * np.float32(-1 / 0.08))
+    pairs[..., 11] = np.exp(off_apart * np.float32(-1 / 0.4))
+    return Evidence(seen, near, pairs)
+
+
+def _neighbours(
+    where: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Distances to, and indices of, each place's NEIGHBOURS: two KxN arrays."""
+    from scipy.spatial import cKDTree
+
+    which = NEIGHBOURS[: np.searchsorted(NEIGHBOURS, len(where))]
+    tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
+    if len(where) <= _EACH:
+        distance, near = tree.query(where, k=which + 1)
+    else:
+        distance, near = tree.query(where, k=which[:_NEAR] + 1)
+        # Those far off are the nearest of a few of all, which are found sooner.
+        some = np.arange(0, len(where), _ONE_OF)
+        tree = cKDTree(where[some], compact_nodes=False, balanced_tree=False)
+        far, there = tree.query(where, k=np.rint(which[_NEAR:] / _ONE_OF).astype(np.intp) + 1)
+        distance, near = np.hstack([distance, far]), np.hstack([near, some[there]])
+    return np.ascontiguousarray(distance.T, np.float32), np.ascontiguousarray(near.T)
+
+
+def _picture(rgb: RgbImage, surface: FloatImage) -> npt.NDArray[np.float32]:
+    """Smooth colour and, beside it, the depth network's surface: rows x columns x 4."""
+    colour = smooth_colour(rgb)
+    rows, columns = colour.shape[1:]
+    picture = np.empty((rows, columns, 4), np.float32)
+    picture[..., :3] = np.moveaxis(colour, 0, 2)
+    picture[..., 3] = cv2.resize(surface, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    return picture
+
+
+def _off(z: FloatArray, fitted_inverse: FloatArray) -> FloatArray:
+    """Logarithm of measured depth over the fit's."""
+    return np.asarray(np.log(z * np.maximum(fitted_inverse, 1 / (_BEYOND * z.max()))))
+
+
+def _logits(seen: Evidence) -> npt.NDArray[np.float32]:
+    """Logit of each point being wrong (the network of `training.wrong_points.network`)."""
+    weight = _weights()
+
+    def dense(x: npt.NDArray[Any], name: str) -> npt.NDArray[np.float32]:
+        y = x @ weight[f"{name}.weight"]
+        bias = weight.get(f"{name}.bias")
+        return y if bias is None else np.add(y, bias, out=y)
+
+    first = dense(seen.points, "first")
+    zero = np.zeros_like(first)  # a number in its place makes NumPy several times as slow
+
+    def relu(x: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        return np.maximum(x, zero, out=x)
+
+    state = dense(relu(first), "second")
+    # With fewer neighbours than usual the last one counts for the missing ones, too.
+    times = np.ones(len(seen.near), np.float32)
+    times[-1] += len(NEIGHBOURS) - len(times)
+    for number in range(sum(name.endswith(".own.weight") for name in weight)):
+        name = f"rounds.{number}"
+        x = np.maximum(state, zero)
+        own, other = dense(x, f"{name}.own"), dense(x, f"{name}.other")
+        of_pair = weight[f"{name}.pair.weight"]
+        message, there, mean, most = np.zeros((4, *own.shape), np.float32)
+        for near, pair, count in zip(seen.near, seen.pairs, times, strict=True):
+            np.matmul(pair, of_pair, out=message)
+            # "clip" writes without a buffer in between; all indices are inside.
+            message += np.take(other, near, axis=0, out=there, mode="clip")
+            message += own
+            relu(message)
+            np.maximum(most, message, out=most)
+            mean += message if count == 1 else message * count
+        mean *= np.float32(1 / times.sum())
+        everyone = relu(dense(x, f"{name}.everyone")).mean(axis=0)
+        of_x, of_mean, of_most, of_everyone = np.split(weight[f"{name}.told.weight"], 4)
+        told = x @ of_x
+        told += mean @ of_mean
+        told += most @ of_most
+        told += everyone @ of_everyone + weight[f"{name}.told.bias"]
+        state += dense(relu(told), f"{name}.change")
+    return dense(relu(state), "answer")[:, 0]
+
+
+@functools.cache
+def _weights() -> dict[str, npt.NDArray[np.float32]]:
+    """Weights by name, those of dense layers transposed."""
+    from safetensors.numpy import load_file
+
+    return {
+        name: np.ascontiguousarray(each.astype(np.float32).T)
+        for name, each in load_file(_WEIGHTS).items()
+    }

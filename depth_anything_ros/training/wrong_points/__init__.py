@@ -1,0 +1,1 @@
+"""How to find measured points that are grossly wrong (`metric.wrong_points`), learned."""
