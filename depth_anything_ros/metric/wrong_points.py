@@ -82,9 +82,10 @@ _ONE_OF = 6
 # misses is frequent, a wrong place rare, and what is dropped for it no costmap sees.
 _WRONG = 0.5
 _WRONG_TOGETHER = 2.0  # mean of a place
+_OFF_TOGETHER = 0.6  # of log depth, that a place is off by, at least
 _MAY_BE_WRONG = -1.0  # of a point that belongs to a place
 _TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
-_WRONG_OF_FEW = 2.5  # and each right one is dear
+_WRONG_OF_FEW = 5.0  # and each right one is dear
 _BESIDE = 6  # neighbours, of which
 _TOGETHER = 2  # so many as wrong and as far off make it a place
 _AS_FAR_OFF = 0.3
@@ -187,7 +188,8 @@ def _places(
     label = connected_components(links, directed=False)[1]
     size = np.bincount(label)
     mean = np.bincount(label, logit[which]) / size
-    found[which] = ((size > _TOGETHER) & (mean > _WRONG_TOGETHER))[label]
+    apart = np.abs(np.bincount(label, off[which]) / size - np.median(off))
+    found[which] = ((size > _TOGETHER) & (mean > _WRONG_TOGETHER) & (apart > _OFF_TOGETHER))[label]
     return found
 
 

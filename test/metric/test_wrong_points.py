@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import warnings
+from unittest import mock
 
 import numpy as np
 import pytest
 from metric_scenes import frame, relative, sample, spoiled, wavy_depth
 
 from depth_anything_ros.frames import SparsePoints
-from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points, values_at
 from depth_anything_ros.metric.live import LiveScaler
+from depth_anything_ros.metric.sources import sparse
 from depth_anything_ros.metric.sources.sparse import SparseSource
 from depth_anything_ros.metric.wrong_points import FEWEST, wrong_points
 
@@ -120,3 +122,19 @@ def test_points_with_nothing_beside_them_are_judged_without_a_warning() -> None:
         wrong_points(points, np.full(100, 0.25), flat, rgb)
         same = SparsePoints(np.full(50, 3.0), np.full(50, 3.0), np.full(50, 4.0))
         wrong_points(same, np.full(50, 0.25), flat, rgb)
+
+
+def test_what_no_scale_fits_once_wrong_points_are_out_is_interpolated() -> None:
+    """As where a network is of no use and wrong points agreed with it by chance."""
+    points = spoiled(sample(DEPTH, 300), 0.3, seed=2)
+    right = points.z == sample(DEPTH, 300).z
+    prediction = relative(DEPTH, 0.01, 0.02)
+    fits = [fit_points(prediction, points, FitSettings()), UnmeasurableError("no scale")]
+    with mock.patch.object(sparse, "fit_points", side_effect=fits):
+        scaled = LiveScaler([SparseSource()]).scale(
+            prediction, frame(DEPTH, rgb=GREY, points=points)
+        )
+    assert "interpolated between the points alone" in scaled.state.reason
+    assert scaled.depth_m is not None
+    v, u = points.v[right].astype(int), points.u[right].astype(int)
+    assert np.nanmedian(np.abs(scaled.depth_m[v, u] / points.z[right] - 1)) < 0.05

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import Frame, Prediction, RgbImage, SparsePoints
 from depth_anything_ros.metric.fit import (
+    Fit,
     FitSettings,
     OpposedError,
     UnmeasurableError,
@@ -100,12 +101,7 @@ def measure_points(
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     points = subset(points, visible(prediction, points))
-    try:
-        fit = fit_points(prediction, points, settings)
-    except UnmeasurableError as error:
-        if not (isinstance(error, OpposedError) and error.is_strong):
-            error.points = points
-        raise
+    fit = _fitted(prediction, points, settings)
     left_out = ""
     if rgb is not None:
         fitted = fit.scale * values_at(prediction.values, points) + fit.shift
@@ -116,7 +112,7 @@ def measure_points(
             left_out = _left_out(wrong)
             points = subset(points, ~wrong.all)
             if wrong.together.any() or wrong.alone.mean() > _SPOIL_A_FIT:
-                fit = fit_points(prediction, points, settings)
+                fit = _fitted(prediction, points, settings)
             else:
                 fit = replace(fit, inliers=fit.inliers[~wrong.all])
     inliers = int(fit.inliers.sum())
@@ -130,6 +126,16 @@ def measure_points(
         residual=fit.residual,
         points=points,
     )
+
+
+def _fitted(prediction: Prediction, points: SparsePoints, settings: FitSettings) -> Fit:
+    """Fit some points; of those that no scale fits the error tells which may be right."""
+    try:
+        return fit_points(prediction, points, settings)
+    except UnmeasurableError as error:
+        if not (isinstance(error, OpposedError) and error.is_strong):
+            error.points = points
+        raise
 
 
 def _left_out(wrong: WrongPoints) -> str:
