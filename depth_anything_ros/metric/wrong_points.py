@@ -81,6 +81,8 @@ _ONE_OF = 6
 # Logits from which on a point is wrong, chosen on real frames: a right object that the network
 # misses is frequent, a wrong place rare, and what is dropped for it no costmap sees.
 _WRONG = 0.5
+_MANY_WRONG = 0.15  # share of the points from which on another one
+_WRONG_OF_MANY = -0.25  # is likelier wrong, too
 _WRONG_TOGETHER = 2.0  # mean of a place
 _OFF_TOGETHER = 0.6  # of log depth, that a place is off by, at least
 _MAY_BE_WRONG = -1.0  # of a point that belongs to a place
@@ -152,13 +154,15 @@ def wrong_points(
     places = np.stack([points.u, points.v], axis=1)
     tree = cKDTree(places[judged])
     if count < _TOO_FEW_FOR_PLACES:
-        together, alone = none, logit > _WRONG_OF_FEW
+        many, together, alone = False, none, logit > _WRONG_OF_FEW
     else:
         together = _places(logit, off[judged], places[judged], tree)
-        alone = (logit > _WRONG) & ~together
+        many = np.mean(logit > _WRONG) > _MANY_WRONG
+        alone = (logit > (_WRONG_OF_MANY if many else _WRONG)) & ~together
     if together.sum() + alone.sum() > _MOST_WRONG * len(judged):
         return WrongPoints(none, none)
-    alone &= ~_beside(alone, off[judged], places[judged], tree)
+    if not many:
+        alone &= ~_beside(alone, off[judged], places[judged], tree)
     if count > len(judged):
         together = _following(together, judged, off, places, tree)
         # What is beside a single wrong point may well be right.
