@@ -157,7 +157,7 @@ def wrong_points(
         many, together, alone = False, none, logit > _WRONG_OF_FEW
     else:
         together = _places(logit, off[judged], places[judged], tree)
-        many = np.mean(logit > _WRONG) > _MANY_WRONG
+        many = bool(np.mean(logit > _WRONG) > _MANY_WRONG)
         alone = (logit > (_WRONG_OF_MANY if many else _WRONG)) & ~together
     if together.sum() + alone.sum() > _MOST_WRONG * len(judged):
         return WrongPoints(none, none)
