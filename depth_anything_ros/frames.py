@@ -240,12 +240,15 @@ class ScaledDepth:
             None when `state` is INVALID.
         ground: The ground plane in the optical frame, where it is known better than the frame
             says.
+        wrong_points: Of the frame's measured points, N bool, those that contradict the image and
+            the others; None where they were not judged.
     """
 
     depth_m: FloatImage | None
     state: ScaleState
     sigma_m: FloatImage | None = None
     ground: Plane | None = None
+    wrong_points: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,8 @@ class DepthFrame:
             metres, NaN where the depth is not a number of metres; None where `depth_m` is None.
         ground: The ground plane in the optical frame as the frame's points show it, else as the
             frame knows it, or None.
+        wrong_points: Of the frame's measured points, N bool, those that contradict the image and
+            the others; None where they were not judged.
     """
 
     frame: Frame
@@ -273,3 +278,4 @@ class DepthFrame:
     scale_state: ScaleState
     sigma_m: FloatImage | None = None
     ground: Plane | None = None
+    wrong_points: npt.NDArray[np.bool_] | None = None

@@ -284,7 +284,15 @@ def _answer(request: DepthRequest, predictions: list[Prediction]) -> DepthFrame:
     ground = frame.ground if scaled.ground is None else scaled.ground
     if request.temporal_filter is not None:
         scaled = request.temporal_filter.steady(scaled, frame)
-    answer = DepthFrame(frame, predictions[0], None, confidence, scaled.state, ground=ground)
+    answer = DepthFrame(
+        frame,
+        predictions[0],
+        None,
+        confidence,
+        scaled.state,
+        ground=ground,
+        wrong_points=scaled.wrong_points,
+    )
     if scaled.depth_m is not None:
         sky = sky_seen(predictions[0], frame, scaled.state)
         depth_m = with_sky(scaled.depth_m, sky)

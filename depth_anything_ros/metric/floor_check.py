@@ -10,6 +10,7 @@ import math
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, Frame, Plane
 from depth_anything_ros.geometry.camera import rays_of_pixels
@@ -48,18 +49,20 @@ class FloorCheck:
         self._compared: deque[tuple[int, FloatArray]] = deque(maxlen=_OF_HEIGHT)
         self._last = 0
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: Frame, wrong: npt.NDArray[np.bool_] | None = None) -> None:
         """Compare the floor of a frame's points with its ground, about once a second.
 
         Args:
             frame: The frame; without points, camera and ground it says nothing.
+            wrong: Of its points, N bool, those that are known to be wrong (a mirror, a dirty
+                window) and do not count; None for none.
         """
         if frame.stamp < self._last:
             self._compared.clear()
         elif frame.stamp - self._last < _PERIOD_S * 1e9:
             return
         self._last = frame.stamp
-        found = _compared(frame)
+        found = _compared(frame, wrong)
         if found is not None:
             self._compared.append((frame.stamp, found))
         while self._compared and frame.stamp - self._compared[0][0] > _WINDOW_S * 1e9:
@@ -104,12 +107,15 @@ class FloorCheck:
             )
 
 
-def _compared(frame: Frame) -> FloatArray | None:
+def _compared(frame: Frame, wrong: npt.NDArray[np.bool_] | None) -> FloatArray | None:
     """Factor between the heights, and degrees of pitch and roll from known to seen ground."""
     points, camera, known = frame.points, frame.camera, frame.ground
-    if points is None or camera is None or known is None or len(points) < _MIN_POINTS:
+    if points is None or camera is None or known is None:
         return None
-    order = np.random.default_rng(frame.stamp % 2**32).permutation(len(points))[:_MOST_POINTS]
+    right = np.arange(len(points)) if wrong is None else np.flatnonzero(~wrong)
+    if len(right) < _MIN_POINTS:
+        return None
+    order = np.random.default_rng(frame.stamp % 2**32).permutation(right)[:_MOST_POINTS]
     x, y = rays_of_pixels(camera, points.u[order], points.v[order])
     z = points.z[order]
     xyz = np.stack([z * x, z * y, z], axis=1)

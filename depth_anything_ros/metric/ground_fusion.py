@@ -42,6 +42,7 @@ from depth_anything_ros.metric.point_memory import PointMemory
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import NONE
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
+from depth_anything_ros.metric.sources.sparse import subset
 
 _HEIGHT_SIGMA = 0.015  # standard deviation of the camera's height relative to it
 _ANGLE_SIGMA_DEG = 0.3  # of its pitch and roll
@@ -102,8 +103,9 @@ class GroundFusion:
         if camera is None:
             return scaler.scale(prediction, frame)
         ground = self._ground.follow(frame, camera)
+        measured = frame.points
         points = self._memory.recall(frame, ground)
-        if points is not frame.points:
+        if points is not measured:
             frame = replace(frame, points=points)
         scaled = scaler.scale(prediction, frame)
         parallax = None
@@ -113,7 +115,12 @@ class GroundFusion:
             wanted = scaled.depth_m is None and scaled.state.method != NONE
             if wanted and parallax is not None:
                 scaled = _shown_by_motion(scaled.state, camera, ground, parallax)
-        return replace(_fused(scaled, frame, ground, parallax), ground=ground)
+        wrong = scaled.wrong_points
+        if wrong is not None and points is not None and measured is not None:
+            frame = replace(frame, points=subset(points, ~wrong))
+            wrong = wrong[: len(measured)]  # those that were recalled follow after
+        fused = _fused(scaled, frame, ground, parallax)
+        return replace(fused, ground=ground, wrong_points=wrong)
 
 
 def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:

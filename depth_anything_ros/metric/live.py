@@ -114,6 +114,7 @@ class LiveScaler:
         # Points of this moment correct the depth also where their scale is doubted (HELD).
         follows = self._refine and not self._tracker.frozen
         points = measured.points if isinstance(measured, Measurement) and follows else None
+        wrong = measured.wrong if isinstance(measured, Measurement) else None
         if points is not None and len(points) >= MIN_POINTS:
             inverse = to_inverse(prediction, state.scale, state.shift)
             refined = refine(inverse, points, self._seed, frame.rgb)
@@ -122,14 +123,16 @@ class LiveScaler:
                     finished = (frame.rgb, inverse, refined.inverse_m, points)
                     refined = replace(refined, inverse_m=self._completion.complete(*finished))
                 depth_m = self._handed_over(inverse, refined)
-                return ScaledDepth(depth_m, state, sigma_of_error(depth_m, refined.error))
+                sigma_m = sigma_of_error(depth_m, refined.error)
+                return ScaledDepth(depth_m, state, sigma_m, wrong_points=wrong)
         if self._tracker.is_unsettled:
             reason = f"{state.reason}; no points of this moment tell which scale is right"
             unknown = replace(state, quality=Quality.INVALID, reason=reason)
-            return ScaledDepth(None, replace(unknown, scale=math.nan, shift=math.nan))
+            unknown = replace(unknown, scale=math.nan, shift=math.nan)
+            return ScaledDepth(None, unknown, wrong_points=wrong)
         depth_m = to_metres(prediction, state.scale, state.shift)
         sigma_m = sigma_of_state(depth_m, state, self._tracker.deviation)
-        return ScaledDepth(depth_m, state, sigma_m)
+        return ScaledDepth(depth_m, state, sigma_m, wrong_points=wrong)
 
     def reset(self) -> None:
         """Forget everything measured so far, and unfreeze."""

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from depth_anything_ros.frames import Frame, Prediction, SparsePoints
 from depth_anything_ros.metric.fit import FitSettings
 from depth_anything_ros.network.model_info import ModelInfo
@@ -27,6 +30,8 @@ class Measurement:
         inlier_share: `inliers` divided by the number of measurements used.
         residual: Median |relative error| of the inliers; 0 where nothing was fitted.
         points: Measured depths that a local refinement may follow, or None.
+        wrong: Of the frame's points, N bool, those that are grossly wrong; None where they were not
+            judged.
     """
 
     method: str
@@ -37,6 +42,7 @@ class Measurement:
     inlier_share: float = 1.0
     residual: float = 0.0
     points: SparsePoints | None = None
+    wrong: npt.NDArray[np.bool_] | None = None
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from metric_scenes import CAMERA
 from real_frames import Array
 
 from depth_anything_ros.frames import Frame, Plane, SparsePoints
-from depth_anything_ros.geometry.camera import project
+from depth_anything_ros.geometry.camera import project, rays_of_pixels
 from depth_anything_ros.metric.floor_check import FloorCheck
 
 HEIGHT = 0.9
@@ -28,6 +28,12 @@ def room(seed: int) -> Array:
     wall = np.stack([x, rng.uniform(-1.5, HEIGHT, 1500), np.full_like(x, 7.0)], axis=1)
     table = np.stack([rng.uniform(0, 1, 300), np.full(300, 0.3), rng.uniform(2, 3, 300)], axis=1)
     return np.concatenate([floor, wall, table]) + rng.normal(0, 0.01, (3300, 3))
+
+
+def xyz(points: SparsePoints) -> Array:
+    """The points in the optical frame, rows of x, y and z."""
+    x, y = rays_of_pixels(CAMERA, points.u, points.v)
+    return np.stack([points.z * x, points.z * y, points.z])
 
 
 def drive(
@@ -77,6 +83,24 @@ def test_nothing_is_said_without_reason() -> None:
         check.add(replace(pavement, stamp=frame.stamp) if passing else frame)
         assert not check.finding
     assert set(check.values) == {"floor_height_factor", "floor_pitch_deg", "floor_roll_deg"}
+
+
+def test_points_that_are_wrong_do_not_count() -> None:
+    """A mirror shows most of the floor at half its distance."""
+    seen, said = FloorCheck(), FloorCheck()
+    for frame in drive(25, rate=1):
+        points = frame.points
+        assert points is not None
+        _, y, _ = xyz(points)
+        mirrored = (y > 0.8) & (points.u < 0.85 * CAMERA.width)
+        points = replace(points, z=np.where(mirrored, 0.55 * points.z, points.z))
+        frame = replace(frame, points=points)
+        seen.add(frame)
+        said.add(frame, mirrored)
+    assert "m below the camera but the ground is said to be 0.90 m" in seen.finding
+    assert seen.values["floor_height_factor"] == pytest.approx(0.55, abs=0.02)
+    assert said.values["floor_height_factor"] == pytest.approx(1.0, abs=0.01)
+    assert not said.finding
 
 
 def test_what_is_old_or_of_another_time_is_forgotten() -> None:

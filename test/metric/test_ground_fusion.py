@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from depth_anything_ros.frames import (
+    FloatArray,
     FloatImage,
     Frame,
     Plane,
@@ -371,18 +372,55 @@ def test_the_ground_of_points_is_kept_between_frames() -> None:
     assert abs(floor_height(empty)) > 0.05  # without what was seen before
 
 
+def _ahead(metres: float) -> FloatArray:
+    """Pose of a camera that has moved along its optical axis."""
+    pose = np.eye(4)
+    pose[2, 3] = metres
+    return pose
+
+
 def test_low_points_of_before_reach_the_scaler() -> None:
     scaler, fusion = Keeps(scene()), GroundFusion()
     prediction = Prediction(scene(), PredictionKind.METRIC_DEPTH, scene().shape)
     for number in range(2):
-        pose = np.eye(4)
-        pose[2, 3] = 0.1 * number
-        fusion.scale(scaler, prediction, replace(_measured(scene(), 1.0 + number), pose=pose))
+        frame = replace(_measured(scene(), 1.0 + number), pose=_ahead(0.1 * number))
+        fusion.scale(scaler, prediction, frame)
     now, with_before = scaler.frames
     assert now.points is not None
     assert with_before.points is not None
     assert len(now.points) == 2000
     assert len(with_before.points) > 2200
+
+
+def test_wrong_points_are_named_among_those_of_the_frame_and_tell_no_floor() -> None:
+    """A mirror on the left at half the distance, of this frame and of the one before."""
+    truth = scene()
+    points = _points(truth, 2000)
+    mirrored = (points.u < 100) & (points.v > 150)
+    spoilt = replace(points, z=np.where(mirrored, 0.5 * points.z, points.z))
+    frames = [
+        replace(_measured(truth, 1.0 + number, GROUND), points=spoilt, pose=_ahead(0.1 * number))
+        for number in range(2)
+    ]
+
+    class Judges(Keeps):
+        def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+            scaled = super().scale(prediction, frame)
+            assert frame.points is not None
+            right = truth[np.rint(frame.points.v).astype(int), np.rint(frame.points.u).astype(int)]
+            return replace(scaled, wrong_points=frame.points.z < 0.8 * right)
+
+    given = bent(truth, 0.1)
+    prediction = Prediction(given, PredictionKind.METRIC_DEPTH, given.shape)
+    fusion = GroundFusion()
+    answers = [fusion.scale(Judges(given), prediction, frame) for frame in frames]
+    for answer in answers:
+        assert answer.wrong_points is not None
+        assert answer.wrong_points.tolist() == mirrored.tolist()
+        assert answer.depth_m is not None
+        floor = (heights(truth) < 0.01) & (truth < 3.0)
+        print(f"floor off by p95 {np.percentile(np.abs(heights(answer.depth_m)[floor]), 95):.3f}")
+        assert np.percentile(np.abs(heights(answer.depth_m)[floor]), 95) < 0.025
 
 
 @pytest.mark.parametrize("measured", [False, True])

@@ -97,6 +97,10 @@ def test_the_scaler_leaves_a_wrong_place_out_and_says_so() -> None:
     assert scaled.depth_m is not None
     assert np.mean(np.abs(scaled.depth_m / DEPTH - 1)) < 0.01
     assert "in one place contradict the image and the others" in scaled.state.reason
+    assert scaled.wrong_points is not None
+    assert len(scaled.wrong_points) == len(points)
+    assert np.isin(wrong, np.flatnonzero(scaled.wrong_points)).mean() > 0.9
+    assert scaled.wrong_points.sum() < 1.05 * len(wrong)
 
 
 def test_the_scaler_leaves_single_wrong_points_out_and_says_so() -> None:

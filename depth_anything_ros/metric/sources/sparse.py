@@ -88,7 +88,7 @@ def measure_points(
         rgb: HxWx3 image the points were measured for; None where they cannot be wrong.
 
     Returns:
-        The measurement, with the visible points for refinement.
+        The measurement, with the visible points for refinement, and which ones of all were wrong.
 
     Raises:
         UnmeasurableError: The points do not determine a scale.
@@ -100,14 +100,18 @@ def measure_points(
         )
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
-    points = subset(points, visible(prediction, points))
+    seen = visible(prediction, points)
+    points = subset(points, seen)
     fit = _fitted(prediction, points, settings)
     left_out = ""
+    of_all = None
     if rgb is not None:
         fitted = fit.scale * values_at(prediction.values, points) + fit.shift
         if not prediction.kind.inverse:
             fitted = 1 / np.maximum(fitted, 1e-3)
         wrong = wrong_points(points, fitted, prediction.values, rgb)
+        of_all = np.zeros(len(seen), bool)
+        of_all[seen] = wrong.all
         if wrong.all.any():
             left_out = _left_out(wrong)
             points = subset(points, ~wrong.all)
@@ -125,6 +129,7 @@ def measure_points(
         inlier_share=fit.inlier_share,
         residual=fit.residual,
         points=points,
+        wrong=of_all,
     )
 
 

@@ -65,8 +65,10 @@ def test_floor_that_lies_elsewhere_than_the_ground_is_in_the_health() -> None:
     rng = np.random.default_rng(0)
     x, z = rng.uniform(-2, 2, 500), rng.uniform(2, 6, 500)
     floor = np.stack([x, 1.0 + 0.02 * z, z], axis=1)
-    points = SparsePoints(*project(camera, floor), source="/points")
+    in_mirror = np.concatenate([0.7 * floor, 0.71 * floor, 0.69 * floor])
+    points = SparsePoints(*project(camera, np.concatenate([floor, in_mirror])), source="/points")
     good = answer(Quality.GOOD, "9 of 9 points agree")
+    good = replace(good, wrong_points=np.arange(2000) >= 500)
     for second in range(1, 12):
         frame = replace(
             good.frame,
