@@ -202,7 +202,7 @@ def picture_changed(
         levels: By how much one of its colours must differ.
 
     Returns:
-        HxW bool; pixels next to such a one are among them.
+        HxW bool.
     """
     height, width = du.shape
     u = du + np.arange(width, dtype=np.float32)
@@ -211,5 +211,4 @@ def picture_changed(
     around = np.ones((3, 3), np.uint8)
     below, above = cv2.erode(moved, around), cv2.dilate(moved, around)
     red, green, blue = cv2.split(cv2.max(cv2.subtract(below, now), cv2.subtract(now, above)))
-    most = cv2.dilate(cv2.max(cv2.max(red, green), blue), around)
-    return np.asarray(most > levels)
+    return np.asarray(cv2.max(cv2.max(red, green), blue) > levels)

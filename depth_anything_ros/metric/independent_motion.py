@@ -24,13 +24,13 @@ _REGION = 7  # pixels across over which pictures are compared
 _FLOW_PX = 0.7  # flow that is off by less is explained, across the epipolar line, too
 _NEARER, _FARTHER = 1.0, -0.5  # errors of inverse depth, as a share, that flow along it may show
 _CLEAR, _CLEAR_GREY = 1.6, 3.0  # factor and grey levels by which flow must fit better to be seen
-_LEAST, _LEAST_GREY = 1.2, 1.0  # where it moved in the last image
-_SMALLEST = 5  # pixels across of what is seen to begin to move
+_LEAST, _LEAST_GREY = 1.1, 0.7  # where it moved in the last image
+_SMALLEST = 3  # pixels across of what is seen to begin to move
 _GROWTH = 3  # pixels across around what moved in the last image
 _LASTING = 2.0  # images; what has moved for as long is no mistake; it is filled,
-_FILL, _FILL_STEPS, _FILL_LEAST = 17, 3, 0.02  # within these pixels, from this share of them,
+_FILL, _FILL_STEPS, _FILL_LEAST = 17, 3, 0.01  # within these pixels, from this share of them,
 _ALIKE = 0.1  # up to this step of inverse depth, as a share,
-_UPRIGHT = 0.008  # and change of it from pixel to pixel: floor has more
+_UPRIGHT = 0.012  # and change of it from pixel to pixel: floor has more
 
 Mask = npt.NDArray[np.bool_]
 
@@ -56,6 +56,11 @@ class MovedPicture:
     displacement: tuple[FloatImage, FloatImage]
     parallax: tuple[FloatImage, FloatImage]
     inverse: FloatImage
+
+    @cached_property
+    def misfit(self) -> FloatImage:
+        """How badly the camera's motion explains the picture, HxW float32 grey levels."""
+        return misfit(self.by_motion, self.grey)
 
     @cached_property
     def unexplained(self) -> Mask:
@@ -89,16 +94,28 @@ def independent_motion(pictures: MovedPicture, images_before: FloatImage) -> Flo
     last = pictures.last_grey.astype(np.float32)
     by_flow, followed = sample_displaced((last, around), flow[..., 0], flow[..., 1])
     cv2.patchNaNs(followed, 0)
-    wrong, left = (
-        _blurred(_difference(each, pictures.grey), _REGION)
-        for each in (pictures.by_motion, by_flow)
-    )
+    wrong, left = pictures.misfit, misfit(by_flow, pictures.grey)
     unexplained = pictures.unexplained
     least = wrong > np.float32(_LEAST) * left + np.float32(_LEAST_GREY)
     clear = wrong > np.float32(_CLEAR) * left + np.float32(_CLEAR_GREY)
     seen = _opened(unexplained & clear, _SMALLEST)
     seen |= (followed > np.float32(0.5)) & unexplained & least
     return np.where(seen, followed + 1, np.float32(0))
+
+
+def misfit(moved: FloatImage, grey: npt.NDArray[np.uint8]) -> FloatImage:
+    """How far a moved picture is off another one around each pixel.
+
+    Args:
+        moved: HxW float32, NaN where unknown: no difference there.
+        grey: HxW uint8, the other one.
+
+    Returns:
+        HxW float32 grey levels.
+    """
+    difference = np.abs(moved - grey)
+    cv2.patchNaNs(difference, 0)
+    return _blurred(difference, _REGION)
 
 
 def filled(pictures: MovedPicture, images: FloatImage) -> Mask:
@@ -145,9 +162,3 @@ def _opened(mask: Mask, across: int) -> Mask:
     """A mask without what is smaller."""
     kernel = np.ones((across, across), np.uint8)
     return np.asarray(cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0)
-
-
-def _difference(moved: FloatImage, grey: npt.NDArray[np.uint8]) -> FloatImage:
-    difference = np.abs(moved - grey)
-    cv2.patchNaNs(difference, 0)
-    return difference

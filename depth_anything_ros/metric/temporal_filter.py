@@ -2,9 +2,10 @@
 
 The last depth is brought into the present image by the camera's motion, which is known (odometry,
 tf2) or found from optical flow, and the two are averaged in inverse depth by their standard
-deviations. They are not where the picture has changed near what moves by itself or near points that
-contradict the last depth, and where measured points contradict it more than the new one. Where no
-points are measured, what moves by itself is not averaged either.
+deviations. Where they differ, the pictures tell which is right: moved by it, the last picture fits
+the present one. They are not averaged where the picture has changed near what moves by itself or
+near points that contradict the last depth, and where measured points contradict it more than the
+new one. Where no points are measured, what moves by itself is not averaged either.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ from depth_anything_ros.geometry.camera_motion import (
     small_picture,
 )
 from depth_anything_ros.metric.apply import FARTHEST_M
-from depth_anything_ros.metric.independent_motion import MovedPicture, filled, independent_motion
+from depth_anything_ros.metric.independent_motion import (
+    MovedPicture,
+    filled,
+    independent_motion,
+    misfit,
+)
 from depth_anything_ros.metric.memory import keep_freed_blocks
 from depth_anything_ros.metric.scene_cut import CUT_CORRELATION
 
@@ -44,18 +50,25 @@ _MOST_BY_FLOW = 4.0  # where the motion is found from flow: its errors add up
 _MOST_NEAR = 1.0  # without points near what moves by itself
 # Of log depth: what differs by more is not one surface; with points only where the picture has
 # changed, and near what moves by itself.
-_GATE = 1.0
-_CHANGED = 6  # grey levels by which a picture changes
+_GATE = 2.0
+# Grey levels by which a picture fits one of two depths better; from these on it is not the other.
+_FIT = 1.0
+_FITTING = 40.0  # times the weight that the last depth has then,
+_FITS = 0.2  # and from these grey levels on it is averaged whatever it differs by,
+_STILL_FIT = 0.3  # and from these on, although it seems to move,
+_STILL_MISFIT = 3.0  # if the picture is not off it by so many: what moves fits neither.
+_CHANGED = 6  # grey levels by which a picture changes,
+_BESIDE = 3  # and pixels across that change with it, unless the last depth fits them
 _NEAR = 25  # pixels across of what is near what moves by itself,
-_UNCOVERED = 15  # of what it may have uncovered
+_UNCOVERED = 25  # of what it may have uncovered
 _OF_CONTRADICTED = 9  # and of what points that contradict the last depth speak for
 _BEHIND = 0.85  # what has less than this share of the inverse depth of what moves
 _OF_BEHIND = 7  # within these pixels does not belong to it
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
 _AROUND = 5  # pixels across over which measured points are compared with the last depth
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
-_DOUBT = 0.5  # or by so many standard deviations of it
-_SOME_DOUBT = 0.5  # of this from which on the picture is asked, too
+_DOUBT = 0.25  # or by so many standard deviations of it
+_SOME_DOUBT = 0.25  # of this from which on the picture is asked, too
 _LARGEST = 0.3  # of log depth, of one point
 _LOST_PX = 0.7  # median of unexplained flow from which on the motion is not known
 _SURER = 4.0  # most that the variances of two depths differ in their weights
@@ -109,10 +122,9 @@ class TemporalFilter:
         motion = self._motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
-        moved = displacement(now.small_camera, now.inverse, motion)
-        if of.motion:
-            moved = _better_moved(now, last, motion, moved)
-        share = _compare(now, last, flow, motion, moved, of)
+        by_new = displacement(now.small_camera, now.inverse, motion)
+        moved = _better_moved(now, last, motion, by_new)
+        share = _compare(now, last, flow, motion, moved, by_new[:2], of)
         if not share.any():
             return scaled
         blended = now.fine + _blended(now.fine, last.fine, moved, share)
@@ -249,6 +261,7 @@ def _compare(
     flow: FloatImage,
     motion: FloatArray,
     moved: tuple[FloatImage, FloatImage, FloatImage],
+    by_new: tuple[FloatImage, FloatImage],
     of: _Known,
 ) -> FloatImage:
     """Share of the last depth at every pixel of the small picture.
@@ -279,21 +292,29 @@ def _compare(
         near, of_it = _around(moving, now, before)
         new = picture_changed(now.picture, last.picture, du, dv, _CHANGED)
         uncovered = _grown(moving, _UNCOVERED)
-        alike = np.maximum(1 - np.square(change / np.float32(_GATE)), 0)
+        fit = _fit_of_last(pictures, by_new)
+        alike = np.maximum(1 - np.square(change / np.float32(_GATE)), fit / np.float32(_FITS))
+        alike = np.clip(alike, 0, 1)
+        shown_still = (fit > np.float32(_STILL_FIT)) & (pictures.misfit < np.float32(_STILL_MISFIT))
         if of.motion and of.points:
             still = np.where(new | of_it, alike, np.float32(1))
-            still[of_it & moving] = 0
+            still[of_it & moving & ~shown_still] = 0
         else:
             still = alike
-            still[of_it & _grown(moving, _OF_BEHIND)] = 0
+            still[of_it & _grown(moving, _OF_BEHIND) & ~shown_still] = 0
             images[near] = np.minimum(images[near], np.float32(_MOST_NEAR))
+            fit[of_it & (fit > 0) & (pictures.misfit > np.float32(_STILL_MISFIT))] = 0
         if of.points:
             allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
             last_off, new_off = _off_points(now, before)
             excess = last_off - np.where(of_it, np.float32(0), new_off)
             still *= np.maximum(1 - np.square(np.maximum(excess, 0) / allowed), 0)
             uncovered |= _grown(last_off > np.float32(_SOME_DOUBT) * allowed, _OF_CONTRADICTED)
-        still[~known | (new & uncovered)] = 0
+        new &= uncovered
+        new |= _grown(new, _BESIDE) & uncovered & (fit < np.float32(_FIT))
+        still[~known | new] = 0
+        fit /= np.float32(_FIT)
+        still *= np.where(fit < 0, np.maximum(1 + fit, 0), 1 + _FITTING * np.minimum(fit, 1))
     weight = still * _known(images)
     now.images = np.minimum(weight + 1, np.float32(of.most))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -303,6 +324,24 @@ def _compare(
     now.inverse = np.where(known, now.inverse + share * (before - now.inverse), now.inverse)
     now.relative = now.relative + share * _known(sigma_before - now.relative)
     return share
+
+
+def _fit_of_last(pictures: MovedPicture, by_new: tuple[FloatImage, FloatImage]) -> FloatImage:
+    """By how much the picture fits the last depth better than the new one.
+
+    Where two depths differ, so do the places of the last picture where they find a pixel.
+
+    Args:
+        pictures: The two pictures; the last one is moved by the last depth.
+        by_new: Columns and rows by the new depth.
+
+    Returns:
+        HxW float32, grey levels around each pixel; below 0 where the new depth fits better.
+    """
+    (moved,) = sample_displaced((pictures.last_grey.astype(np.float32),), *by_new)
+    known = np.isfinite(moved) & np.isfinite(pictures.by_motion)
+    moved = np.where(known, moved, pictures.by_motion)
+    return np.asarray(misfit(moved, pictures.grey) - pictures.misfit, np.float32)
 
 
 def _around(moving: Mask, now: _Seen, before: FloatImage) -> tuple[Mask, Mask]:
