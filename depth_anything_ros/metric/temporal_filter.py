@@ -57,17 +57,20 @@ _FITTING = 40.0  # times the weight that the last depth has then,
 _FITS = 0.2  # and from these grey levels on it is averaged whatever it differs by,
 _STILL_FIT = 0.3  # and from these on, although it seems to move,
 _STILL_MISFIT = 3.0  # if the picture is not off it by so many: what moves fits neither.
+# If the median pixel is off by more, neither depth nor light explains the picture: it tells less.
+_MISFIT = 2.0
 _CHANGED = 6  # grey levels by which a picture changes,
 _BESIDE = 3  # and pixels across that change with it, unless the last depth fits them
 _NEAR = 25  # pixels across of what is near what moves by itself,
-_UNCOVERED = 25  # of what it may have uncovered
+_UNCOVERED = 9  # of what it may have uncovered
 _OF_CONTRADICTED = 9  # and of what points that contradict the last depth speak for
 _BEHIND = 0.85  # what has less than this share of the inverse depth of what moves
 _OF_BEHIND = 7  # within these pixels does not belong to it
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
 _AROUND = 5  # pixels across over which measured points are compared with the last depth
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
-_DOUBT = 0.25  # or by so many standard deviations of it
+_DOUBT = 0.5  # or by so many standard deviations of it,
+_DOUBT_NEAR = 0.15  # near what moves
 _SOME_DOUBT = 0.25  # of this from which on the picture is asked, too
 _LARGEST = 0.3  # of log depth, of one point
 _LOST_PX = 0.7  # median of unexplained flow from which on the motion is not known
@@ -305,7 +308,8 @@ def _compare(
             images[near] = np.minimum(images[near], np.float32(_MOST_NEAR))
             fit[of_it & (fit > 0) & (pictures.misfit > np.float32(_STILL_MISFIT))] = 0
         if of.points:
-            allowed = np.fmax(sigma_before * np.float32(_DOUBT), np.float32(_CONTRADICTED))
+            doubt = np.where(of_it, np.float32(_DOUBT_NEAR), np.float32(_DOUBT))
+            allowed = np.fmax(sigma_before * doubt, np.float32(_CONTRADICTED))
             last_off, new_off = _off_points(now, before)
             excess = last_off - np.where(of_it, np.float32(0), new_off)
             still *= np.maximum(1 - np.square(np.maximum(excess, 0) / allowed), 0)
@@ -341,7 +345,11 @@ def _fit_of_last(pictures: MovedPicture, by_new: tuple[FloatImage, FloatImage]) 
     (moved,) = sample_displaced((pictures.last_grey.astype(np.float32),), *by_new)
     known = np.isfinite(moved) & np.isfinite(pictures.by_motion)
     moved = np.where(known, moved, pictures.by_motion)
-    return np.asarray(misfit(moved, pictures.grey) - pictures.misfit, np.float32)
+    fit = misfit(moved, pictures.grey) - pictures.misfit
+    typical = float(np.median(pictures.misfit[::_SAMPLED, ::_SAMPLED]))
+    if typical > _MISFIT:
+        fit *= np.float32((_MISFIT / typical) ** 3)
+    return np.asarray(fit, np.float32)
 
 
 def _around(moving: Mask, now: _Seen, before: FloatImage) -> tuple[Mask, Mask]:
