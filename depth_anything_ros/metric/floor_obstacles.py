@@ -52,7 +52,9 @@ _OVERHANG = 0.35  # of log inverse depth by which an obstacle may be nearer than
 _UNSEEN_FOOT = 0.15  # of log inverse depth that a foot may be off where the image shows no edge
 _EDGE_ROWS = 3  # coarse rows above and below a foot whose colours are compared
 _PARALLAX = 10.0  # most that the motion of the camera can speak for or against
-_CLEAR = 0.08  # its evidence that speaks fully
+_CLEAR = 0.08  # its evidence that speaks fully,
+_RAISED = -0.04  # and from which on a network that sees floor says nothing: it sees no low step,
+_FAINT = 0.07  # where the median of that for the ground is twice as large; half of it is too faint
 _ASIDE = 10  # coarse columns in which a nearer foot is looked for
 _STEPPED = 0.1  # of log inverse depth between feet of one thing, at least
 _SLANTED = 0.015  # and per column: walls slant
@@ -153,9 +155,13 @@ class Columns:
         self._as_colours: FloatImage = np.zeros_like(plane)
         self._unseen: FloatImage = np.zeros_like(plane)
         self._as_moves: FloatImage = np.zeros_like(plane)
+        self._raised: FloatImage = np.zeros_like(plane)
         if parallax is not None:
             moves = np.clip(parallax.floor / _CLEAR, -1, 1)
             self._as_moves = np.asarray(-_PARALLAX * moves, np.float32)
+            ground = parallax.floor[parallax.floor > 0]
+            clear = np.clip(np.median(ground) / _FAINT - 1, 0, 1) if len(ground) else 0
+            self._raised = np.clip(parallax.floor / np.float32(_RAISED), 0, 1) * np.float32(clear)
         self._trust = 1.0
         self._change: FloatImage = np.full(plane.shape, _CHANGE, np.float32)
 
@@ -214,6 +220,7 @@ class Columns:
         as_obstacle += np.square(np.minimum(off - 2 * spread, 0) / _UNDER)
         margin = np.minimum(as_floor, _CAP) - np.minimum(as_obstacle, _CAP)
         margin = np.where(np.isfinite(margin), margin, 0).astype(np.float32)
+        margin *= np.where(margin < 0, 1 - self._raised, np.float32(1))
         margin = np.float32(self._trust) * margin + self._as_colours
         # What rises clearly above the floor or lies below it is none, however level it is.
         apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)

@@ -47,13 +47,15 @@ _CLEAREST = 0.3  # among this share with most contrast: where nothing is to be s
 _DOUBTED = 0.6  # pixels by which poses are off where what is seen counts half
 _SPARSE = 4  # every fourth row and column tells
 _RAISED = -0.15  # evidence below which the height is looked for
-_PERHAPS = -0.05  # evidence below which it is that of what is around
+_PERHAPS = -0.04  # evidence below which it is that of what is around
 _AROUND = (25, 9)  # columns and rows of the answer,
 _SOME = 0.1  # share of them whose height is known, at least,
 _LEVEL = 0.03  # metres by which they may differ,
 _STEP = 0.2  # metres up to which they are those of a step
-_MATCHED = 2.0  # times the usual difference on the ground that a match may have
-_UNIQUE = 0.8  # of the difference at any other height
+_MATCHED = 2.0  # times the difference, for its contrast, on the ground that a match may have
+_UNIQUE = 0.8  # of the difference at any other height,
+_UNIQUE_AROUND = 0.95  # also that of the mean around,
+_SOME_RAISED = 0.4  # where this share of it is raised
 _MATCH = 0.3  # pixels, standard deviation of a match,
 _FLAT = 0.2  # and heights by which it may be off where differences hardly change, times their ratio
 
@@ -170,7 +172,7 @@ def _compared(
     height, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
     # Where poses are off by some pixels, they are by others that no shift mends.
     floor[top:] = evidence / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
-    height[top:], sigma[top:] = sweep.heights(small, evidence)
+    height[top:], sigma[top:] = sweep.heights(small, floor[top:])
     return Parallax(floor, height, sigma)
 
 
@@ -355,35 +357,65 @@ class _Sweep:
     def _costs(self, maps: FloatImage, shift: FloatArray, thin: int) -> FloatImage:
         now = self._now[::thin, ::thin].astype(np.float32)
         window = (_WINDOW[0] // thin | 1, _WINDOW[1] // thin | 1)
+        inside = self.inside[::thin, ::thin].astype(np.float32)
+        share = np.maximum(cv2.blur(inside, window), np.float32(1e-3))
         return np.stack(
             [
-                cv2.blur(cv2.absdiff(self._seen(each[:, ::thin, ::thin], shift), now), window)
+                cv2.blur(
+                    cv2.absdiff(self._seen(each[:, ::thin, ::thin], shift), now) * inside, window
+                )
+                / share
                 for each in maps
             ]
         )
 
     def heights(self, costs: FloatImage, evidence: FloatImage) -> tuple[FloatImage, FloatImage]:
         """Metres above the ground where it is surely raised, and their standard deviation."""
+        contrast = cv2.resize(self._contrast(), costs.shape[:0:-1], interpolation=cv2.INTER_AREA)
+        ground = evidence > 0
+        # What has much contrast differs more where it matches, too.
+        usual = contrast + np.float32(_NOISE)
+        usual *= np.median((costs[0] / usual)[ground]) if ground.any() else 0
+        height, sigma = self._best(costs, usual, _UNIQUE)
+        sure = evidence < _RAISED
+        height, sigma = (np.where(sure, each, np.float32(np.nan)) for each in (height, sigma))
+        # What is faint but level shows its height over more of the image.
+        raised = evidence < _PERHAPS
+        share = np.maximum(cv2.blur(raised.astype(np.float32), _AROUND), np.float32(1e-3))
+        wide = np.stack([cv2.blur(cost * raised, _AROUND) / share for cost in costs])
+        level, of_level = self._best(wide, usual, _UNIQUE_AROUND)
+        fills = raised & np.isnan(height) & (share > _SOME_RAISED) & (level < _STEP)
+        height = np.where(fills, level, height)
+        sigma = np.where(fills, np.hypot(of_level, np.float32(_LEVEL)), sigma)
+        return _filled(height, sigma, raised)
+
+    def _best(
+        self, costs: FloatImage, usual: FloatImage, unique: float
+    ) -> tuple[FloatImage, FloatImage]:
+        """Metres at which costs are least, and their standard deviation; NaN where it is unsure.
+
+        Args:
+            costs: Of each height.
+            usual: Cost that a match has on the ground, of as much contrast.
+            unique: Share of the cost at any other height that the least one may have.
+        """
         best = 1 + np.argmin(costs[1:-1], axis=0)
         before, at, after = (
             np.take_along_axis(costs, (best + k)[None], axis=0)[0] for k in (-1, 0, 1)
         )
-        on_ground = costs[0][evidence > 0]
-        usual = float(np.median(on_ground)) if len(on_ground) else 0.0
         number = np.arange(len(costs))[:, None, None]
         others = np.where(np.abs(number - best) > 1, costs, np.inf).min(axis=0)
-        known = (evidence < _RAISED) & (at <= after) & (at < _MATCHED * usual + _NOISE)
-        known &= at + _NOISE < _UNIQUE * (others + _NOISE)
+        known = (at <= after) & (at < _MATCHED * usual + _NOISE)
+        known &= at + _NOISE < unique * (others + _NOISE)
         bend = np.maximum(before + after - 2 * at, 1e-6)
         offset = np.clip((before - after) / (2 * bend), -0.5, 0.5)
         side = np.where(offset > 0, best, best - 1)
         step = _HEIGHTS[side + 1] - _HEIGHTS[side]
         share = _HEIGHTS[best] + step * offset
-        depth = cv2.resize(self._depth, evidence.shape[::-1]) * (1 - share)
+        depth = cv2.resize(self._depth, costs.shape[:0:-1]) * (1 - share)
         # A height moves the match of a point ahead by focal * apart / (depth - apart)^2.
         ahead = np.maximum(depth - self._apart, self._apart / 2)
         of_match = _MATCH * np.square(ahead) / (self._focal * self._apart)
         of_flat = _FLAT * self._height * step * 2 * (usual + _NOISE) / bend
         sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
-        height = np.where(known, share * self._height, np.nan).astype(np.float32)
-        return _filled(height, sigma, evidence < _PERHAPS)
+        return np.where(known, share * self._height, np.nan).astype(np.float32), sigma

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from metric_scenes import look_at_plane, texture
 
 from depth_anything_ros.frames import (
     FloatImage,
@@ -22,7 +23,7 @@ from depth_anything_ros.frames import (
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera, ray_table
-from depth_anything_ros.metric.ground_fusion import GroundFusion
+from depth_anything_ros.metric.ground_fusion import GroundFusion, fuse_ground
 from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax, _filled
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 
@@ -46,6 +47,7 @@ def drive(
     pitch_deg: float = 0.0,
     yaw_deg: float = 0.0,
     road_contrast: float = 12.0,
+    noise: float = 2.0,
 ) -> tuple[Frame, Mask, Mask]:
     """A frame on a road along the view, beside it a pavement `step` metres higher.
 
@@ -56,7 +58,8 @@ def drive(
         pitch_deg: By how much the pose is wrong,
         yaw_deg: and about the camera's y axis.
         road_contrast: Standard deviation of the road's grey values; where it is smaller than 12,
-            the image has noise.
+            the image has noise,
+        noise: of this standard deviation.
 
     Returns:
         The frame; where it shows the road; and where the other.
@@ -76,7 +79,7 @@ def drive(
     gray = np.where(is_other, 150, 90) + np.where(is_other, 12, road_contrast) * texture
     if road_contrast < 12:
         rng = np.random.default_rng(round(1e3 * moved))
-        gray = gray + rng.normal(0, 2.0, gray.shape)
+        gray = gray + rng.normal(0, noise, gray.shape)
     gray[~(is_road | is_other)] = 60
     gray[y < 0.08] = 200
     rgb = np.repeat(np.clip(gray, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
@@ -133,6 +136,24 @@ def test_a_kerb_stands_out_and_its_height_is_known(camera: Camera, pitch_deg: fl
     assert np.mean(off < 2 * parallax.sigma_m[pavement][known]) > 0.9
 
 
+def test_the_ground_is_not_raised_where_the_other_picture_ends() -> None:
+    """A robot that turns sees on one side what it has not seen before."""
+    image, level = texture(1), Plane((0.0, 0.0, 1.0), 0.0)
+    compares = GroundParallax()
+    for turned, ahead in ((0.0, 0.0), (15.0, 0.45)):
+        pose = np.eye(4)
+        pose[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # z of the fixed frame is up
+        pose[:3, :3] = cv2.Rodrigues(np.radians([0.0, 0.0, turned]))[0] @ pose[:3, :3]
+        pose[:3, 3] = ahead, 0, HEIGHT
+        rgb = look_at_plane(pose, level, CAMERA, image)[0]
+        frame = Frame(rgb, round(1e9 * (1 + ahead)), camera=CAMERA, ground=GROUND, pose=pose)
+        parallax = compares.compare(frame, GROUND, SHAPE)
+    assert parallax is not None
+    print(f"seen {np.mean(parallax.floor > 0):.2f}, raised {np.mean(parallax.floor < -0.05):.4f}")
+    assert np.mean(parallax.floor > 0) > 0.25
+    assert np.mean(parallax.floor < -0.05) < 0.001
+
+
 def test_another_colour_is_no_kerb() -> None:
     parallax, road, other = seen(0.0)
     assert np.mean(parallax.floor[road | other] > 0) > 0.98
@@ -169,6 +190,20 @@ def test_a_kerb_stands_out_of_a_road_without_texture() -> None:
     assert np.mean(parallax.floor[pavement] < -0.15) > 0.8
     assert np.nanmedian(height) == pytest.approx(0.12, abs=0.02)
     assert np.isfinite(parallax.height_m[road]).mean() < 0.03
+
+
+def test_the_height_of_a_pavement_with_more_contrast_than_the_road_is_known() -> None:
+    """Grass beside asphalt matches with larger differences than the asphalt does."""
+    compares = GroundParallax()
+    pictures = [drive(0.12, moved, road_contrast=1.5, noise=0.3) for moved in (0.0, 0.45)]
+    for frame, _, _ in pictures:
+        parallax = compares.compare(frame, GROUND, SHAPE)
+    pavement = pictures[1][2]
+    assert parallax is not None
+    height = parallax.height_m[pavement]
+    print(f"known {np.isfinite(height).mean():.2f}, {np.nanmedian(height):.3f} m")
+    assert np.isfinite(height).mean() > 0.9
+    assert np.nanmedian(height) == pytest.approx(0.12, abs=0.015)
 
 
 def test_a_step_is_as_high_as_where_its_height_is_known() -> None:
@@ -276,6 +311,25 @@ def after_half_a_metre(scaler: str, poses: bool) -> tuple[ScaledDepth, Mask, Mas
         frame = replace(frame, pose=frame.pose if poses else None)
         scaled = fusion.scale(SilentScaler(scaler), prediction, frame)  # type: ignore[arg-type]
     return scaled, road, pavement
+
+
+def test_a_network_says_nothing_of_a_low_step_that_motion_shows() -> None:
+    """Faintly on the right; the network's depth is that of the road everywhere."""
+    with np.errstate(divide="ignore"):
+        road = (1 / np.maximum(inverse_ground_depth(CAMERA, GROUND), 1 / 8)).astype(np.float32)
+    floor = np.full(SHAPE, 0.15, np.float32)
+    floor[:, 80:] = -0.035
+    unknown = np.full(SHAPE, np.nan, np.float32)
+    grounded = fuse_ground(
+        road, 0.1 * road, CAMERA, GROUND, parallax=Parallax(floor, unknown, unknown)
+    )
+    assert grounded is not None
+    near = road < 4
+    near[:, 150:170] = False
+    left, right = grounded.floor[:, :160][near[:, :160]], grounded.floor[:, 160:][near[:, 160:]]
+    print(f"floor: {left.mean():.2f} on the left, {right.mean():.2f} on the right")
+    assert left.mean() > 0.98
+    assert right.mean() < 0.05
 
 
 def test_the_motion_tells_the_ground_where_the_network_gives_no_metres() -> None:
