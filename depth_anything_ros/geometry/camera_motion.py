@@ -12,7 +12,10 @@ from depth_anything_ros.geometry.camera import Camera, distort, ray_table
 _STEP = 5  # every fifth row and column of the flow
 _MIN_PIXELS = 60
 _ROUNDS = 3
-_TUKEY = 4.685  # 95 % efficiency for Gaussian noise (Holland and Welsch 1977)
+_ROUNDS_NEAR = 2  # from a motion near which the search starts
+# Of the median length, which is 1.18 standard deviations of Gaussian noise (Rayleigh): 95 %
+# efficiency would be 4.0 (Holland and Welsch 1977); people that walk ahead ask for less.
+_TUKEY = 3.0
 _LEAST_SPREAD = 0.05  # pixels; flow is not known better
 
 
@@ -145,7 +148,7 @@ def motion_of_flow(
     rows = np.concatenate([across, along], axis=1).astype(np.float32)
     still = _displaced(camera, x, y, w, np.eye(4)) if camera.is_distorted else None
     motion, length = np.eye(4) if start is None else start, 0.0
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if start is None else _ROUNDS_NEAR):
         du, dv, _ = _displaced(camera, x, y, w, motion)
         if still is not None:
             du, dv = du - still[0], dv - still[1]

@@ -69,7 +69,7 @@ _OF_BEHIND = 7  # within these pixels does not belong to it
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
 _AROUND = 5  # pixels across over which measured points are compared with the last depth
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
-_DOUBT = 0.5  # or by so many standard deviations of it,
+_DOUBT = 0.4  # or by so many standard deviations of it,
 _DOUBT_NEAR = 0.15  # near what moves
 _SOME_DOUBT = 0.25  # of this from which on the picture is asked, too
 _LARGEST = 0.3  # of log depth, of one point
@@ -346,7 +346,7 @@ def _fit_of_last(pictures: MovedPicture, by_new: tuple[FloatImage, FloatImage]) 
     known = np.isfinite(moved) & np.isfinite(pictures.by_motion)
     moved = np.where(known, moved, pictures.by_motion)
     fit = misfit(moved, pictures.grey) - pictures.misfit
-    typical = float(np.median(pictures.misfit[::_SAMPLED, ::_SAMPLED]))
+    typical = _median(pictures.misfit[::_SAMPLED, ::_SAMPLED].ravel())
     if typical > _MISFIT:
         fit *= np.float32((_MISFIT / typical) ** 3)
     return np.asarray(fit, np.float32)
@@ -413,8 +413,13 @@ def _jumped(change: FloatImage) -> bool:
     """Whether a change of log depth is large all over the image, or nowhere known."""
     sample = change[::_SAMPLED, ::_SAMPLED]
     sample = sample[np.isfinite(sample)]
+    return not len(sample) or abs(_median(sample)) >= _JUMP
+
+
+def _median(sample: FloatImage) -> float:
+    """The median of a list, without what `numpy.median` takes to look for NaN."""
     middle = len(sample) // 2
-    return not len(sample) or abs(float(np.partition(sample, middle)[middle])) >= _JUMP
+    return float(np.partition(sample, middle)[middle])
 
 
 def _resemble(grey: npt.NDArray[np.uint8], before: FloatImage) -> bool:

@@ -261,6 +261,27 @@ def test_one_image_that_errs_is_not_believed(
             assert np.mean(np.abs(steady / each.truth - 1)[part]) < most
 
 
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_of_two_depths_the_one_that_fits_the_picture_is_taken(
+    static: list[Seen], factor: float
+) -> None:
+    part = np.s_[80:160, 100:220]
+    filter_ = TemporalFilter()
+    errors = []
+    for step, each in enumerate(static[::3]):  # 12 cm apart
+        assert each.scaled.depth_m is not None
+        depth = each.scaled.depth_m.copy()
+        if step < 3:  # as networks do until they see a place from nearby
+            depth[part] *= factor
+        steady = filter_.steady(replace(each.scaled, depth_m=depth), each.frame).depth_m
+        assert steady is not None
+        errors.append(np.mean(np.abs(steady / each.truth - 1)[90:150, 110:205]))
+    print(f"AbsRel {errors[2]:.3f} while wrong, then {errors[3]:.3f} and {errors[4]:.3f}")
+    assert errors[2] > 0.3
+    assert errors[3] < 0.3
+    assert errors[4] < 0.2
+
+
 def test_flicker_of_a_simulated_drive_with_the_embedded_network() -> None:
     camera = Camera.from_hfov(160, 120, 70.0)
     robot = Robot("street", 2, {"camera": camera})
