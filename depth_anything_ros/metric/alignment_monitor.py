@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import cv2
@@ -17,27 +16,18 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, Frame
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
-from depth_anything_ros.metric.alignment import (
-    Alignment,
-    CameraMotion,
-    Moment,
-    estimate_alignment,
-    moment_of,
-)
+from depth_anything_ros.metric.alignment import Alignment, estimate_alignment
+from depth_anything_ros.metric.alignment_moment import CameraMotion, Moment, moment_of
 
 # Own choices; simulated drives without an error stay below them.
 _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
 _MOMENTS = 60
-_FIRST, _THEN, _LATER = 22, 12, 30  # moments before an estimate: first, until full, then,
-_SUSPECTING = 15  # and after one that is to be confirmed
+_FIRST, _THEN, _LATER = 20, 8, 30  # moments before an estimate: first, until full, then,
+_SUSPECTING, _LATER_SUSPECTING = 5, 15  # and after one that is to be confirmed
 _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
 _KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
-# Few edges are slanted: those of a few seconds of one simulated street held pitch and roll at a
-# wrong place, off by 1.2 and 1.4 degrees at a sigma of 0.2 and 0.3, for 20 s. So they are said only
-# when other moments say the same.
-_SECONDS_OF_PITCH = 12
 _OLDEST_S = 0.2  # what looks older than that is turned
 _AS_LIKELY = 2.0  # sigma of the age within which yaw may be age alone
 _CANCELLED = 0.5  # share of yaw that is left of it at the usual turning rate
@@ -92,7 +82,6 @@ class AlignmentMonitor:
         self._new = 0
         self._estimated = False
         self._suspected = np.zeros(5)
-        self._suspected_since = np.zeros(5, np.int64)
         self._undecided = False
         self._said = np.zeros(5)
         self._said_rate = 0.0
@@ -122,8 +111,9 @@ class AlignmentMonitor:
         self._newest = _View(frame.pose, thumbnail)
         self._moments.append(moment)
         self._new += 1
-        later = _SUSPECTING if self._undecided else _LATER
-        if self._new >= (later if settled else _THEN if self._estimated else _FIRST):
+        then = _SUSPECTING if self._undecided else _THEN
+        later = _LATER_SUSPECTING if self._undecided else _LATER
+        if self._new >= (later if settled else then if self._estimated else _FIRST):
             self._new = 0
             self._estimated = True
             self._judge(estimate_alignment(self._moments), points.source)
@@ -138,10 +128,7 @@ class AlignmentMonitor:
         self._judge(None, "")
 
     def _judge(self, found: Alignment | None, source: str) -> None:
-        """Say what two estimates in a row say, or one of them clearly, until one knows better.
-
-        Of pitch and roll the two have no moment in common, and all between them say it, too.
-        """
+        """Say what two estimates in a row say, or one of them clearly, until one knows better."""
         self.alignment = found
         self._undecided = False
         if found is None:
@@ -149,18 +136,14 @@ class AlignmentMonitor:
             return
         off = np.array([*found.turn_deg, found.late_s, found.apparent_yaw_deg])
         sigma = np.array([*found.turn_sigma_deg, found.late_sigma_s, found.apparent_yaw_sigma_deg])
-        known = known_numbers(found, self._moments)
+        known = known_numbers(found)
         told_apart = bool(known[1] or known[3])
         known = np.append(known, not told_apart and sigma[4] < _KNOWN_TURN_DEG)
         most = np.maximum([*_TURN_DEG, _LATE_S, _TURN_DEG[1]], _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         again = (suspected != 0) & (suspected == self._suspected)
-        self._suspected_since = np.where(again, self._suspected_since, self._last)
-        oldest = self._moments[0].stamp if self._moments else 0
-        of_others = again & (oldest >= self._suspected_since)
         certain = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _CERTAIN_LATE_S, _KNOWN_TURN_DEG])
         confirmed = again | (known & certain & (np.abs(off) > _CERTAIN * most))
-        confirmed[[0, 2]] = of_others[[0, 2]]
         self._suspected = suspected
         self._undecided = bool(((suspected != 0) & ~confirmed).any())
         self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
@@ -263,12 +246,11 @@ def moment_between(before: Frame | None, frame: Frame) -> Moment | None:
     return moment_of(frame.rgb, frame.camera, frame.points, motion, frame.stamp)
 
 
-def known_numbers(found: Alignment, moments: Collection[Moment]) -> npt.NDArray[np.bool_]:
+def known_numbers(found: Alignment) -> npt.NDArray[np.bool_]:
     """What of an alignment is more than a guess.
 
     Args:
         found: The alignment.
-        moments: What it was estimated from.
 
     Returns:
         4 bool: up, right, clockwise and late.
@@ -279,8 +261,6 @@ def known_numbers(found: Alignment, moments: Collection[Moment]) -> npt.NDArray[
     if abs(off[1]) > max(_TURN_DEG[1], abs(found.apparent_yaw_deg) / _CANCELLED):
         # Rather mistaken for each other than both there.
         known[[1, 3]] &= (np.abs(off) > _SURER * sigma)[[1, 3]]
-    if len({moment.stamp // 1_000_000_000 for moment in moments}) < _SECONDS_OF_PITCH:
-        known[[0, 2]] = False
     return known
 
 

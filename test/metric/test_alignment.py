@@ -11,14 +11,8 @@ import pytest
 from panels import CAMERA, drive
 
 from depth_anything_ros.frames import Frame, SparsePoints
-from depth_anything_ros.metric.alignment import (
-    Alignment,
-    CameraMotion,
-    Moment,
-    _Search,
-    estimate_alignment,
-    moment_of,
-)
+from depth_anything_ros.metric.alignment import Alignment, _Search, estimate_alignment
+from depth_anything_ros.metric.alignment_moment import CameraMotion, Moment, moment_of
 from depth_anything_ros.metric.alignment_monitor import (
     AlignmentMonitor,
     camera_motion,
@@ -104,7 +98,7 @@ def test_one_turning_rate_does_not_tell_late_from_turned() -> None:
 def test_too_little_is_unknown() -> None:
     frames = list(drive(8))
     assert estimate_alignment([]) is None
-    assert estimate_alignment(moments(frames[:12])) is None
+    assert estimate_alignment(moments(frames[:5])) is None
     frame = frames[1]
     still = CameraMotion(np.zeros(3), np.zeros(3))
     row = np.arange(20.0)
@@ -172,6 +166,48 @@ def test_robot_that_stands_tells_nothing() -> None:
         assert not monitor.values
 
 
+def test_ends_of_upright_edges_do_not_tell_pitch() -> None:
+    """Points at the lower ends would fit better higher up; only perspective tells a little."""
+    rgb = np.full((240, 320, 3), 90, np.uint8)
+    moments = []
+    for number in range(8):
+        picture, left = rgb.copy(), 40 + 9 * number
+        for shift in (0, 80, 160):  # upright boards, the jumps only in their lower halves
+            picture[60:180, left + shift : left + shift + 30] = 220
+        u = np.arange(0.5, 320, 2.0)
+        v = np.repeat(np.arange(130.0, 180, 8), len(u))
+        u = np.tile(u, len(v) // len(u))
+        nearer = np.zeros(len(u), bool)
+        for shift in (0, 80, 160):
+            nearer |= (u >= left + shift) & (u < left + shift + 30)
+        points = SparsePoints(u, v, np.where(nearer, 3.0, 9.0))
+        still = CameraMotion(np.zeros(3), np.zeros(3))
+        moment = moment_of(picture, CAMERA, points, still, number * 10**9)
+        assert moment is not None and not moment.level.any()
+        moments.append(moment)
+    search = _Search(moments, np.arange(8))
+    search.use_blur(1.0)
+    maximum = search.conclude(np.zeros(4))
+    pitch_deg, yaw_deg = np.degrees(maximum.x[:2])
+    assert yaw_deg == pytest.approx(0.0, abs=0.2)
+    sigma_deg = np.degrees([np.sqrt(np.diag(each)[:2]) for each in maximum.covariances])
+    assert np.all(sigma_deg[:, 0] > 0.3) and np.all(sigma_deg[:, 1] < 0.1)
+    assert abs(pitch_deg) < 0.3
+
+
+def test_dense_points_show_tops() -> None:
+    """Of a box in front of a wall all four sides are found, half a step beyond its last points."""
+    u, v = (each.ravel() for each in np.meshgrid(np.arange(0, 320, 4.0), np.arange(0, 240, 4.0)))
+    box = (u >= 100) & (u <= 200) & (v >= 80) & (v <= 160)
+    points = SparsePoints(u, v, np.where(box, 2.0, 5.0))
+    rgb = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    moment = moment_of(rgb, CAMERA, points, CameraMotion(np.zeros(3), np.zeros(3)), 0)
+    assert moment is not None
+    assert np.unique(moment.u[~moment.level]) == pytest.approx([98.0, 202.0], abs=0.5)
+    assert np.unique(moment.v[moment.level]) == pytest.approx([78.0, 162.0], abs=0.5)
+    np.testing.assert_allclose(moment.xyz[:, 2], 2.0)
+
+
 def test_each_direction_has_its_words() -> None:
     said = describe(np.array([0.6, 1.0, -2.0, -0.04, 0.0]), 20.0, "/lidar")
     assert "0.6 degrees up and 1.0 degrees right and 2.0 degrees counterclockwise" in said
@@ -221,28 +257,13 @@ def test_an_age_that_does_not_fit_is_no_way_to_read_it() -> None:
     assert "turned 1.9 degrees right" in monitor.finding and "late" not in monitor.finding
 
 
-def test_pitch_and_roll_are_said_when_other_moments_say_the_same() -> None:
-    """Few edges of one place hold them at a wrong one with certainty."""
+def test_pitch_and_roll_are_said_as_soon_as_they_are_known() -> None:
     monitor = AlignmentMonitor()
-    still = CameraMotion(np.zeros(3), np.zeros(3))
-    none, black = np.zeros((0, 2), np.float32), np.zeros((0, 2), np.uint8)
-    tilted = Alignment(np.array([1.2, 0.0, -1.4]), np.full(3, 0.1), 0.0, 0.1, 0.0, 0.1)
-
-    def drive_on(seconds: int) -> None:
-        for _ in range(seconds):
-            monitor._last += 10**9
-            monitor._moments.append(
-                Moment(monitor._last, black, none, none, none, still, (1.0, 1.0))
-            )
-        monitor._judge(tilted, "/points")
-
-    drive_on(40)
-    assert monitor.values["alignment_pitch_deg"] == pytest.approx(1.2)
-    assert not monitor.finding and monitor._undecided
-    drive_on(30)
-    assert not monitor.finding  # 30 of 60 moments are the same
-    drive_on(30)
-    assert "1.2 degrees up and 1.4 degrees counterclockwise" in monitor.finding
+    for frame in drive(10, (1.2, 0.0, -1.4)):
+        monitor.add(frame)
+    assert "degrees up and" in monitor.finding and "counterclockwise" in monitor.finding
+    assert monitor.values["alignment_pitch_deg"] == pytest.approx(1.2, abs=0.3)
+    assert monitor.values["alignment_roll_deg"] == pytest.approx(-1.4, abs=0.5)
 
 
 def test_what_is_suspected_is_looked_at_again_soon() -> None:

@@ -18,7 +18,8 @@ from depth_anything_ros.formats.extrinsics import position_and_quaternion
 from depth_anything_ros.formats.recording import Recording, chained
 from depth_anything_ros.formats.whole_file import write_whole
 from depth_anything_ros.formats.yaml_text import load_yaml
-from depth_anything_ros.metric.alignment import Alignment, Moment, estimate_alignment
+from depth_anything_ros.metric.alignment import Alignment, estimate_alignment
+from depth_anything_ros.metric.alignment_moment import Moment
 from depth_anything_ros.metric.alignment_monitor import known_numbers, moment_between
 
 _MOST_MOMENTS = 150
@@ -90,7 +91,7 @@ def calibrate_extrinsics(reopen: Reopen, given: Matrix | None, output: Path, eve
                 "drive of half a minute with turns, past things with edges, with 5 images a "
                 "second or more"
             )
-        known = known_numbers(found, moments)
+        known = known_numbers(found)
         step = replace(found, turn_deg=np.where(known[:3], found.turn_deg, 0.0))
         turned = step.matrix() @ turned
         if np.abs(step.turn_deg).max() < _ENOUGH_DEG:
@@ -163,10 +164,7 @@ def _report(
         "and ros2 run tf2_ros static_transform_publisher its last line"
     )
     if not known[:3].all():
-        warn(
-            "what is not known stays as it was: the recording has too few edges or no turns, or is "
-            "shorter than the dozen seconds of driving that pitch and roll need"
-        )
+        warn("what is not known stays as it was: the recording has too few edges or no turns")
     if known[3] and abs(found.late_s) > max(3 * found.late_sigma_s, 0.01):
         way = "older" if found.late_s > 0 else "newer"
         warn(
