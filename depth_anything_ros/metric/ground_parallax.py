@@ -57,7 +57,10 @@ _UNIQUE = 0.8  # of the difference at any other height,
 _UNIQUE_AROUND = 0.95  # also that of the mean around,
 _SOME_RAISED = 0.4  # where this share of it is raised
 _MATCH = 0.3  # pixels, standard deviation of a match,
-_FLAT = 0.2  # and heights by which it may be off where differences hardly change, times their ratio
+_FLAT = (
+    0.2  # and heights by which it may be off where differences hardly change, times their ratio,
+)
+_FLAT_AROUND = 0.04  # also those of the mean around
 
 
 @dataclass(frozen=True)
@@ -376,21 +379,23 @@ class _Sweep:
         # What has much contrast differs more where it matches, too.
         usual = contrast + np.float32(_NOISE)
         usual *= np.median((costs[0] / usual)[ground]) if ground.any() else 0
-        height, sigma = self._best(costs, usual, _UNIQUE)
+        height, sigma = self._best(costs, usual, _UNIQUE, _FLAT)
         sure = evidence < _RAISED
         height, sigma = (np.where(sure, each, np.float32(np.nan)) for each in (height, sigma))
         # What is faint but level shows its height over more of the image.
         raised = evidence < _PERHAPS
         share = np.maximum(cv2.blur(raised.astype(np.float32), _AROUND), np.float32(1e-3))
         wide = np.stack([cv2.blur(cost * raised, _AROUND) / share for cost in costs])
-        level, of_level = self._best(wide, usual, _UNIQUE_AROUND)
-        fills = raised & np.isnan(height) & (share > _SOME_RAISED) & (level < _STEP)
-        height = np.where(fills, level, height)
-        sigma = np.where(fills, np.hypot(of_level, np.float32(_LEVEL)), sigma)
+        level, of_level = self._best(wide, usual, _UNIQUE_AROUND, _FLAT_AROUND)
+        of_level = np.hypot(of_level, np.float32(_LEVEL))
+        with np.errstate(invalid="ignore"):
+            surer = np.isnan(height) | ((height < _STEP) & (of_level < sigma))
+        fills = raised & surer & (share > _SOME_RAISED) & (level < _STEP)
+        height, sigma = np.where(fills, level, height), np.where(fills, of_level, sigma)
         return _filled(height, sigma, raised)
 
     def _best(
-        self, costs: FloatImage, usual: FloatImage, unique: float
+        self, costs: FloatImage, usual: FloatImage, unique: float, flat: float
     ) -> tuple[FloatImage, FloatImage]:
         """Metres at which costs are least, and their standard deviation; NaN where it is unsure.
 
@@ -398,6 +403,8 @@ class _Sweep:
             costs: Of each height.
             usual: Cost that a match has on the ground, of as much contrast.
             unique: Share of the cost at any other height that the least one may have.
+            flat: Heights by which it may be off where costs hardly change, times the ratio of
+                the cost of a match to their change.
         """
         best = 1 + np.argmin(costs[1:-1], axis=0)
         before, at, after = (
@@ -416,6 +423,6 @@ class _Sweep:
         # A height moves the match of a point ahead by focal * apart / (depth - apart)^2.
         ahead = np.maximum(depth - self._apart, self._apart / 2)
         of_match = _MATCH * np.square(ahead) / (self._focal * self._apart)
-        of_flat = _FLAT * self._height * step * 2 * (usual + _NOISE) / bend
+        of_flat = flat * self._height * step * 2 * (usual + _NOISE) / bend
         sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
         return np.where(known, share * self._height, np.nan).astype(np.float32), sigma
