@@ -120,8 +120,7 @@ class TemporalFilter:
             points=frame.points is not None and len(frame.points) > 0,
             scale=scaled.state.quality is not Quality.HELD,
         )
-        flow_of = self._coarse_flow if of.motion else self._fine_flow
-        flow = np.asarray(flow_of.calc(now.grey, last.grey, np.empty(0)), np.float32)
+        flow = self._flow(now, last, of.motion)
         motion = self._motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
@@ -145,6 +144,15 @@ class TemporalFilter:
         # Errors of one image and the next are much alike: averaging makes depth steady, not sure.
         factor *= scaled.sigma_m
         return replace(scaled, depth_m=depth_m, sigma_m=factor)
+
+    def _flow(self, now: _Seen, last: _Seen, motion_known: bool) -> FloatImage:
+        """Optical flow; that which must tell the motion is sought near the motion before."""
+        start: FloatImage = np.empty(0, np.float32)
+        if not motion_known and self._motion is not None:
+            du, dv, _ = displacement(now.small_camera, now.inverse, self._motion)
+            start = np.asarray(cv2.merge([_known(du), _known(dv)]), np.float32)
+        flow_of = self._coarse_flow if motion_known else self._fine_flow
+        return np.asarray(flow_of.calc(now.grey, last.grey, start), np.float32)
 
     def _motion_of_flow(self, now: _Seen, flow: FloatImage) -> FloatArray | None:
         """Motion from flow and depth; None where much of the flow is left unexplained."""
