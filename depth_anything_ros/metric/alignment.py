@@ -30,7 +30,10 @@ _APART_DEG, _APART_S = 1.2, 0.05
 _CLEAR = 1.5  # standard deviations by which the best must be better than another one
 _BETWEEN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # shares of the way from one to another
 _COMPARED_BLUR_PX = 4.0  # finer ones have maxima of their own along a ridge
-_CLEARLY = 4.8  # right ones mostly exceed it, images that are mirrored or of other scenes do not
+# Standard deviations: mirrored images and those of other scenes rarely reach them, and what they
+# seem to tell then has a large sigma.
+_CLEARLY = 4.8
+_SIDEWAYS, _AT_LEAST = 11.0, 3.6
 _CLARITY_BLUR_PX = 1.0
 _AROUND_DEG, _AROUND_STEP_DEG, _NEAR_DEG = 4.0, 0.5, 1.0
 _MARGIN_PX = 16
@@ -108,7 +111,9 @@ def estimate_alignment(moments: Sequence[Moment]) -> Alignment | None:
     concluded = search.apart(concluded)
     rates = np.concatenate([each.rates() for each in moments])
     best = _best_of(concluded, float(np.median(rates)))
-    if search.clarity(best) < _CLEARLY:
+    all_around, sideways = search.clarity(best)
+    ridge = sideways >= _SIDEWAYS and all_around >= _AT_LEAST
+    if all_around < _CLEARLY and not ridge:
         return None
     return _told_apart(best, rates)
 
@@ -318,12 +323,15 @@ class _Search:
                 kept.append(other)
         return kept
 
-    def clarity(self, found: Alignment) -> float:
+    def clarity(self, found: Alignment) -> tuple[float, float]:
         """How far the score stands out from those of other turns, in their standard deviations.
 
         Of those up to 4 degrees away, but not beside it, a curved surface is fitted to what changes
         slowly (sky and ground); what they differ from it says how well jumps fit edges by chance.
         It needs no knowledge of how clear edges are in a place, or how many jumps have one.
+
+        Returns:
+            From all around, and from those of other yaw: upright edges fit at each pitch.
         """
         self.use_blur(_CLARITY_BLUR_PX)
         x = np.array([*np.radians(found.turn_deg), found.late_s])
@@ -334,11 +342,14 @@ class _Search:
         turned = np.radians(np.stack([pitch, yaw, 0 * yaw, 0 * yaw], axis=1)) + x
         scores = np.array([self._at(self._places(each, every), every).sum() for each in turned])
         surface = np.stack([pitch**0, pitch, yaw, pitch**2, yaw**2, pitch * yaw], axis=1)
-        around = np.hypot(pitch, yaw) > _NEAR_DEG - 1e-6
-        fitted = np.linalg.lstsq(surface[around], scores[around], rcond=None)[0]
-        off = scores - surface @ fitted
-        here = np.hypot(pitch, yaw) < 1e-6
-        return float(off[here][0] / max(float(off[around].std()), 1e-9))
+        distance = np.hypot(pitch, yaw)
+
+        def over(around: npt.NDArray[np.bool_]) -> float:
+            fitted = np.linalg.lstsq(surface[around], scores[around], rcond=None)[0]
+            off = scores - surface @ fitted
+            return float(off[np.argmin(distance)] / max(float(off[around].std()), 1e-9))
+
+        return over(distance > _NEAR_DEG - 1e-6), over(np.abs(yaw) > _NEAR_DEG - 1e-6)
 
     def _places(self, x: FloatArray, every: int = 1) -> FloatImage:
         """Where in the image every n-th jump comes to lie, Nx2."""

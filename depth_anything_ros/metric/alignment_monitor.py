@@ -149,7 +149,7 @@ class AlignmentMonitor:
         self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
         if confirmed[4]:
             self._said_rate = found.rate_deg_s if may_be_age_alone(found) else 0.0
-        if told_apart:
+        if told_apart or self._said[1] or self._said[3]:  # said already, and better
             self._said[4] = 0.0
         self.values = _values(off, sigma, known)
         self.finding = describe(self._said, self._said_rate, source)

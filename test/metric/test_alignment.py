@@ -232,6 +232,12 @@ def test_a_robot_that_circles_is_told_what_turn_or_age_it_may_be() -> None:
     monitor._judge(replace(circling, turn_sigma_deg=np.full(3, 0.1), late_sigma_s=0.005), "/points")
     assert "or they are" not in monitor.finding
     assert "alignment_apparent_yaw_deg" not in monitor.values
+    told_apart = replace(circling, turn_deg=np.array([0.0, 1.1, 0.0]), late_s=0.0)
+    monitor._judge(
+        replace(told_apart, turn_sigma_deg=np.full(3, 0.1), late_sigma_s=0.005), "/points"
+    )
+    monitor._judge(told_apart, "/points")  # circles again
+    assert monitor.finding.count("turned") == 1
 
 
 def test_yaw_and_age_that_cancel_each_other_are_doubted() -> None:
