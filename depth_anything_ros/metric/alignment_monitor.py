@@ -28,6 +28,7 @@ _LONGEST_STEP_NS = 500_000_000  # between two frames whose difference is a speed
 _TURN_DEG, _LATE_S = (0.35, 0.35, 0.5), 0.02  # what is worth saying
 _KNOWN_TURN_DEG, _KNOWN_LATE_S = 0.35, 0.015  # sigma from which on a number is a guess
 _SURE = 3.0  # sigma
+_STAYS = 0.8  # of what is worth saying: as long as it is so much, what was said is said
 _OLDEST_S = 0.2  # what looks older than that is turned
 _AS_LIKELY = 2.0  # sigma of the age within which yaw may be age alone
 _CANCELLED = 0.5  # share of yaw that is left of it at the usual turning rate
@@ -139,14 +140,16 @@ class AlignmentMonitor:
         known = known_numbers(found)
         told_apart = bool(known[1] or known[3])
         known = np.append(known, not told_apart and sigma[4] < _KNOWN_TURN_DEG)
-        most = np.maximum([*_TURN_DEG, _LATE_S, _TURN_DEG[1]], _SURE * sigma)
+        least = np.array([*_TURN_DEG, _LATE_S, _TURN_DEG[1]])
+        most = np.maximum(least, _SURE * sigma)
         suspected = np.where(known & (np.abs(off) > most), np.sign(off), 0.0)
         again = (suspected != 0) & (suspected == self._suspected)
         certain = sigma < np.array([*[_KNOWN_TURN_DEG] * 3, _CERTAIN_LATE_S, _KNOWN_TURN_DEG])
         confirmed = again | (known & certain & (np.abs(off) > _CERTAIN * most))
         self._suspected = suspected
         self._undecided = bool(((suspected != 0) & ~confirmed).any())
-        self._said = np.where(known, np.where(confirmed, off, 0.0), self._said)
+        stays = (np.sign(off) == np.sign(self._said)) & (np.abs(off) > _STAYS * least)
+        self._said = np.where(known, np.where(confirmed | stays, off, 0.0), self._said)
         if confirmed[4]:
             self._said_rate = found.rate_deg_s if may_be_age_alone(found) else 0.0
         if told_apart or self._said[1] or self._said[3]:  # said already, and better

@@ -145,7 +145,9 @@ def test_what_is_said_stays_until_it_is_known_to_be_right() -> None:
         Alignment(np.array([0.0, yaw, 0.0]), np.array([0.1, sigma, 0.1]), 0.0, 0.1, 0.0, sigma)
         for yaw, sigma in ((0.5, 0.05), (0.0, 2.0), (0.0, 0.05))
     )
-    for found, said in ((turned, False), (turned, True), (guessed, True), (None, True)):
+    less_sure = replace(turned, turn_sigma_deg=np.full(3, 0.2))
+    known = ((turned, False), (turned, True), (less_sure, True))
+    for found, said in (*known, (guessed, True), (None, True)):
         monitor._judge(found, "/points")
         assert ("turned 0.5 degrees right" in monitor.finding) == said
     monitor._judge(right, "/points")
