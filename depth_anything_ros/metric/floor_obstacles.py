@@ -27,6 +27,12 @@ Mask = npt.NDArray[np.bool_]
 MOST_SLOW_ERROR = 0.3
 """Of log inverse depth: a slow error of the floor larger than that is none."""
 
+HEIGHT_SIGMA = 0.015
+"""Standard deviation of the camera's height relative to it."""
+
+ANGLE_SIGMA = math.radians(0.3)
+"""Standard deviation of its pitch and roll in radians."""
+
 _ROWS = 120  # rows at which the image is divided, at most
 _RANGE = 15.0  # metres up to which floor is looked for
 _STEP = 2  # rows up and down over which slopes are taken
@@ -44,6 +50,8 @@ _EXACT = 0.015  # of log inverse depth: depth that follows the plane so closely 
 _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behind its foot
 _LEVEL = 0.04  # step of the levels of the floor
 _LEAST_DROP = 0.15  # of log inverse depth below the floor, for a pit
+_SURELY = 4.0  # standard deviations by which depth is surely above the plane
+_PER_SPREAD = 10.0  # that of the level of the floor, per spread around it: flat floor is exact
 _SURE = 3.0  # standard deviations of the depth by which a pit is deeper than the floor
 _MIN_PIXELS = 60
 _MIN_SHARE = 0.04
@@ -126,6 +134,7 @@ class Columns:
         relative_sigma: Standard deviation of the depth relative to it.
         lab: Its colours, or None.
         parallax: What the motion of the camera shows of the ground, or None.
+        height: Metres of the camera above the ground.
     """
 
     def __init__(
@@ -138,6 +147,7 @@ class Columns:
         relative_sigma: FloatImage,
         lab: Lab | None,
         parallax: Parallax | None,
+        height: float,
     ) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
@@ -151,6 +161,8 @@ class Columns:
         self._known_heights = known_heights
         self._likely_error = likely_error
         self._relative_sigma = relative_sigma
+        self._height = height
+        self._surely_raised = np.zeros(plane.shape, np.bool_)
         self._lab = lab
         self._as_colours: FloatImage = np.zeros_like(plane)
         self._unseen: FloatImage = np.zeros_like(plane)
@@ -223,7 +235,7 @@ class Columns:
         margin *= np.where(margin < 0, 1 - self._raised, np.float32(1))
         margin = np.float32(self._trust) * margin + self._as_colours
         # What rises clearly above the floor or lies below it is none, however level it is.
-        apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread)
+        apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread) | self._surely_raised
         margin[apart] = np.maximum(margin[apart], _CAP / 2)
         margin += self._as_moves
         margin[~self._looks_down] = _CAP
@@ -282,8 +294,22 @@ class Columns:
             if not inside.any():
                 return None
             spread = 1.4826 * float(np.median(np.abs(off[inside])))
+        self._surely_raised = self._raised_above(_PER_SPREAD * spread)
         bias = np.clip(terms @ coefficients, -MOST_SLOW_ERROR, MOST_SLOW_ERROR).astype(np.float32)
         return bias, float(np.clip(spread, _LEAST_SPREAD, _MOST_SPREAD))
+
+    def _raised_above(self, level_sigma: float) -> Mask:
+        """What lies above the ground by more than depth and plane may be off.
+
+        Depth whose floor is as flat as a real one is not off by as much as a kerb is high: if all
+        that is level lies higher, it is a pavement.
+
+        Args:
+            level_sigma: Standard deviation of the level of the depth, log inverse depth.
+        """
+        tilt = ANGLE_SIGMA * np.exp(-self._log_plane) / self._height
+        least = _SURELY * np.sqrt(np.square(tilt) + HEIGHT_SIGMA**2 + level_sigma**2)
+        return np.asarray(np.nan_to_num(self._log_ratio) > least)
 
     def _most_floor(self, log_ratio: FloatArray) -> float:
         """The level of the floor.

@@ -28,6 +28,8 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import values_at
 from depth_anything_ros.metric.floor_colours import coarse_lab
 from depth_anything_ros.metric.floor_obstacles import (
+    ANGLE_SIGMA,
+    HEIGHT_SIGMA,
     MOST_SLOW_ERROR,
     Columns,
     Division,
@@ -44,8 +46,6 @@ from depth_anything_ros.metric.selection import NONE
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 from depth_anything_ros.metric.sources.sparse import subset
 
-_HEIGHT_SIGMA = 0.015  # standard deviation of the camera's height relative to it
-_ANGLE_SIGMA_DEG = 0.3  # of its pitch and roll
 _MOST_TILT = 0.5  # cosine of the angle between the ground's normal and the image's columns
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor, log inverse depth
 _NEAR_POINT = 0.08  # image widths from a measured point within which it is trusted
@@ -155,7 +155,7 @@ def _shown_by_motion(
     )
     known = np.isfinite(height) & (height < 1) & (plane > 0)
     depth_m = np.where(known, (1 - height) / np.where(known, plane, 1), np.float32(np.nan))
-    relative = np.hypot(np.float32(_HEIGHT_SIGMA), sigma / np.where(known, 1 - height, 1))
+    relative = np.hypot(np.float32(HEIGHT_SIGMA), sigma / np.where(known, 1 - height, 1))
     reason = f"{state.reason}; depth is what the camera's motion shows of the ground"
     state = replace(state, quality=Quality.HELD, reason=reason)
     return ScaledDepth(depth_m, state, relative * depth_m)
@@ -223,7 +223,15 @@ def fuse_ground(
     likely = float(np.clip(2 * np.median(given[some]), *_LIKELY_ERROR))
     lab = None if rgb is None else coarse_lab(rgb, plane[some].shape, step)
     columns = Columns(
-        depth_m[some], plane[some], camera.fy / step, heights, likely, given[some], lab, parallax
+        depth_m[some],
+        plane[some],
+        camera.fy / step,
+        heights,
+        likely,
+        given[some],
+        lab,
+        parallax,
+        ground.offset,
     )
     division = columns.divide()
     if division is None:
@@ -235,10 +243,10 @@ def fuse_ground(
     with np.errstate(divide="ignore", invalid="ignore"):
         log_inverse = -np.log(depth_m)
         log_plane = np.log(plane)
-        tilt = math.radians(_ANGLE_SIGMA_DEG) / (ground.offset * np.maximum(plane, 1e-6))
+        tilt = ANGLE_SIGMA / (ground.offset * np.maximum(plane, 1e-6))
         foot = np.maximum(division.standing, 1e-6) * camera.fy * ground.offset
     # Variances of log inverse depth.
-    of_plane = _HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
+    of_plane = HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
     of_foot = of_plane + np.square(_FOOT_ROWS[not alone] * step / foot)
     of_floor = np.square(division.spread) + np.square(division.error)
     of_floor = of_floor * np.square(untouched) + np.square(given)

@@ -85,6 +85,22 @@ def test_a_bent_floor_becomes_flat() -> None:
     assert np.median(relative) < 0.04  # the plane is surer than the network
 
 
+def test_a_pavement_that_exact_depth_shows_stays_though_no_road_is_in_sight() -> None:
+    """All that is level lies 0.12 m high: flat, it is believed; bent, it is the network's error."""
+    truth = np.minimum(scene(), WALL) * np.float32((HEIGHT - 0.12) / HEIGHT)
+    near = (scene() < 3.5) & (heights(scene()) < 0.01)
+    state = ScaleState("test", Quality.GOOD, "")
+    frame = Frame(np.full((240, 320, 3), 90, np.uint8), 1, camera=CAMERA, ground=GROUND)
+    high = []
+    for given in (truth, bent(truth, 0.05)):
+        scaled = on_ground(ScaledDepth(given, state), frame)
+        assert scaled.depth_m is not None
+        high.append(np.abs(heights(scaled.depth_m)[near]))
+    print(f"{np.median(high[0]):.3f} m where exact, {np.median(high[1]):.3f} m where bent")
+    np.testing.assert_allclose(high[0], 0.12, atol=0.005)
+    assert np.median(high[1]) < 0.02
+
+
 @pytest.mark.parametrize("height", [0.15, 0.3, 0.6])
 def test_an_obstacle_stays_one(height: float) -> None:
     truth = scene((2.0, height))
