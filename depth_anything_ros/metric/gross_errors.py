@@ -138,8 +138,8 @@ def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.ND
             np.abs(plain - _median(plain[near], among, np.inf)[row]),  # of nobody, with nothing
         )
         gate = float(np.clip(_GATE * _spread(around[agreeing]), _GROSS, _LARGEST_GATE))
-        agreeing = around < gate
-        if agreeing.sum() <= FEWEST_ALONE:
+        before, agreeing = agreeing, around < gate
+        if agreeing.sum() <= FEWEST_ALONE or np.array_equal(agreeing, before):
             break
     return agreeing
 

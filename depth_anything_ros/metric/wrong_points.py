@@ -82,7 +82,8 @@ _ONE_OF = 6
 # misses is frequent, a wrong place rare, and what is dropped for it no costmap sees.
 _WRONG = 0.5
 _MANY_WRONG = 0.15  # share of the points from which on another one
-_WRONG_OF_MANY = -0.25  # is likelier wrong, too
+_WRONG_OF_MANY = -0.25  # is likelier wrong, too,
+_MOST_BESIDE = 0.5  # where so few of them lie side by side
 _WRONG_TOGETHER = 2.0  # mean of a place
 _OFF_TOGETHER = 0.6  # of log depth, that a place is off by, at least
 _MAY_BE_WRONG = -1.0  # of a point that belongs to a place
@@ -154,15 +155,19 @@ def wrong_points(
     places = np.stack([points.u, points.v], axis=1)
     tree = cKDTree(places[judged])
     if count < _TOO_FEW_FOR_PLACES:
-        many, together, alone = False, none, logit > _WRONG_OF_FEW
+        together, alone = none, logit > _WRONG_OF_FEW
     else:
         together = _places(logit, off[judged], places[judged], tree)
-        many = bool(np.mean(logit > _WRONG) > _MANY_WRONG)
-        alone = (logit > (_WRONG_OF_MANY if many else _WRONG)) & ~together
-    if together.sum() + alone.sum() > _MOST_WRONG * len(judged):
+        alone = (logit > _WRONG) & ~together
+    number = alone.sum()
+    if together.sum() + number > _MOST_WRONG * len(judged):
         return WrongPoints(none, none)
-    if not many:
-        alone &= ~_beside(alone, off[judged], places[judged], tree)
+    beside = _beside(alone, off[judged], places[judged], tree)
+    # Single errors lie anywhere: what lies side by side is an object that the network misses.
+    if number > _MANY_WRONG * len(judged) and beside.sum() < _MOST_BESIDE * number:
+        alone = (logit > _WRONG_OF_MANY) & ~together
+    else:
+        alone &= ~beside
     if count > len(judged):
         together = _following(together, judged, off, places, tree)
         # What is beside a single wrong point may well be right.
@@ -238,7 +243,8 @@ def evidence(
     """What the network sees; see `wrong_points` for the arguments."""
     height, width = values.shape
     low, high = range_of(values)
-    picture = _picture(rgb, (values - np.float32(low)) * np.float32(1 / max(high - low, 1e-6)))
+    picture = _picture(rgb, values)
+    picture[..., 3] = (picture[..., 3] - np.float32(low)) * np.float32(1 / max(high - low, 1e-6))
     shape = picture.shape[:2]
     picture = picture.reshape(-1, picture.shape[2])
     x, y = (axis.astype(np.float32) / np.float32(width) for axis in (points.u, points.v))
@@ -320,13 +326,13 @@ def _neighbours(
     return np.ascontiguousarray(distance.T, np.float32), np.ascontiguousarray(near.T)
 
 
-def _picture(rgb: RgbImage, surface: FloatImage) -> npt.NDArray[np.float32]:
-    """Smooth colour and, beside it, the depth network's surface: rows x columns x 4."""
+def _picture(rgb: RgbImage, values: FloatImage) -> npt.NDArray[np.float32]:
+    """Smooth colour and, beside it, the depth network's values: rows x columns x 4."""
     colour = smooth_colour(rgb)
     rows, columns = colour.shape[1:]
     picture = np.empty((rows, columns, 4), np.float32)
     picture[..., :3] = np.moveaxis(colour, 0, 2)
-    picture[..., 3] = cv2.resize(surface, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    picture[..., 3] = cv2.resize(values, (columns, rows), interpolation=cv2.INTER_NEAREST)
     return picture
 
 
