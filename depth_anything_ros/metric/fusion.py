@@ -4,7 +4,7 @@ Planes are linear in inverse depth, and so is what a relative network says of th
 errors that vary slowly and differ from surface to surface. So inverse depth itself is kriged from
 the points over image, network value and colour (`kriging`), by the variograms that predict left-out
 points best; the global fit takes part as one of them, so a network that is right is not spoilt.
-What then remains at the points is averaged over near neighbours on the same surface.
+Then every pixel follows the points near to it that are on its own surface (`near_points`).
 """
 
 from __future__ import annotations
@@ -29,14 +29,13 @@ from depth_anything_ros.metric.kriging import (
     shares,
 )
 from depth_anything_ros.metric.lattice import Lattice, resized, smooth_colour, values_of
-from depth_anything_ros.metric.near_points import rest_at_points
+from depth_anything_ros.metric.near_points import follow_points
 from depth_anything_ros.metric.samples import (
     BEYOND,
     FEW,
     FEWEST_ALONE,
     JUDGING_TILES,
     LARGEST_ERROR,
-    MANY,
     Samples,
     kriging_of,
     left_out_error,
@@ -52,9 +51,8 @@ _STREAM = 2  # apart from other users of the same seed
 # Own choices for cost.
 _MAX_POINTS = 20_000
 _MAX_SAMPLES = 5_000
-_JUDGED_TILES = 60
-_KEPT = 2  # ways, variograms and the global fit, that are solved everywhere
-_KEPT_OF_FEW = 5
+_JUDGED_TILES = 40
+_KEPT_OF_FEW = 5  # ways, variograms and the global fit, that are solved everywhere; else the best
 # Own choices for accuracy, made on real frames.
 _NEARER = 0.5
 _BEYOND_NEAR = 1.2  # times the depth of the farthest point within reach, from where on it is unsure
@@ -136,12 +134,13 @@ def refine(
     level += slope
     if fused.all_few:
         samples = few
-    level *= resized(rest_at_points(samples, level, inverse_m, lattice), inverse_m.shape)
     # Of the global fit: all of it up to a quarter of the shares, none from half of them on.
     doubt = float(np.clip(2 - 4 * fused.trust, 0, 1))
     _keep_within(level, inverse_m, few, doubt)
     if doubt:
         _draw_nearer(level, fused, doubt)
+    kriging_off = float(np.minimum(left_out.error, LARGEST_ERROR).mean())
+    level = follow_points(samples, level, doubt, kriging_off)
     # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
     distance = lattice.distance(few) / np.float32(reach)
     away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
@@ -373,6 +372,6 @@ def _shares(
         left_out = list(kriging_of(samples, judged).left_out(variograms, last))
     errors = [float(relative_error(each, truth).mean()) for each in [*left_out, fitted[known]]]
     share = shares(errors, truth.size)
-    kept = _KEPT_OF_FEW if len(samples) <= FEW else _KEPT if len(samples) <= MANY else 1
+    kept = _KEPT_OF_FEW if len(samples) <= FEW else 1
     share[np.argsort(share)[:-kept]] = 0
     return np.asarray(share / share.sum())

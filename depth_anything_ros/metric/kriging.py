@@ -145,9 +145,9 @@ class Kriging:
         whole[:, :count, :count] = equations.matrix
         whole[:, count:, :count] = equations.known
         whole.reshape(len(whole), -1)[:, count * (count + 4) :: count + 4] = _BEYOND_ALL
-        for each in whole:
-            # The transpose is what LAPACK overwrites without a copy.
-            lapack.spotrf(each.T, lower=0, clean=0, overwrite_a=1)
+        # The transpose is what LAPACK overwrites without a copy.
+        for each in whole.transpose(0, 2, 1):
+            lapack.spotrf(each, 0, 0, 1)  # upper, not cleaned, overwriting
         inverse = _inverse_of_lower(whole[:, count - last : count, count - last : count])
         drift = _Drift.of(whole[:, count:, :count], equations.ridge)
         weight, precision = drift.without(whole[:, count:, count - last : count], inverse)
@@ -163,10 +163,11 @@ class Kriging:
 
         equations = self._equations(variograms)
         inverse, known = equations.matrix, equations.known
-        for each in inverse:
-            # The transpose is what LAPACK overwrites without a copy.
-            factor, _ = lapack.spotrf(each.T, lower=0, clean=1, overwrite_a=1)
-            lapack.strtri(factor, lower=0, overwrite_c=1)
+        factor, invert = lapack.spotrf, lapack.strtri  # found once, so many times are they called
+        # The transpose is what LAPACK overwrites without a copy.
+        for each in inverse.transpose(0, 2, 1):
+            factor(each, 0, 1, 1)  # upper, cleaned, overwriting
+            invert(each, 0, 0, 1)  # upper, its own diagonal, overwriting
         turned = np.matmul(known, inverse.transpose(0, 2, 1))
         drift = _Drift.of(turned, equations.ridge)
         weight, precision = drift.without(turned, inverse)

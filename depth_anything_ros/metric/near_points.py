@@ -1,114 +1,176 @@
-"""What kriged inverse depth still misses at the points, averaged over near ones of a surface."""
+"""Depth at each pixel as the measured points near to it say, of those on its own surface.
+
+Kriging gives a smooth picture: at an edge its depth lies between those of the two surfaces, where
+nothing is, and what a point differs from it remains. Here every pixel takes the mean of points
+around it, by distance and by how alike kriged depth is at point and pixel (a joint bilateral
+filter; Petschnigg et al. 2004, section 4, from scattered points): of the measured inverse depth
+itself, which is never between surfaces, and of what it differs from the kriged one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage
-from depth_anything_ros.metric.lattice import Lattice
 from depth_anything_ros.metric.samples import LARGEST_ERROR, Samples
-from depth_anything_ros.metric.tiling import Floats, Indices
 
-# Own choices, made on real frames.
-_WINDOW = 3
-_CELLS_PER_POINT = 4
-_MAX_CELLS = 40_000
-_SAME_SURFACE = 0.1  # step of the surface coordinate over which neighbours lose touch
-_OWN_WEIGHT = 10.0  # of a cell's own points against those of a cell next to it
-_DOUBTS = (0.1, 0.5, 2.0, 8.0)  # strengths of shrinkage to choose from, in cells
+# Own choices, made on real frames; the first one for cost.
+_CELLS = 77_000
+_ALIKE = 0.02  # of log kriged depth
+_NEAREST_SQUARE = 0.3  # square cells that are added to the square distance
+_FEW = 150.0  # points with which the mean of measured values counts half
+_MOST_OFF = 0.5  # of the kriged value, that a point's difference counts
+_LEAST = 1e-4  # 1/m
+_MORE_THAN_LEFT_OUT = 2.0  # as pixels have nearer points than left-out points have
+_JUDGED = 500  # points that are predicted from the others, for cost
+_OF_RIGHT = 2.0  # weight of the kriged depth itself where the network is right; else
+_OF_DOUBTED = 4.0  # over the number of points: what is left where no point is alike
+# Half mean distances between points, at which the points around a pixel are looked for.
+_AROUND = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1), (-2, 0), (2, 0), (0, -2), (0, 2))
 
 
-def rest_at_points(
-    samples: Samples, fused: FloatImage, inverse_m: FloatImage, lattice: Lattice
+def follow_points(
+    samples: Samples, kriged: FloatImage, doubt: float, left_out: float
 ) -> FloatImage:
-    """Factor that brings the fused inverse depth to the points, averaged over near neighbours.
-
-    Weights fall with distance and with the step between surfaces; the strength of the shrinkage
-    towards no change is the one that predicts each point best from the others.
+    """Draw inverse depth to the points near every pixel.
 
     Args:
-        samples: The points.
-        fused: HxW float32 1/m, as kriged.
-        inverse_m: HxW float32 1/m of the global fit.
-        lattice: Over the same image.
+        samples: N points.
+        kriged: HxW float32 1/m, NaN nowhere; not modified.
+        doubt: 0 to 1, how little the network is trusted: one that is right follows surfaces between
+            points better than the mean of their values.
+        left_out: Mean relative error of kriging at points that it was not given.
 
     Returns:
-        Rows x columns float32 over the whole image.
+        HxW float32 1/m.
     """
-    height, width = fused.shape
-    aspect = height / width
-    pixel = _cell_of(samples.places[:, 0], samples.places[:, 1] / aspect, fused.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        residual = samples.inverse / fused.ravel()[pixel] - 1
-    residual = np.where(np.abs(residual) < LARGEST_ERROR, residual, 0).astype(np.float32)
-    cells = float(np.clip(_CELLS_PER_POINT * len(samples), 1_200, _MAX_CELLS))
-    across = max(2, round((cells / aspect) ** 0.5))
-    shape = (max(2, round(across * aspect)), across)
-    cell = _cell_of(samples.places[:, 0], samples.places[:, 1] / aspect, shape)
-    nearest = cv2.resize(inverse_m, shape[::-1], interpolation=cv2.INTER_NEAREST)
-    level = nearest.astype(np.float32, copy=False)
-    level -= np.float32(lattice.low)
-    level *= np.float32(1 / lattice.span)
-    np.copyto(level, np.float32(0), where=~np.isfinite(level))
-    size = level.size
-    count = np.bincount(cell, minlength=size).astype(np.float32)
-    share = np.maximum(count, 1)
-    mean = np.bincount(cell, residual, size).astype(np.float32)
-    mean /= share
-    measured = np.bincount(cell, samples.places[:, 2], size).astype(np.float32)
-    measured /= share
-    np.copyto(level.ravel(), measured, where=count > 0)
-    weight = count / (count + np.float32(0.5))
-    mean, weight = mean.reshape(shape), weight.reshape(shape)
-    total, mass = _window_sums(mean, level, weight)
-    total_of, mass_of = total.ravel()[cell], mass.ravel()[cell]
-    best_error, best_doubt = np.inf, _DOUBTS[-1]
-    for doubt in _DOUBTS:
-        error = float(np.abs(residual - total_of / (mass_of + np.float32(doubt))).mean())
-        if error < best_error:
-            best_error, best_doubt = error, doubt
-    own = np.float32(_OWN_WEIGHT) * weight
-    return np.asarray(1 + (total + own * mean) / (mass + own + np.float32(best_doubt)))
+    height, width = kriged.shape
+    thinned = max(1.0, (height * width / _CELLS) ** 0.5)
+    columns, rows = max(2, round(width / thinned)), max(2, round(height / thinned))
+    x = (samples.places[:, 0] * columns - 0.5).astype(np.float32)
+    y = (samples.places[:, 1] * (width / height * rows) - 0.5).astype(np.float32)
+    column, row = (samples.places[:, :2] * width).astype(np.intp).T
+    there = kriged[np.minimum(row, height - 1), np.minimum(column, width - 1)]
+    there = np.maximum(there, np.float32(_LEAST))
+    inverse = samples.inverse.astype(np.float32)
+    most = np.float32(_MOST_OFF) * there
+    values = np.stack([np.log(there), inverse, np.clip(inverse - there, -most, most), x, y])
+    cells = cv2.resize(kriged, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    np.maximum(cells, np.float32(_LEAST), out=cells)
+    here = np.log(cells)
+    across = np.arange(columns, dtype=np.float32)
+    down = np.arange(rows, dtype=np.float32)[:, None]
+    nearest, apart = _nearest(values, (rows, columns))
+    high, wide = (max(1, round(each / 2)) for each in apart)
+    border = 2 * high, 2 * high, 2 * wide, 2 * wide
+    around = [cv2.copyMakeBorder(each, *border, cv2.BORDER_REPLICATE) for each in nearest]
+    mass, off, weight, part, square = np.zeros((5, rows, columns), np.float32)
+    little = (1 - doubt) * _OF_RIGHT + doubt * _OF_DOUBTED / len(samples)
+    little /= apart[0] * apart[1]
+    mass += np.float32(little)
+    measured = cells * np.float32(little)
+    for dy, dx in _AROUND:
+        top, left = (2 + dy) * high, (2 + dx) * wide
+        alike, value, difference, u, v = (
+            each[top : top + rows, left : left + columns] for each in around
+        )
+        np.subtract(alike, here, out=weight)
+        np.abs(weight, out=weight)
+        weight *= np.float32(-1 / _ALIKE)
+        np.exp(weight, out=weight)
+        np.square(np.subtract(u, across, out=part), out=part)
+        np.square(np.subtract(v, down, out=square), out=square)
+        part += square
+        part += np.float32(_NEAREST_SQUARE)
+        weight /= part
+        mass += weight
+        measured += np.multiply(weight, value, out=part)
+        off += np.multiply(weight, difference, out=part)
+    off /= mass
+    rest, error = _judged(values, around, (high, wide), little)
+    off *= np.float32(rest)
+    followed = cv2.resize(off, (width, height), interpolation=cv2.INTER_LINEAR)
+    followed += kriged
+    np.maximum(followed, np.float32(1 - _MOST_OFF) * kriged, out=followed)
+    # As for two guesses with errors of their own. With few points kriging is better than where they
+    # are left out, corrected as it is (`correction`). Between beams depth slopes: what lies between
+    # two has the value of none, which points left out of a beam do not show.
+    share = left_out**2 / max(left_out**2 + error**2, 1e-12)
+    share *= len(samples) / (len(samples) + _FEW) * min(apart) / max(apart)
+    share = np.float32(doubt * share)
+    if share:
+        measured /= mass
+        measured *= share
+        followed *= 1 - share
+        followed += cv2.resize(measured, (width, height), interpolation=cv2.INTER_LINEAR)
+    return followed
 
 
-def _cell_of(across: Floats, down: Floats, shape: tuple[int, int]) -> Indices:
-    """Flat index of the cell of an image in which places lie, given as shares of its sides."""
+def _judged(
+    values: npt.NDArray[np.float32],
+    around: Sequence[npt.NDArray[Any]],
+    steps: tuple[int, int],
+    little: float,
+) -> tuple[float, float]:
+    """What the means around some points, without themselves, say of them.
+
+    Args:
+        values: 5xN of the points.
+        around: As of `_nearest`, with the border.
+        steps: In rows and columns.
+        little: Weight of what kriging says.
+
+    Returns:
+        Which share of the mean difference around predicts that of a point by least squares, 0 where
+        it is noise; and mean relative error of the mean value around, each at most LARGEST_ERROR.
+    """
+    log, inverse, difference, x, y = values[:, :: max(1, len(values[0]) // _JUDGED)]
+    top, left = ([(2 + each[axis]) * steps[axis] for each in _AROUND] for axis in (0, 1))
+    high, wide = around[0].shape
+    row = np.clip(np.rint(y), 0, high - 4 * steps[0] - 1).astype(np.intp) + np.array(top)[:, None]
+    column = np.clip(np.rint(x), 0, wide - 4 * steps[1] - 1).astype(np.intp)
+    there = row * wide + column + np.array(left)[:, None]
+    alike, value, differences, u, v = (each.take(there) for each in around)
+    weight = np.exp(np.abs(alike - log) * np.float32(-1 / _ALIKE))
+    weight /= np.square(u - x) + np.square(v - y) + np.float32(_NEAREST_SQUARE)
+    weight[(u == x) & (v == y)] = 0
+    mass = weight.sum(axis=0) + little
+    guess = (weight * differences).sum(axis=0) / mass / inverse
+    share = float(guess @ (difference / inverse)) / max(float(guess @ guess), 1e-12)
+    measured = ((weight * value).sum(axis=0) + little * np.exp(log)) / mass
+    error = float(np.minimum(np.abs(inverse / measured - 1), LARGEST_ERROR).mean())
+    return float(np.clip(_MORE_THAN_LEFT_OUT * share, 0, 1)), error
+
+
+def _nearest(
+    values: npt.NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[list[npt.NDArray[np.float32]], tuple[float, float]]:
+    """Values of the point nearest to every cell, and how far points are apart.
+
+    Args:
+        values: VxN of the points, the last two of them their column and row in cells.
+        shape: Rows and columns.
+
+    Returns:
+        V images of that shape; and the mean distance between points in rows and in columns, which
+        is another one along beams than across.
+    """
     rows, columns = shape
-    row = np.clip((down * rows).astype(np.intp), 0, rows - 1)
-    row *= columns
-    row += np.clip((across * columns).astype(np.intp), 0, columns - 1)
-    return row
-
-
-def _window_sums(
-    mean: FloatImage, level: FloatImage, weight: FloatImage
-) -> tuple[FloatImage, FloatImage]:
-    """Weighted sum of the means in the window around each cell, without its own, and the weight."""
-    rows, columns = mean.shape
-    # Empty columns part the rows, so that a step in the window is one shift of all cells in a row.
-    parted = ((0, 0), (0, _WINDOW))
-    mean, level, weight = (np.pad(part, parted).ravel() for part in (mean, level, weight))
-    weighted = weight * mean
-    total, mass = np.zeros_like(mean), np.zeros_like(mean)
-    edge = (_WINDOW + 0.5) ** 2
-    for dy in range(_WINDOW + 1):
-        for dx in range(-_WINDOW, _WINDOW + 1):
-            square = dx * dx + dy * dy
-            if (dy, dx) <= (0, 0) or square > edge:
-                continue
-            shift = dy * (columns + _WINDOW) + dx
-            one, other = np.s_[:-shift], np.s_[shift:]
-            near = level[one] - level[other]
-            np.abs(near, out=near)
-            near *= np.float32(-1 / _SAME_SURFACE)
-            np.exp(near, out=near)
-            near *= np.float32((1 - square / edge) ** 2 / square)
-            product = np.empty_like(near)
-            for here, there in ((one, other), (other, one)):
-                mass[here] += np.multiply(near, weight[there], out=product)
-                total[here] += np.multiply(near, weighted[there], out=product)
-    shape = (rows, columns + _WINDOW)
-    sums = (each.reshape(shape)[:, :columns] for each in (total, mass))
-    total, mass = (np.ascontiguousarray(each) for each in sums)
-    return total, mass
+    column = np.clip(np.rint(values[-2]), 0, columns - 1).astype(np.intp)
+    row = np.clip(np.rint(values[-1]), 0, rows - 1).astype(np.intp)
+    empty = np.ones(shape, np.uint8)
+    empty[row, column] = 0
+    label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[
+        1
+    ]
+    which = np.zeros(int(label.max()) + 1, np.intp)
+    which[label[row, column]] = np.arange(len(column))
+    across = int(np.count_nonzero(label[:, 1:] != label[:, :-1]))
+    down = int(np.count_nonzero(label[1:] != label[:-1]))
+    apart = min(rows * columns / max(down, 1), rows), min(rows * columns / max(across, 1), columns)
+    return [each.take(label) for each in values[:, which]], apart

@@ -33,10 +33,10 @@ _LEAST_EDGE = 0.01
 _LEAST_COLOUR = 0.01
 _USUAL_EDGE = 0.05
 _USUAL_COLOUR = 0.06
-_MOST_CELLS = 40_000
+_MOST_CELLS = 30_000
 _FEW = 20.0  # left-out points that weigh as much as what other images show
 _USUAL = 1.6  # the factor that those show
-_BETWEEN = 0.19  # by which pixels between points are better than points that were left out
+_BETWEEN = 0.13  # by which pixels between points are better than points that were left out
 _OF_FEW = 3.0  # by which pixels among fewer points are worse
 _TAIL = 0.38  # weight of the 95 % of left-out points within two deviations, against 68 % within one
 

@@ -1,0 +1,93 @@
+"""Depth at each pixel by the measured points on its own surface."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from depth_anything_ros.frames import FloatImage
+from depth_anything_ros.metric.near_points import follow_points
+from depth_anything_ros.metric.samples import Samples
+
+Pixels = npt.NDArray[np.intp]
+
+SHAPE = (120, 160)
+_ROWS, _COLUMNS = np.mgrid[: SHAPE[0], : SHAPE[1]]
+
+
+def samples_of(inverse: FloatImage, u: Pixels, v: Pixels) -> Samples:
+    """Points of a picture of inverse depth, in pixels."""
+    places = np.stack([(u + 0.5) / SHAPE[1], (v + 0.5) / SHAPE[1], np.zeros(len(u))], axis=1)
+    measured = inverse[v, u].astype(np.float64)
+    return Samples(places, measured, measured.copy())
+
+
+def scattered(count: int, seed: int = 0) -> tuple[Pixels, Pixels]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, SHAPE[1], count), rng.integers(0, SHAPE[0], count)
+
+
+def step(width: float) -> FloatImage:
+    """A box at 1 m in front of a wall at 4 m, whose edge is drawn out over so many columns."""
+    share = 0.5 - 0.5 * np.tanh((_COLUMNS - 80.0) / max(2 * width, 1e-3))
+    return (0.25 + 0.75 * share).astype(np.float32)
+
+
+def test_nothing_is_left_between_two_surfaces() -> None:
+    truth, kriged = step(0.0), step(4.0)
+    followed = follow_points(samples_of(truth, *scattered(1000)), kriged, 1.0, 0.1)
+
+    def between(inverse: FloatImage) -> float:
+        return float(np.mean((inverse > 0.3) & (inverse < 0.9)))
+
+    print(f"between the surfaces {between(kriged):.1%} of the pixels, then {between(followed):.1%}")
+    assert between(kriged) > 0.08 and between(followed) < 0.4 * between(kriged)
+    assert np.abs(followed / truth - 1).mean() < 0.4 * np.abs(kriged / truth - 1).mean()
+    np.testing.assert_allclose(followed[:, 20:60], 1, rtol=0.01)
+    np.testing.assert_allclose(followed[:, 100:140], 0.25, rtol=0.01)
+
+
+def test_what_is_right_stays() -> None:
+    plane = (0.2 + 0.003 * _COLUMNS + 0.002 * _ROWS).astype(np.float32)
+    followed = follow_points(samples_of(plane, *scattered(300)), plane, 0.0, 0.02)
+    np.testing.assert_allclose(followed, plane, rtol=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_of_the_points_is_not_followed(seed: int) -> None:
+    wall = np.full(SHAPE, 0.5, np.float32)
+    points = samples_of(wall, *scattered(300, seed))
+    noise = np.exp(0.1 * np.random.default_rng(seed).standard_normal(300))
+    noisy = Samples(points.places, points.inverse * noise, points.fitted)
+    off = np.abs(follow_points(noisy, wall, 0.0, 0.1) / wall - 1).mean()
+    print(f"10 % noise: off by {off:.2%}")
+    assert off < 0.02
+
+
+def test_a_difference_that_points_share_is_taken_over() -> None:
+    wall = np.full(SHAPE, 0.5, np.float32)
+    truth = (wall * np.where(_COLUMNS < 80, 1.08, 0.95)).astype(np.float32)
+    followed = follow_points(samples_of(truth, *scattered(300)), wall, 0.0, 0.1)
+    off = np.abs(followed / truth - 1).mean()
+    print(f"off by {np.abs(wall / truth - 1).mean():.2%}, then {off:.2%}")
+    assert off < 0.02
+
+
+def test_between_beams_a_slope_stays_one() -> None:
+    """A floor by beams 20 rows apart: means of measured values would make steps of it."""
+    floor = (0.05 + 0.004 * _ROWS).astype(np.float32)
+    u, v = (each.ravel() for each in np.meshgrid(np.arange(0, 160, 2), np.arange(5, 120, 20)))
+    followed = follow_points(samples_of(floor, u, v), floor, 1.0, 0.05)
+    middle = slice(15, 105)
+    off = np.abs(followed[middle] / floor[middle] - 1).mean()
+    print(f"off by {off:.2%}")
+    assert off < 0.02
+
+
+def test_a_far_pixel_is_never_drawn_behind_the_horizon() -> None:
+    wall = np.full(SHAPE, 0.5, np.float32)
+    far = wall.copy()
+    far[:, 80:] = 1e-3
+    followed = follow_points(samples_of(wall * np.float32(0.7), *scattered(50)), far, 1.0, 0.3)
+    assert (followed > 0).all()
