@@ -49,6 +49,8 @@ _SOME_GROSS = 0.25
 _NEAREST = 4
 _NEAREST_ALIKE = 0.5  # share of the nearest
 _SAME_DEPTH = 0.1  # of log depth
+_EACH_BESIDE = 1_000  # points from which on each has others beside it
+_NOT_ALONE = 0.3  # of log depth
 
 
 def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
@@ -84,6 +86,9 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
     plain = np.log(samples.inverse)
     if len(samples) > FEW:
         agreeing = _agreeing(off, plain, tiles.members, tiles.owner)
+        if len(samples) > _EACH_BESIDE:
+            which = np.flatnonzero(~agreeing)
+            kept[which[_alone(off, plain, which, tiles.members[tiles.owner[which]])]] = False
         if agreeing.sum() >= (1 - _FEW_GROSS) * len(samples):
             return kept
     if len(samples) <= _EACH_NEIGHBOURS:
@@ -92,7 +97,8 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
         # Neighbours that say the same are a surface, not single errors.
         same = np.abs(plain[near[:, :_NEAREST]] - plain[:, None]) < _SAME_DEPTH
         agreeing |= same.sum(axis=1) >= _NEAREST // 2
-    dropped = 1 - agreeing.sum() / kept.sum()
+    dropped = 1 - agreeing.mean()
+    alone = ~kept
     if dropped > _FEW_GROSS and agreeing.sum() > FEWEST_ALONE:
         few = len(samples) <= FEW
         most = _LESS_SPOILT_OF_FEW if few else _LESS_SPOILT
@@ -103,7 +109,7 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
             # Some tiles show chance as well: what they say is confirmed by all.
             errors = _errors_if_spoilt(samples, agreeing, most, len(samples))
         if errors is not None:
-            kept = agreeing
+            kept = agreeing.copy()
             floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
             for rounds_left in reversed(range(_ROUNDS)):
                 sound = np.abs(errors) < max(_GATE * _spread(errors), floor)
@@ -115,7 +121,7 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
             if len(samples) <= FEW or kept.sum() < (1 - _SOME_GROSS) * len(samples):
                 _readmit(samples, fitted, kept)
     few = kept.sum() < FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
-    return np.ones(len(samples), bool) if few else kept
+    return ~alone if few else kept
 
 
 def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.NDArray[np.bool_]:
@@ -142,6 +148,23 @@ def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.ND
         if agreeing.sum() <= FEWEST_ALONE or np.array_equal(agreeing, before):
             break
     return agreeing
+
+
+def _alone(off: Floats, plain: Floats, which: Indices, near: Indices) -> npt.NDArray[np.bool_]:
+    """Which points have no neighbour that says nearly the same, with the network or without.
+
+    Args:
+        off: N log errors of the global fit.
+        plain: N log inverse depths.
+        which: M indices.
+        near: MxK their neighbours; they themselves may be among them.
+
+    Returns:
+        M bool.
+    """
+    alike = np.abs(plain[near] - plain[which, None]) < _NOT_ALONE
+    alike |= np.abs(off[near] - off[which, None]) < _NOT_ALONE
+    return ~(alike & (near != which[:, None])).any(axis=1)
 
 
 def _errors_if_spoilt(

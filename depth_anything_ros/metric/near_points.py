@@ -26,6 +26,13 @@ _NEAREST_SQUARE = 0.3  # square cells that are added to the square distance
 _FEW = 150.0  # points with which the mean of measured values counts half
 _MOST_OFF = 0.5  # of the kriged value, that a point's difference counts
 _LEAST = 1e-4  # 1/m
+_EACH_BESIDE = 1_000  # points from which on each has others beside it
+_GROSS = 0.3  # of log depth
+_NOT_ALONE = 0.2
+_BESIDE = 1  # places around where there must be another
+_MANY_GROSS = 0.03
+_BESIDE_OF_MANY = 4
+_LIKE_NONE = 1e6  # log of kriged depth of a point that counts nowhere
 _MORE_THAN_LEFT_OUT = 2.0  # as pixels have nearer points than left-out points have
 _JUDGED = 500  # points that are predicted from the others, for cost
 _OF_RIGHT = 2.0  # weight of the kriged depth itself where the network is right; else
@@ -65,10 +72,13 @@ def follow_points(
     here = np.log(cells)
     across = np.arange(columns, dtype=np.float32)
     down = np.arange(rows, dtype=np.float32)[:, None]
-    nearest, apart = _nearest(values, (rows, columns))
+    nearest, apart = _nearest(x, y, (rows, columns))
     high, wide = (max(1, round(each / 2)) for each in apart)
     border = 2 * high, 2 * high, 2 * wide, 2 * wide
-    around = [cv2.copyMakeBorder(each, *border, cv2.BORDER_REPLICATE) for each in nearest]
+    nearest = np.asarray(cv2.copyMakeBorder(nearest, *border, cv2.BORDER_REPLICATE), np.int32)
+    if len(samples) > _EACH_BESIDE:
+        values[0, _alone(values, nearest, (high, wide))] = _LIKE_NONE
+    around = [each.take(nearest) for each in values]
     mass, off, weight, part, square = np.zeros((5, rows, columns), np.float32)
     little = (1 - doubt) * _OF_RIGHT + doubt * _OF_DOUBTED / len(samples)
     little /= apart[0] * apart[1]
@@ -111,6 +121,42 @@ def follow_points(
     return followed
 
 
+def _alone(
+    values: npt.NDArray[np.float32], nearest: npt.NDArray[np.int32], steps: tuple[int, int]
+) -> npt.NDArray[np.intp]:
+    """Points that are grossly off, and no other one around measures nearly the same.
+
+    Args:
+        values: 5xN of the points.
+        nearest: Which of them is nearest to every cell, with a border.
+        steps: In rows and columns.
+
+    Returns:
+        Indices.
+    """
+    log = np.log(values[1])
+    which = np.flatnonzero(np.abs(log - values[0]) > _GROSS)
+    x, y = values[-2:, which]
+    others = nearest.take(_there(x, y, nearest.shape, steps))
+    alike = (np.abs(log[others] - log[which]) < _NOT_ALONE) & (others != which)
+    # Wrong ones may be alike by chance, the likelier the more there are.
+    least = _BESIDE if len(which) < _MANY_GROSS * len(log) else _BESIDE_OF_MANY
+    return which[alike.sum(axis=0) < least]
+
+
+def _there(
+    x: npt.NDArray[np.float32],
+    y: npt.NDArray[np.float32],
+    shape: tuple[int, ...],
+    steps: tuple[int, int],
+) -> npt.NDArray[np.intp]:
+    """Flat indices of the places around some points in an image with a border."""
+    top, left = ([(2 + each[axis]) * steps[axis] for each in _AROUND] for axis in (0, 1))
+    row = np.clip(np.rint(y), 0, shape[0] - 4 * steps[0] - 1).astype(np.intp)
+    column = np.clip(np.rint(x), 0, shape[1] - 4 * steps[1] - 1).astype(np.intp)
+    return (row + np.array(top)[:, None]) * shape[1] + column + np.array(left)[:, None]
+
+
 def _judged(
     values: npt.NDArray[np.float32],
     around: Sequence[npt.NDArray[Any]],
@@ -129,13 +175,11 @@ def _judged(
         Which share of the mean difference around predicts that of a point by least squares, 0 where
         it is noise; and mean relative error of the mean value around, each at most LARGEST_ERROR.
     """
+    values = values[:, values[0] < _LIKE_NONE]
     log, inverse, difference, x, y = values[:, :: max(1, len(values[0]) // _JUDGED)]
-    top, left = ([(2 + each[axis]) * steps[axis] for each in _AROUND] for axis in (0, 1))
-    high, wide = around[0].shape
-    row = np.clip(np.rint(y), 0, high - 4 * steps[0] - 1).astype(np.intp) + np.array(top)[:, None]
-    column = np.clip(np.rint(x), 0, wide - 4 * steps[1] - 1).astype(np.intp)
-    there = row * wide + column + np.array(left)[:, None]
-    alike, value, differences, u, v = (each.take(there) for each in around)
+    alike, value, differences, u, v = (
+        each.take(_there(x, y, around[0].shape, steps)) for each in around
+    )
     weight = np.exp(np.abs(alike - log) * np.float32(-1 / _ALIKE))
     weight /= np.square(u - x) + np.square(v - y) + np.float32(_NEAREST_SQUARE)
     weight[(u == x) & (v == y)] = 0
@@ -148,29 +192,30 @@ def _judged(
 
 
 def _nearest(
-    values: npt.NDArray[np.float32], shape: tuple[int, int]
-) -> tuple[list[npt.NDArray[np.float32]], tuple[float, float]]:
-    """Values of the point nearest to every cell, and how far points are apart.
+    x: npt.NDArray[np.float32], y: npt.NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[npt.NDArray[np.int32], tuple[float, float]]:
+    """Which point is nearest to every cell, and how far points are apart.
 
     Args:
-        values: VxN of the points, the last two of them their column and row in cells.
+        x: N columns, in cells.
+        y: N rows.
         shape: Rows and columns.
 
     Returns:
-        V images of that shape; and the mean distance between points in rows and in columns, which
+        Indices, of that shape; and the mean distance between points in rows and in columns, which
         is another one along beams than across.
     """
     rows, columns = shape
-    column = np.clip(np.rint(values[-2]), 0, columns - 1).astype(np.intp)
-    row = np.clip(np.rint(values[-1]), 0, rows - 1).astype(np.intp)
+    column = np.clip(np.rint(x), 0, columns - 1).astype(np.intp)
+    row = np.clip(np.rint(y), 0, rows - 1).astype(np.intp)
     empty = np.ones(shape, np.uint8)
     empty[row, column] = 0
     label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)[
         1
     ]
-    which = np.zeros(int(label.max()) + 1, np.intp)
+    which = np.zeros(int(label.max()) + 1, np.int32)
     which[label[row, column]] = np.arange(len(column))
     across = int(np.count_nonzero(label[:, 1:] != label[:, :-1]))
     down = int(np.count_nonzero(label[1:] != label[:-1]))
     apart = min(rows * columns / max(down, 1), rows), min(rows * columns / max(across, 1), columns)
-    return [each.take(label) for each in values[:, which]], apart
+    return which[label], apart

@@ -91,3 +91,20 @@ def test_a_far_pixel_is_never_drawn_behind_the_horizon() -> None:
     far[:, 80:] = 1e-3
     followed = follow_points(samples_of(wall * np.float32(0.7), *scattered(50)), far, 1.0, 0.3)
     assert (followed > 0).all()
+
+
+@pytest.mark.parametrize(("share", "grown"), [(0.0, 1.0), (0.02, 1.25), (0.1, 2.0)])
+def test_single_wrong_points_among_many_count_nowhere(share: float, grown: float) -> None:
+    truth, kriged = step(0.0), step(4.0)
+    points = samples_of(truth, *scattered(3000))
+    rng = np.random.default_rng(1)
+    wrong = rng.random(3000) < share
+    factor = np.where(rng.random(3000) < 0.5, 3.0, 1 / 3) * rng.uniform(0.8, 1.2, 3000)
+    spoiled = Samples(points.places, points.inverse * np.where(wrong, factor, 1), points.fitted)
+
+    def off(samples: Samples) -> float:
+        return float(np.abs(follow_points(samples, kriged, 1.0, 0.1) / truth - 1).mean())
+
+    clean, dirty = off(points), off(spoiled)
+    print(f"{share:.0%} wrong points: off by {dirty:.2%}, {clean:.2%} without")
+    assert dirty <= grown * clean
