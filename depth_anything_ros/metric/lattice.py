@@ -16,8 +16,8 @@ from depth_anything_ros.metric.tiling import Floats, Indices
 
 # Own choices: the numbers for cost, the others made on real frames.
 _NODES_OF_FEW = 4_800
-_NODES = 8_600
-_NODES_OF_MANY = 17_000
+_NODES = 8_000
+_NODES_OF_MANY = 15_000
 _FLAT = 0.02  # of the surface coordinate: steps below it tell little
 _COLOUR_WIDTH = 320  # pixels of which the colour is made
 _COLOUR_BLUR = 1 / 240  # of the image's width

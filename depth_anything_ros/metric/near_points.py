@@ -34,7 +34,7 @@ _MANY_GROSS = 0.03
 _BESIDE_OF_MANY = 4
 _LIKE_NONE = 1e6  # log of kriged depth of a point that counts nowhere
 _MORE_THAN_LEFT_OUT = 2.0  # as pixels have nearer points than left-out points have
-_JUDGED = 500  # points that are predicted from the others, for cost
+_JUDGED = 400  # points that are predicted from the others, for cost
 _OF_RIGHT = 2.0  # weight of the kriged depth itself where the network is right; else
 _OF_DOUBTED = 4.0  # over the number of points: what is left where no point is alike
 # Half mean distances between points, at which the points around a pixel are looked for.
