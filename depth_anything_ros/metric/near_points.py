@@ -48,7 +48,7 @@ def follow_points(
 
     Args:
         samples: N points.
-        kriged: HxW float32 1/m, NaN nowhere; not modified.
+        kriged: HxW float32 1/m, NaN where unknown, which it stays; not modified.
         doubt: 0 to 1, how little the network is trusted: one that is right follows surfaces between
             points better than the mean of their values.
         left_out: Mean relative error of kriging at points that it was not given.
@@ -67,12 +67,15 @@ def follow_points(
     inverse = samples.inverse.astype(np.float32)
     most = np.float32(_MOST_OFF) * there
     values = np.stack([np.log(there), inverse, np.clip(inverse - there, -most, most), x, y])
-    cells = cv2.resize(kriged, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    np.maximum(cells, np.float32(_LEAST), out=cells)
-    here = np.log(cells)
     across = np.arange(columns, dtype=np.float32)
     down = np.arange(rows, dtype=np.float32)[:, None]
     nearest, apart = _nearest(x, y, (rows, columns))
+    cells = cv2.resize(kriged, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    unknown = np.isnan(cells)
+    if unknown.any():  # else what is unknown would spread to the pixels beside it
+        cells[unknown] = there[nearest[unknown]]
+    np.maximum(cells, np.float32(_LEAST), out=cells)
+    here = np.log(cells)
     high, wide = (max(1, round(each / 2)) for each in apart)
     border = 2 * high, 2 * high, 2 * wide, 2 * wide
     nearest = np.asarray(cv2.copyMakeBorder(nearest, *border, cv2.BORDER_REPLICATE), np.int32)

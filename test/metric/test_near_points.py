@@ -108,3 +108,14 @@ def test_single_wrong_points_among_many_count_nowhere(share: float, grown: float
     clean, dirty = off(points), off(spoiled)
     print(f"{share:.0%} wrong points: off by {dirty:.2%}, {clean:.2%} without")
     assert dirty <= grown * clean
+
+
+def test_what_is_unknown_stays_so_and_does_not_spread() -> None:
+    kriged = np.kron(step(4.0), np.ones((4, 4), np.float32))  # so large that cells are not pixels
+    kriged[160:281, 285:402] = np.nan
+    known = np.isfinite(kriged)
+    points = samples_of(step(0.0), *scattered(600))
+    row, column = (points.places[:, :2] * kriged.shape[1]).astype(np.intp).T[::-1]
+    followed = follow_points(points.chosen(known[row, column]), kriged, 1.0, 0.1)
+    np.testing.assert_array_equal(np.isfinite(followed), known)
+    assert np.nanmin(followed) > 0.2 and np.nanmax(followed) < 1.05
