@@ -20,6 +20,7 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, FloatImage, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.floor_colours import Lab, unlike_floor, vertical_contrast
+from depth_anything_ros.metric.floor_exactness import FloorExactness
 from depth_anything_ros.metric.ground_parallax import Parallax
 
 Mask = npt.NDArray[np.bool_]
@@ -46,7 +47,7 @@ _CHANGE = 3.0  # cost of a change between floor and obstacle
 _CALM = 4.0  # factor on it where colours do not change
 _COLOUR = 2.5  # most that the colour of one pixel can speak for or against
 _BENT = 0.12  # of log inverse depth: depth that strays as far from the floor counts half
-_EXACT = 0.015  # of log inverse depth: depth that follows the plane so closely needs no colours
+_RAISED_BY = 4.0  # spreads around the floor above which depth is raised
 _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behind its foot
 _LEVEL = 0.04  # step of the levels of the floor
 _LEAST_DROP = 0.15  # of log inverse depth below the floor, for a pit
@@ -86,6 +87,7 @@ class Division:
         standing: 1/Z of the ground at their foot, 0 where none is seen.
         spread: Standard deviation of log inverse depth on the floor beside the slow error.
         accuracy: Root mean square of it altogether.
+        need: How far what else is known is needed beside the depth, 0 (it is exact) to 1.
     """
 
     floor: FloatImage
@@ -96,6 +98,7 @@ class Division:
     standing: FloatImage
     spread: float
     accuracy: float
+    need: float
 
     def resized(self, shape: tuple[int, ...]) -> Division:
         """The same for the whole image.
@@ -135,6 +138,8 @@ class Columns:
         lab: Its colours, or None.
         parallax: What the motion of the camera shows of the ground, or None.
         height: Metres of the camera above the ground.
+        exactness: Judges how exact the depth is; None where that is not asked for: then what else
+            is known of floor and obstacles counts fully.
     """
 
     def __init__(
@@ -148,6 +153,7 @@ class Columns:
         lab: Lab | None,
         parallax: Parallax | None,
         height: float,
+        exactness: FloorExactness | None = None,
     ) -> None:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
@@ -175,6 +181,8 @@ class Columns:
             clear = np.clip(np.median(ground) / _FAINT - 1, 0, 1) if len(ground) else 0
             self._raised = np.clip(parallax.floor / np.float32(_RAISED), 0, 1) * np.float32(clear)
         self._trust = 1.0
+        self._exactness = exactness
+        self._need = 1.0
         self._change: FloatImage = np.full(plane.shape, _CHANGE, np.float32)
 
     def divide(self) -> Division | None:
@@ -191,6 +199,9 @@ class Columns:
                 return None
             error, spread = fitted
             floor = self._label(error, spread)
+        if self._exactness is not None:
+            self._need = self._need_of_help(self._exactness, floor, error, spread)
+            self._as_moves = self._as_moves * np.float32(self._need)
         if self._lab is not None and np.isfinite(self._log_ratio[floor]).any():
             self._heed_colours(self._lab, floor)
             floor = self._label(error, spread)
@@ -204,12 +215,22 @@ class Columns:
         of_floor = self._log_ratio[floor]
         accuracy = math.sqrt(float(np.nanmean(np.square(of_floor))))
         feet = self._feet(floor, self._below(error, spread))
-        return Division(floor.astype(np.float32), error, *feet, spread, accuracy)
+        return Division(floor.astype(np.float32), error, *feet, spread, accuracy, self._need)
+
+    def _need_of_help(
+        self, exactness: FloorExactness, floor: Mask, error: FloatImage, spread: float
+    ) -> float:
+        """`need` of the division."""
+        with np.errstate(invalid="ignore"):
+            own = floor & (self._log_ratio - error < _RAISED_BY * spread)
+        raised = self._looks_down & (self._as_moves > _PARALLAX / 2)
+        below = self._below(error, spread)
+        return exactness.need_of_help(self._log_ratio, own, below, self._looks_down, raised)
 
     def _heed_colours(self, lab: Lab, floor: Mask) -> None:
         """Let colours speak from now on: floor has its own, and it ends at an edge of the image."""
         off = float(np.nanmean(np.square(self._log_ratio[floor])))
-        need = off / (off + _EXACT**2)
+        need = self._need
         unlike, contrast = unlike_floor(lab, floor), vertical_contrast(lab)
         self._as_colours = np.asarray(need * _COLOUR * unlike, np.float32)
         if not np.isfinite(self._known_heights).any():  # points show thin things better than edges
@@ -235,7 +256,11 @@ class Columns:
         margin *= np.where(margin < 0, 1 - self._raised, np.float32(1))
         margin = np.float32(self._trust) * margin + self._as_colours
         # What rises clearly above the floor or lies below it is none, however level it is.
-        apart = (np.nan_to_num(off) > 4 * spread) | self._below(bias, spread) | self._surely_raised
+        apart = (
+            (np.nan_to_num(off) > _RAISED_BY * spread)
+            | self._below(bias, spread)
+            | self._surely_raised
+        )
         margin[apart] = np.maximum(margin[apart], _CAP / 2)
         margin += self._as_moves
         margin[~self._looks_down] = _CAP

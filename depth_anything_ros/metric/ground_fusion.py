@@ -27,6 +27,7 @@ from depth_anything_ros.frames import (
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.fit import values_at
 from depth_anything_ros.metric.floor_colours import coarse_lab
+from depth_anything_ros.metric.floor_exactness import FloorExactness
 from depth_anything_ros.metric.floor_obstacles import (
     ANGLE_SIGMA,
     HEIGHT_SIGMA,
@@ -55,6 +56,8 @@ _OBSTACLE_SPREAD = 0.15  # of log inverse depth of obstacles where no point is n
 _FOOT_ROWS = (1.5, 2.0)  # spread of the foot's row in coarse rows, without and with points
 _UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may be the foot's error
 _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is the ground
+_SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
+_ALL = 0.99  # need of help from which on nothing is taken for exact
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -85,6 +88,7 @@ class GroundFusion:
         self._memory = PointMemory()
         self._ground = FollowedGround()
         self._parallax = GroundParallax()
+        self._exactness = FloorExactness()
 
     def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Scale a frame and put its depth on the ground.
@@ -109,17 +113,19 @@ class GroundFusion:
             frame = replace(frame, points=points)
         scaled = scaler.scale(prediction, frame)
         parallax = None
+        exactness: FloorExactness | None = self._exactness
         if ground is not None and (frame.points is None or not len(frame.points)):
             rows, columns = prediction.values.shape
             parallax = self._parallax.compare(frame, ground, coarse_shape(rows, columns))
             wanted = scaled.depth_m is None and scaled.state.method != NONE
             if wanted and parallax is not None:
                 scaled = _shown_by_motion(scaled.state, camera, ground, parallax)
+                exactness = None  # its floor is the plane itself
         wrong = scaled.wrong_points
         if wrong is not None and points is not None and measured is not None:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
-        fused = _fused(scaled, frame, ground, parallax)
+        fused = _fused(scaled, frame, ground, exactness, parallax)
         return replace(fused, ground=ground, wrong_points=wrong)
 
 
@@ -137,7 +143,8 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
     """
     if frame.camera is None:
         return scaled
-    return _fused(scaled, frame, FollowedGround().follow(frame, frame.camera))
+    ground = FollowedGround().follow(frame, frame.camera)
+    return _fused(scaled, frame, ground, FloorExactness())
 
 
 def _shown_by_motion(
@@ -162,12 +169,23 @@ def _shown_by_motion(
 
 
 def _fused(
-    scaled: ScaledDepth, frame: Frame, ground: Plane | None, parallax: Parallax | None = None
+    scaled: ScaledDepth,
+    frame: Frame,
+    ground: Plane | None,
+    exactness: FloorExactness | None,
+    parallax: Parallax | None = None,
 ) -> ScaledDepth:
     if scaled.depth_m is None or frame.camera is None or ground is None:
         return scaled
     grounded = fuse_ground(
-        scaled.depth_m, scaled.sigma_m, frame.camera, ground, frame.points, frame.rgb, parallax
+        scaled.depth_m,
+        scaled.sigma_m,
+        frame.camera,
+        ground,
+        frame.points,
+        frame.rgb,
+        parallax,
+        exactness,
     )
     if grounded is None:
         return _doubted(scaled, frame.points)
@@ -192,6 +210,7 @@ def fuse_ground(
     points: SparsePoints | None = None,
     rgb: RgbImage | None = None,
     parallax: Parallax | None = None,
+    exactness: FloorExactness | None = None,
 ) -> Grounded | None:
     """Put floor on the ground plane and obstacles on their feet.
 
@@ -204,6 +223,8 @@ def fuse_ground(
         rgb: HxWx3 uint8, the image, whose colours tell floor and obstacles apart; or None.
         parallax: What the motion of the camera shows of the ground, in the coarse image's shape; or
             None.
+        exactness: Judges how exact the depth is, so that exact depth is left alone; None where the
+            depth is no network's.
 
     Returns:
         The depth, how sure it is and which of it is floor; None where no floor is seen or the
@@ -232,38 +253,42 @@ def fuse_ground(
         lab,
         parallax,
         ground.offset,
+        exactness,
     )
     division = columns.divide()
     if division is None:
         return None
     division = division.resized(depth_m.shape)
     untouched = 1 - _trust_in_points(depth_m.shape, points) * math.exp(-((misfit / _MISFIT) ** 2))
-    doubt = _OBSTACLE_SPREAD if sigma_m is not None else min(division.accuracy, _OBSTACLE_SPREAD)
+    most = _OBSTACLE_SPREAD if sigma_m is not None else min(division.accuracy, _OBSTACLE_SPREAD)
     alone = points is None or not len(points)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_inverse = -np.log(depth_m)
         log_plane = np.log(plane)
         tilt = ANGLE_SIGMA / (ground.offset * np.maximum(plane, 1e-6))
         foot = np.maximum(division.standing, 1e-6) * camera.fy * ground.offset
+    need = _need_of_help(division.need, log_inverse, log_plane)
+    doubt = np.float32(most) * need
     # Variances of log inverse depth.
     of_plane = HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
     of_foot = of_plane + np.square(_FOOT_ROWS[not alone] * step / foot)
     of_floor = np.square(division.spread) + np.square(division.error)
-    of_floor = of_floor * np.square(untouched) + np.square(given)
+    of_floor = np.square(need) * (of_floor * np.square(untouched) + np.square(given))
     of_obstacle = np.square(np.maximum(given, doubt * untouched))
     is_floor = (division.floor > 0.5) & (plane > 0)
-    of_network = np.square(np.maximum(given, doubt) * untouched)
+    of_network = np.square(np.maximum(need * given, doubt) * untouched)
     weight = np.where(division.standing > 0, of_network / (of_network + of_foot), 0)
     upright = _upright(log_inverse, division, weight)
     share = of_floor / (of_floor + of_plane)
     level = log_inverse + share * np.where(is_floor, log_plane - log_inverse, 0)
-    variance = of_obstacle * (1 - weight) + np.square(division.doubted) + misfit**2
+    variance = of_obstacle * (1 - weight) + np.square(need * division.doubted) + misfit**2
     if alone and sigma_m is not None:
-        variance += np.square(division.unclear) + np.square(_UNLIKE_FOOT * weight * division.lacks)
-        far = np.square(division.accuracy) + np.square(_PER_METRE * depth_m)
+        variance += np.square(need * division.unclear)
+        variance += np.square(_UNLIKE_FOOT * weight * division.lacks)
+        far = np.square(division.accuracy) + np.square(_PER_METRE * need * depth_m)
         variance += (1 - weight) * far
     if parallax is not None:
-        upright, variance = _lifted(upright, variance, log_plane, parallax, ground.offset)
+        upright, variance = _lifted(upright, variance, log_plane, parallax, ground.offset, need)
     variance = np.where(is_floor, (1 - share) * of_floor, variance)
     known = np.isfinite(depth_m)
     fused = np.exp(-np.where(is_floor, level, upright))
@@ -272,12 +297,22 @@ def fuse_ground(
     return Grounded(fused, sigma, is_floor & known)
 
 
+def _need_of_help(need: float, log_inverse: FloatImage, log_plane: FloatImage) -> FloatImage:
+    """`Division.need` at every pixel: all where the depth shows floor that is labelled none."""
+    if need > _ALL:
+        return np.ones_like(log_inverse)
+    raised = np.where(np.isfinite(log_plane), log_inverse - log_plane, np.inf)
+    shows = -np.expm1(-np.square(raised / np.float32(_SHOWN_RAISED)))
+    return np.asarray(1 - np.float32(1 - need) * np.nan_to_num(shows), np.float32)
+
+
 def _lifted(
     log_inverse: FloatImage,
     variance: FloatImage,
     log_plane: FloatImage,
     parallax: Parallax,
     offset: float,
+    need: FloatImage,
 ) -> tuple[FloatImage, FloatImage]:
     """Log inverse depth and its variance, weighed with what the motion of the camera shows."""
     size = (log_plane.shape[1], log_plane.shape[0])
@@ -288,7 +323,7 @@ def _lifted(
     known = np.isfinite(height) & (height < 0.9) & np.isfinite(log_inverse)
     seen = log_plane - np.log(np.where(known, 1 - height, 1))
     of_seen = np.square(sigma / np.where(known, 1 - height, 1))
-    weight = np.where(known, variance / (variance + of_seen), 0)
+    weight = need * np.where(known, variance / (variance + of_seen), 0)
     mixed = log_inverse + weight * np.where(known, seen - log_inverse, 0)
     return np.asarray(mixed), np.asarray((1 - weight) * variance)
 
