@@ -47,6 +47,7 @@ _CHANGE = 3.0  # cost of a change between floor and obstacle
 _CALM = 4.0  # factor on it where colours do not change
 _COLOUR = 2.5  # most that the colour of one pixel can speak for or against
 _BENT = 0.12  # of log inverse depth: depth that strays as far from the floor counts half
+_EXACT = 0.015  # of log inverse depth: depth that follows the plane so closely needs no colours
 _RAISED_BY = 4.0  # spreads around the floor above which depth is raised
 _UNDER = 0.15  # spread of log inverse depth by which an obstacle may seem behind its foot
 _LEVEL = 0.04  # step of the levels of the floor
@@ -223,14 +224,16 @@ class Columns:
         """`need` of the division."""
         with np.errstate(invalid="ignore"):
             own = floor & (self._log_ratio - error < _RAISED_BY * spread)
-        raised = self._looks_down & (self._as_moves > _PARALLAX / 2)
         below = self._below(error, spread)
-        return exactness.need_of_help(self._log_ratio, own, below, self._looks_down, raised)
+        moves = np.where(self._looks_down, self._as_moves / _PARALLAX, 0)
+        return exactness.need_of_help(self._log_ratio, own, below, self._looks_down, moves)
 
     def _heed_colours(self, lab: Lab, floor: Mask) -> None:
         """Let colours speak from now on: floor has its own, and it ends at an edge of the image."""
         off = float(np.nanmean(np.square(self._log_ratio[floor])))
         need = self._need
+        if self._exactness is not None:
+            need *= off / (off + _EXACT**2)
         unlike, contrast = unlike_floor(lab, floor), vertical_contrast(lab)
         self._as_colours = np.asarray(need * _COLOUR * unlike, np.float32)
         if not np.isfinite(self._known_heights).any():  # points show thin things better than edges
