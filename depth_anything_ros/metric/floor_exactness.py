@@ -24,7 +24,7 @@ _CLEAR = 0.5  # of what motion shows
 _MUCH_DENIED = 0.35  # share of the floor that it shows raised
 _RAISED = 0.05  # of log inverse depth above the plane: the network, too, sees that it is raised
 _SEES_SOME = 0.08  # share of what motion shows raised that the network must see
-_FEW = 100.0  # pixels of it that say nothing
+_FEW = 100.0  # pixels that say little
 _REMEMBERED = 0.99  # share of what earlier images showed that counts
 
 
@@ -72,9 +72,8 @@ class FloorExactness:
         spread = float(np.quantile(off, 0.9)) / _NORMAL_90
         # A seat or a pavement that is taken for the ground is as flat as one.
         share = float(below.sum()) / max(float(looks_down.sum()), 1)
-        denied = float((raised & floor).sum()) / max(
-            float((np.abs(moves) > _CLEAR)[floor].sum()), 1
-        )
+        told = np.count_nonzero(np.abs(moves[floor]) > _CLEAR)
+        denied = float((raised & floor).sum()) / max(float(told), _FEW)
         exact = math.exp(
             -((spread / _EXACT) ** 2) - (share / _MUCH_BELOW) ** 2 - (denied / _MUCH_DENIED) ** 4
         )
