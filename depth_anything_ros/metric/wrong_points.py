@@ -84,8 +84,12 @@ _WRONG = 0.5
 _MANY_WRONG = 0.15  # share of the points from which on another one
 _WRONG_OF_MANY = -0.25  # is likelier wrong, too,
 _MOST_BESIDE = 0.5  # where so few of them lie side by side
-_WRONG_TOGETHER = 2.0  # mean of a place
-_OFF_TOGETHER = 0.6  # of log depth, that a place is off by, at least
+_WRONG_TOGETHER = 1.0  # mean of a place;
+_WRONG_BEHIND = 3.0  # of one behind the fit: it may be a gap that the network does not see,
+_WRONG_BEHIND_OF_FEW = 2.0  # but such a gap has few of fewer than _FEW points
+_OFF_TOGETHER = 0.4  # of log depth, that a place is off by, at least,
+_OFF_TOGETHER_OF_FEW = 0.5  # of few points, of which some are together by chance
+_FEW = 150
 _MAY_BE_WRONG = -1.0  # of a point that belongs to a place
 _TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
 _WRONG_OF_FEW = 5.0  # and each right one is dear
@@ -101,13 +105,15 @@ class Evidence:
 
     Attributes:
         points: NxP float32, P as of OF_POINT.
-        near: KxN indices of neighbours.
+        near: KxN indices of NEIGHBOURS.
         pairs: KxNxE float32, E as of OF_PAIR.
+        beside: NxB indices of the points nearest to each, for `wrong_points`.
     """
 
     points: npt.NDArray[np.float32]
     near: npt.NDArray[np.intp]
     pairs: npt.NDArray[np.float32]
+    beside: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -142,34 +148,42 @@ def wrong_points(
     Returns:
         The points; none where it cannot be said which ones.
     """
-    from scipy.spatial import cKDTree
-
     count = len(points)
     none = np.zeros(count, bool)
     if count < FEWEST:
         return WrongPoints(none, none)
-    judged = np.linspace(0, count - 1, count if count <= MOST else _SOME).astype(np.intp)
-    among = SparsePoints(points.u[judged], points.v[judged], points.z[judged])
-    logit = _logits(evidence(among, fitted_inverse[judged], values, rgb))
     off = _off(points.z, fitted_inverse)
-    places = np.stack([points.u, points.v], axis=1)
-    tree = cKDTree(places[judged])
+
+    def judge(which: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.float32], Evidence]:
+        among = SparsePoints(points.u[which], points.v[which], points.z[which])
+        seen = evidence(among, fitted_inverse[which], values, rgb)
+        return _logits(seen), seen
+
+    judged = np.linspace(0, count - 1, count if count <= MOST else _SOME).astype(np.intp)
+    logit, seen = judge(judged)
     if count < _TOO_FEW_FOR_PLACES:
         together, alone = none, logit > _WRONG_OF_FEW
     else:
-        together = _places(logit, off[judged], places[judged], tree)
+        together = _places(logit, off[judged], seen.beside)
         alone = (logit > _WRONG) & ~together
     number = alone.sum()
     if together.sum() + number > _MOST_WRONG * len(judged):
         return WrongPoints(none, none)
-    beside = _beside(alone, off[judged], places[judged], tree)
+    beside = _beside(alone, off[judged], seen.beside)
     # Single errors lie anywhere: what lies side by side is an object that the network misses.
     if number > _MANY_WRONG * len(judged) and beside.sum() < _MOST_BESIDE * number:
         alone = (logit > _WRONG_OF_MANY) & ~together
     else:
         alone &= ~beside
     if count > len(judged):
-        together = _following(together, judged, off, places, tree)
+        places = np.stack([points.u, points.v], axis=1)
+        together = _following(together, judged, off, places)
+        if together.any():  # of what lies behind so few may be so by chance: others must agree
+            other = (judged[:-1] + judged[1:]) // 2
+            logit, seen = judge(other)
+            found = _following(_places(logit, off[other], seen.beside), other, off, places)
+            behind = off > np.median(off[judged])
+            together = np.where(behind, together & found, together | found)
         # What is beside a single wrong point may well be right.
         single = np.zeros(count, bool)
         single[judged[alone]] = True
@@ -178,7 +192,7 @@ def wrong_points(
 
 
 def _places(
-    logit: npt.NDArray[np.float32], off: FloatArray, places: FloatArray, tree: Any
+    logit: npt.NDArray[np.float32], off: FloatArray, beside: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
     """Points of groups that are wrong on average: neighbours that are off by the same."""
     from scipy.sparse import coo_matrix
@@ -188,7 +202,7 @@ def _places(
     found = np.zeros(len(logit), bool)
     if len(which) <= _TOGETHER:
         return found
-    near = tree.query(places[which], k=_BESIDE + 1)[1][:, 1:]
+    near = beside[which]
     number = np.full(len(logit), -1)
     number[which] = np.arange(len(which))
     linked = (number[near] >= 0) & (np.abs(off[near] - off[which, None]) < _AS_FAR_OFF)
@@ -197,8 +211,11 @@ def _places(
     label = connected_components(links, directed=False)[1]
     size = np.bincount(label)
     mean = np.bincount(label, logit[which]) / size
-    apart = np.abs(np.bincount(label, off[which]) / size - np.median(off))
-    found[which] = ((size > _TOGETHER) & (mean > _WRONG_TOGETHER) & (apart > _OFF_TOGETHER))[label]
+    apart = np.bincount(label, off[which]) / size - np.median(off)
+    few = len(logit) < _FEW
+    least = np.where(apart > 0, _WRONG_BEHIND_OF_FEW if few else _WRONG_BEHIND, _WRONG_TOGETHER)
+    gross = np.abs(apart) > (_OFF_TOGETHER_OF_FEW if few else _OFF_TOGETHER)
+    found[which] = ((size > _TOGETHER) & (mean > least) & gross)[label]
     return found
 
 
@@ -207,13 +224,13 @@ def _following(
     judged: npt.NDArray[np.intp],
     off: FloatArray,
     places: FloatArray,
-    tree: Any,
 ) -> npt.NDArray[np.bool_]:
     """Of all points, those that are of a wrong place: the judged one most like them is."""
     from scipy.spatial import cKDTree
 
     follows = np.zeros(len(places), bool)
     if together.any():
+        tree = cKDTree(places[judged])
         wrong = cKDTree(places[judged[together]])
         apart = float(np.median(tree.query(places[judged[together]], k=_BESIDE + 1)[0][:, -1]))
         near = wrong.query(places, distance_upper_bound=apart)[1] < wrong.n
@@ -225,13 +242,13 @@ def _following(
 
 
 def _beside(
-    alone: npt.NDArray[np.bool_], off: FloatArray, places: FloatArray, tree: Any
+    alone: npt.NDArray[np.bool_], off: FloatArray, near: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
     """Points that are wrong, but together with others, which are not surely so."""
     beside = np.zeros_like(alone)
     which = np.flatnonzero(alone)
     if len(which):
-        near = tree.query(places[which], k=_BESIDE + 1)[1][:, 1:]
+        near = near[which]
         alike = alone[near] & (np.abs(off[near] - off[which, None]) < _AS_FAR_OFF)
         beside[which] = alike.sum(axis=1) >= _TOGETHER
     return beside
@@ -265,7 +282,7 @@ def evidence(
     here = at(x, y)
     lab, surface = here[:, :3], np.clip(here[:, 3], -1, 2)
 
-    distance, near = _neighbours(np.stack([x, y], axis=1))
+    distance, near, beside = _neighbours(np.stack([x, y], axis=1))
     spacing = float(np.median(distance[min(3, len(near) - 1)])) + _LEAST_DISTANCE
 
     deviation = 1.4826 * float(np.median(np.abs(off)))
@@ -303,27 +320,30 @@ def evidence(
     pairs[..., 9] = np.exp(off_apart * np.float32(-1 / 0.12))
     pairs[..., 10] = np.exp(depth_apart * np.float32(-1 / 0.08))
     pairs[..., 11] = np.exp(off_apart * np.float32(-1 / 0.4))
-    return Evidence(seen, near, pairs)
+    return Evidence(seen, near, pairs, beside)
 
 
 def _neighbours(
     where: npt.NDArray[np.float32],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-    """Distances to, and indices of, each place's NEIGHBOURS: two KxN arrays."""
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Distances to, and indices of, each place's NEIGHBOURS; and the _BESIDE nearest, NxB."""
     from scipy.spatial import cKDTree
 
     which = NEIGHBOURS[: np.searchsorted(NEIGHBOURS, len(where))]
     tree = cKDTree(where, compact_nodes=False, balanced_tree=False)
-    if len(where) <= _EACH:
-        distance, near = tree.query(where, k=which + 1)
-    else:
-        distance, near = tree.query(where, k=which[:_NEAR] + 1)
+    exact = which if len(where) <= _EACH else which[:_NEAR]
+    nearest = tree.query(where, k=exact[-1] + 1)[1]
+    near = nearest[:, exact]
+    if len(exact) < len(which):
         # Those far off are the nearest of a few of all, which are found sooner.
         some = np.arange(0, len(where), _ONE_OF)
-        tree = cKDTree(where[some], compact_nodes=False, balanced_tree=False)
-        far, there = tree.query(where, k=np.rint(which[_NEAR:] / _ONE_OF).astype(np.intp) + 1)
-        distance, near = np.hstack([distance, far]), np.hstack([near, some[there]])
-    return np.ascontiguousarray(distance.T, np.float32), np.ascontiguousarray(near.T)
+        few = cKDTree(where[some], compact_nodes=False, balanced_tree=False)
+        rank = np.rint(which[_NEAR:] / _ONE_OF).astype(np.intp)
+        near = np.hstack([near, some[few.query(where, k=rank + 1)[1]]])
+    near = np.ascontiguousarray(near.T)
+    apart = where[near] - where
+    distance = np.sqrt(np.einsum("knc,knc->kn", apart, apart))
+    return distance, near, nearest[:, 1 : _BESIDE + 1]
 
 
 def _picture(rgb: RgbImage, values: FloatImage) -> npt.NDArray[np.float32]:
@@ -365,16 +385,20 @@ def _logits(seen: Evidence) -> npt.NDArray[np.float32]:
         x = np.maximum(state, zero)
         own, other = dense(x, f"{name}.own"), dense(x, f"{name}.other")
         of_pair = weight[f"{name}.pair.weight"]
-        message, there, mean, most = np.zeros((4, *own.shape), np.float32)
+        # relu(a + own) = max(a, -own) + own: the last sum is left for the end.
+        least = -own
+        most = least.copy()
+        message, there, mean = np.zeros((3, *own.shape), np.float32)
         for near, pair, count in zip(seen.near, seen.pairs, times, strict=True):
             np.matmul(pair, of_pair, out=message)
             # "clip" writes without a buffer in between; all indices are inside.
             message += np.take(other, near, axis=0, out=there, mode="clip")
-            message += own
-            relu(message)
+            np.maximum(message, least, out=message)
             np.maximum(most, message, out=most)
             mean += message if count == 1 else message * count
+        most += own
         mean *= np.float32(1 / times.sum())
+        mean += own
         everyone = relu(dense(x, f"{name}.everyone")).mean(axis=0)
         of_x, of_mean, of_most, of_everyone = np.split(weight[f"{name}.told.weight"], 4)
         told = x @ of_x
