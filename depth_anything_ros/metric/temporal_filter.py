@@ -67,7 +67,8 @@ _OF_CONTRADICTED = 9  # and of what points that contradict the last depth speak 
 _BEHIND = 0.85  # what has less than this share of the inverse depth of what moves
 _OF_BEHIND = 7  # within these pixels does not belong to it
 _JUMP = 0.25  # of log depth: if half the image has changed so much, its scale has changed
-_AROUND = 5  # pixels across over which measured points are compared with the last depth
+_AROUND = 5  # pixels across over which measured points are compared with the last depth,
+_COMPARED = 6_000  # at most about so many of them, for cost
 _CONTRADICTED = 0.02  # of log depth: points that say so much else make the last depth wrong
 _DOUBT = 0.4  # or by so many standard deviations of it,
 _DOUBT_NEAR = 0.15  # near what moves
@@ -388,16 +389,18 @@ def _off_points(now: _Seen, before: FloatImage) -> tuple[FloatImage, FloatImage]
     if points is None or not len(points):
         return np.zeros_like(before), np.zeros_like(before)
     height, width = before.shape
-    rows = np.clip((points.v + 0.5) * (height / now.camera.height), 0, height - 1).astype(np.intp)
-    columns = np.clip((points.u + 0.5) * (width / now.camera.width), 0, width - 1).astype(np.intp)
+    some = np.s_[:: -(-len(points) // _COMPARED)]
+    u, v, z = points.u[some], points.v[some], points.z[some]
+    rows = np.clip((v + 0.5) * (height / now.camera.height), 0, height - 1).astype(np.intp)
+    columns = np.clip((u + 0.5) * (width / now.camera.width), 0, width - 1).astype(np.intp)
     cell = rows * width + columns
     beside = np.ones((3, 3), np.uint8)
     off = []
     with np.errstate(invalid="ignore", divide="ignore"):
         for each in (before, now.inverse):
             farthest = np.asarray(cv2.erode(each, beside)).ravel()[cell]
-            nearer = np.minimum(np.log(points.z * each.ravel()[cell]), 0)
-            off.append(nearer + np.maximum(np.log(points.z * farthest), 0))
+            nearer = np.minimum(np.log(z * each.ravel()[cell]), 0)
+            off.append(nearer + np.maximum(np.log(z * farthest), 0))
     known = np.isfinite(off[0]) & np.isfinite(off[1])
     cell = cell[known]
     total_last, total_new, count = (
