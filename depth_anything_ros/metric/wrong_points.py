@@ -84,12 +84,12 @@ _WRONG = 0.5
 _MANY_WRONG = 0.15  # share of the points from which on another one
 _WRONG_OF_MANY = -0.25  # is likelier wrong, too,
 _MOST_BESIDE = 0.5  # where so few of them lie side by side
-_WRONG_TOGETHER = 1.0  # mean of a place;
+_WRONG_TOGETHER = 2.0  # mean of a place;
 _WRONG_BEHIND = 3.0  # of one behind the fit: it may be a gap that the network does not see,
-_WRONG_BEHIND_OF_FEW = 2.0  # but such a gap has few of fewer than _FEW points
+_FEW = 150  # of which fewer points show too little
+_LESS_SURE = 1.0  # that others must be, of more than MOST points, which confirm it
 _OFF_TOGETHER = 0.4  # of log depth, that a place is off by, at least,
 _OFF_TOGETHER_OF_FEW = 0.5  # of few points, of which some are together by chance
-_FEW = 150
 _MAY_BE_WRONG = -1.0  # of a point that belongs to a place
 _TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
 _WRONG_OF_FEW = 5.0  # and each right one is dear
@@ -178,12 +178,11 @@ def wrong_points(
     if count > len(judged):
         places = np.stack([points.u, points.v], axis=1)
         together = _following(together, judged, off, places)
-        if together.any():  # of what lies behind so few may be so by chance: others must agree
+        if together.any():  # so few may be so by chance: others must say the same
             other = (judged[:-1] + judged[1:]) // 2
             logit, seen = judge(other)
-            found = _following(_places(logit, off[other], seen.beside), other, off, places)
-            behind = off > np.median(off[judged])
-            together = np.where(behind, together & found, together | found)
+            found = _places(logit + np.float32(_LESS_SURE), off[other], seen.beside)
+            together &= _following(found, other, off, places)
         # What is beside a single wrong point may well be right.
         single = np.zeros(count, bool)
         single[judged[alone]] = True
@@ -213,7 +212,7 @@ def _places(
     mean = np.bincount(label, logit[which]) / size
     apart = np.bincount(label, off[which]) / size - np.median(off)
     few = len(logit) < _FEW
-    least = np.where(apart > 0, _WRONG_BEHIND_OF_FEW if few else _WRONG_BEHIND, _WRONG_TOGETHER)
+    least = np.where((apart > 0) & (not few), _WRONG_BEHIND, _WRONG_TOGETHER)
     gross = np.abs(apart) > (_OFF_TOGETHER_OF_FEW if few else _OFF_TOGETHER)
     found[which] = ((size > _TOGETHER) & (mean > least) & gross)[label]
     return found
