@@ -5,7 +5,8 @@ or in front of the camera. So the line is a mean over many, weighted by how well
 usual their shift is. The shift is described by the share theta of the image's nearest inverse depth
 that its farthest one has; a single point then gives a scale, and the more points the less the
 usual counts. Where two or three points lie near both ends of the image's range and their own line
-is usual, it is taken: whoever gives them expects their metres there.
+is usual, it is taken: whoever gives them expects their metres there. Errors of a network along one
+line of the image are alike, so that the many points of a laser scan count as few ones.
 """
 
 from __future__ import annotations
@@ -53,14 +54,16 @@ def fit_few(
     y: FloatArray,
     extent: tuple[float, float],
     other: tuple[float, float] | None = None,
+    most: int | None = None,
 ) -> FewFit:
-    """Fit y = scale * x + shift to few points.
+    """Fit y = scale * x + shift to few points, or to many that say no more than few.
 
     Args:
         x: N values of the network, at least one.
         y: N positive measurements.
         extent: Least and greatest value of the network in the image, without outliers.
         other: Scale and shift of one more line to weigh, which fits the points alone.
+        most: As how many the points count at most; None for as many as they are.
 
     Returns:
         The mean line.
@@ -77,9 +80,10 @@ def fit_few(
             believed = len(x) <= _BELIEVED and usual and bool(np.ptp(place) > _BETWEEN)
     off = np.log(y) - _log_shape(theta, place)
     level = np.median(off, axis=1)
-    error = np.abs(off - level[:, None]).sum(axis=1)
+    count = len(x) if most is None else min(len(x), most)
+    error = np.abs(off - level[:, None]).mean(axis=1) * count
     # Laplacian errors of unknown size, of which two points leave nothing to judge by.
-    power = _EVIDENCE * (max(len(x) - 2, 0) + 1)
+    power = _EVIDENCE * (max(count - 2, 0) + 1)
     likelihood = -power * np.log(error + _EXACT) - 0.5 * np.square((theta - _USUAL) / _DEVIATION)
     weight = np.exp(likelihood - likelihood.max())
     weight /= weight.sum()
@@ -89,7 +93,7 @@ def fit_few(
     scale = rise / (high - low)
     everywhere = _log_shape(theta, _PLACES) + level[:, None]
     apart = np.abs(everywhere - taken @ everywhere)
-    own = (float(weight @ error) + _UNSEEN) / len(x)
+    own = (float(weight @ error) + _UNSEEN) / count
     expected = own + float((weight @ apart).mean())
     return FewFit(scale, far - scale * low, float(np.expm1(np.log(2) * expected)))
 

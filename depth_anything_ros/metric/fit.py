@@ -33,6 +33,7 @@ _CONVERGED = 1e-7
 _IN_LINE = 0.02  # width of the points in the image against their length
 _SPREAD_IN_LINE = 0.15  # relative error that a network may well have along one line
 _SPREAD_OF_FEW = 0.15  # the same of few points, which do not show it
+_AS_MANY_IN_LINE = 16  # independent points that those of one line count as; chosen on real frames
 # In the simulated robot, a LiDAR turned upside down correlates at -0.5 in the median where no scale
 # fits, one that is right never below 0.2, and the prediction for another picture at -0.26.
 _OPPOSED = -0.3
@@ -170,11 +171,9 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     y = 1 / points.z[usable] if inverse else points.z[usable]
-    # The errors of a network along a laser scan's line are not independent: up to half of them may
-    # look like outliers beside a part that a wrong scale explains.
-    least = _SPREAD_IN_LINE if _in_line(points.u[usable], points.v[usable]) else _SMALLEST_SPREAD
+    in_line = _in_line(points.u[usable], points.v[usable])
     extent = range_of(prediction.values) if with_shift else None
-    fit = fit_line(x[usable], y, with_shift, settings, least, extent)
+    fit = fit_line(x[usable], y, with_shift, settings, in_line, extent)
     inliers = np.zeros(len(points), bool)
     inliers[usable] = fit.inliers
     return Fit(fit.scale, fit.shift, inliers, fit.residual)
@@ -210,7 +209,7 @@ def fit_line(
     y: FloatArray,
     with_shift: bool,
     settings: FitSettings,
-    least_spread: float = _SMALLEST_SPREAD,
+    in_line: bool = False,
     extent: tuple[float, float] | None = None,
 ) -> Fit:
     """Fit y = scale * x + shift so that the relative error of y is smallest, robustly.
@@ -218,14 +217,15 @@ def fit_line(
     Random pairs of points give candidate lines, the one with the least median error starts
     (least median of squares, Rousseeuw 1984; stands up to half the points being wrong), then
     Gauss-Newton steps on log(y_fit / y) with Tukey's redescending weights. Where the points are few
-    or this finds no positive scale for points that rise with the network, `few_points` does.
+    or in one line of the image, or this finds no positive scale for points that rise with the
+    network, `few_points` fits them.
 
     Args:
         x: N values of the network.
         y: N positive measurements.
         with_shift: Whether there is a shift; else it is 0.
         settings: How to fit.
-        least_spread: Least standard deviation of the relative error to assume.
+        in_line: Whether the points lie in one line of the image, as those of a laser scan.
         extent: Range of the network's values in the image; None for the points alone.
 
     Returns:
@@ -242,8 +242,11 @@ def fit_line(
     order = rng.permutation(len(x))[:_MAX_POINTS]
     few_x, few_y = x[order], y[order]
     expected = 0.0
-    if with_shift and extent is not None and len(x) <= few_points.MOST:
-        fit = _few(few_x, few_y, extent, rng)
+    # The errors of a network along a line are not independent: up to half of them may look like
+    # outliers beside a part that a wrong scale explains.
+    least_spread = _SPREAD_IN_LINE if in_line else _SMALLEST_SPREAD
+    if with_shift and extent is not None and (in_line or len(x) <= few_points.MOST):
+        fit = _few(few_x, few_y, extent, rng, least_spread)
         scale, shift, expected = fit.scale, fit.shift, fit.error
         least_spread = max(least_spread, _SPREAD_OF_FEW)
     else:
@@ -267,20 +270,24 @@ def fit_line(
 
 
 def _few(
-    x: FloatArray, y: FloatArray, extent: tuple[float, float], rng: np.random.Generator
+    x: FloatArray,
+    y: FloatArray,
+    extent: tuple[float, float],
+    rng: np.random.Generator,
+    least_spread: float,
 ) -> few_points.FewFit:
     """Fit few points; raises UnmeasurableError where the network or the points say nothing."""
     _refuse_one_value(*extent, len(x))
     other = None
     if len(x) > 1:
         try:
-            other = _of_the_points(x, y, True, rng, _SMALLEST_SPREAD)
+            other = _of_the_points(x, y, True, rng, least_spread)
         except OpposedError as error:
             if error.is_strong:
                 raise
         except UnmeasurableError:  # all at one value of the network
             pass
-    return few_points.fit_few(x, y, extent, other)
+    return few_points.fit_few(x, y, extent, other, _AS_MANY_IN_LINE)
 
 
 def _of_the_points(

@@ -109,6 +109,7 @@ def refine(
     points: SparsePoints,
     seed: int = 0,
     rgb: RgbImage | None = None,
+    fit_error: float = 0.0,
 ) -> Refined | None:
     """Correct the inverse depth of a global fit by measured points.
 
@@ -119,6 +120,8 @@ def refine(
         seed: Of the random choice among many points.
         rgb: HxWx3 image, whose edges tell surfaces apart that the network does not; None for
             without.
+        fit_error: Median |relative error| of the global fit that is to be expected all over the
+            image, where that is more than the points show.
 
     Returns:
         The corrected inverse depth, or None where there are too few points.
@@ -155,6 +158,7 @@ def refine(
     if away.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))
         of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
+        of_fit = max(of_fit, 1.4826 * fit_error)
         away = resized(away, error.shape)
         error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
     return Refined(level, error)

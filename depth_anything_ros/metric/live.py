@@ -113,11 +113,11 @@ class LiveScaler:
             return self._interpolated(prediction, frame, state)
         # Points of this moment correct the depth also where their scale is doubted (HELD).
         follows = self._refine and not self._tracker.frozen
-        points = measured.points if isinstance(measured, Measurement) and follows else None
         wrong = measured.wrong if isinstance(measured, Measurement) else None
-        if points is not None and len(points) >= MIN_POINTS:
+        points = measured.points if isinstance(measured, Measurement) and follows else None
+        if isinstance(measured, Measurement) and points is not None and len(points) >= MIN_POINTS:
             inverse = to_inverse(prediction, state.scale, state.shift)
-            refined = refine(inverse, points, self._seed, frame.rgb)
+            refined = refine(inverse, points, self._seed, frame.rgb, measured.residual)
             if refined is not None:
                 if self._completion is not None:
                     finished = (frame.rgb, inverse, refined.inverse_m, points)

@@ -10,6 +10,7 @@ from depth_anything_ros.metric.fit import (
     FitSettings,
     OpposedError,
     UnmeasurableError,
+    fit_line,
     fit_points,
 )
 from depth_anything_ros.metric.live import LiveScaler
@@ -100,6 +101,36 @@ def test_points_that_rise_with_the_network_are_never_called_opposed() -> None:
     )
     assert fit.scale == pytest.approx(1.0, abs=0.3)
     assert fit.inlier_share > 0.8
+
+
+def test_a_laser_line_that_shows_little_leaves_the_shift_near_a_usual_one() -> None:
+    """Along a wall a network's waves of a few percent would bend the rest out of shape."""
+    rows = np.mgrid[0:240, 0:320][0]
+    values = (0.2 + rows / 300).astype(np.float32)
+    rng = np.random.default_rng(0)
+    values[120] = 0.5 + 0.02 * rng.standard_normal(320)
+    u = np.arange(0, 320, 2)
+    inverse = 0.6 + 3 * (values[120, u] - 0.5) + 0.03 * rng.standard_normal(len(u))
+    prediction = Prediction(values, PredictionKind.RELATIVE_DISPARITY, values.shape)
+    points = SparsePoints(u.astype(float), np.full(len(u), 120.0), 1 / inverse)
+    fit = fit_points(prediction, points, FitSettings())
+    alone = fit_line(values[120, u].astype(float), inverse, True, FitSettings())
+    far, far_alone = (each.scale * 0.25 + each.shift for each in (fit, alone))
+    print(f"1/Z of the far end {far:.2f}, of the points alone {far_alone:.2f}")
+    assert far_alone < 0  # behind the horizon
+    assert far > 0.05
+    assert fit.scale * 0.5 + fit.shift == pytest.approx(0.6, rel=0.05)
+
+
+def test_points_of_a_line_that_hardly_oppose_the_network_are_no_reason_to_give_up() -> None:
+    rows, columns = np.mgrid[0:240, 0:320]
+    values = (0.2 + rows / 300 + 0.02 * np.sin(columns / 25)).astype(np.float32)
+    u = np.arange(0, 320, 2.0)
+    z = 1 / (0.6 - 0.02 * np.sin(u / 25))
+    prediction = Prediction(values, PredictionKind.RELATIVE_DISPARITY, values.shape)
+    fit = fit_points(prediction, SparsePoints(u, np.full(len(u), 120.0), z), FitSettings())
+    assert fit.scale > 0
+    assert fit.scale * 0.6 + fit.shift == pytest.approx(0.6, rel=0.1)
 
 
 def test_two_points_near_both_ends_of_the_image_are_met() -> None:
