@@ -171,7 +171,7 @@ def fit_points(prediction: Prediction, points: SparsePoints, settings: FitSettin
     if len(points) and not np.any(points.z > 0):
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     y = 1 / points.z[usable] if inverse else points.z[usable]
-    in_line = _in_line(points.u[usable], points.v[usable])
+    in_line = are_in_line(points.u[usable], points.v[usable])
     extent = range_of(prediction.values) if with_shift else None
     fit = fit_line(x[usable], y, with_shift, settings, in_line, extent)
     inliers = np.zeros(len(points), bool)
@@ -196,7 +196,7 @@ def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
     return float(known[len(known) // 50]), float(known[-1 - len(known) // 50])
 
 
-def _in_line(u: FloatArray, v: FloatArray) -> bool:
+def are_in_line(u: FloatArray, v: FloatArray) -> bool:
     """Whether places lie in one straight line."""
     if len(u) < 2:
         return False

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
 from depth_anything_ros.metric.correction import correction
-from depth_anything_ros.metric.fit import range_of, values_at
+from depth_anything_ros.metric.extrapolation import draw_no_trend_on, extrapolation
+from depth_anything_ros.metric.fit import are_in_line, range_of, values_at
 from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
@@ -57,7 +59,7 @@ _KEPT_OF_FEW = 5  # ways, variograms and the global fit, that are solved everywh
 _NEARER = 0.5
 _BEYOND_NEAR = 1.2  # times the depth of the farthest point within reach, from where on it is unsure
 _SEEN_BY = 200.0  # points that show half of the way between their own range and that of the network
-_ALONE = 3.5  # reaches of the points beyond which nothing but the global fit is left
+_ALONE = 3.5  # reaches of the points beyond which they say nothing that pairs of them do not show
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
 _COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
 _COHERENT_OF_SOME = 0.6  # the same where points were dropped because they do not agree
@@ -144,23 +146,30 @@ def refine(
         _draw_nearer(level, fused, doubt)
     kriging_off = float(np.minimum(left_out.error, LARGEST_ERROR).mean())
     level = follow_points(samples, level, doubt, kriging_off)
-    # In reaches. Where no point is near, kriging extrapolates: the global fit is the better guess.
+    # In reaches. Where no point is near, kriging extrapolates: the global fit may be better there.
     distance = lattice.distance(few) / np.float32(reach)
     away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
+    beyond = np.zeros_like(away)  # square of the error of what points say beyond their reach
     if away.any():
         apart = resized(away, inverse_m.shape)
-        beyond = np.flatnonzero(inverse_m < np.float32(1 / FARTHEST_M))
-        level.ravel()[beyond[apart.ravel()[beyond] > 0]] = np.nan
+        level.ravel()[_behind_the_horizon(inverse_m, apart)] = np.nan
+        if not are_in_line(few.places[:, 0], few.places[:, 1]):  # which shows nothing beside it
+            draw_no_trend_on(level, inverse_m, few, apart)
+            there = extrapolation(few, distance, lattice.v, reach)
+            beyond = away * (1 - there.share_of_fit) * np.square(there.error)
+            away *= there.share_of_fit
+            apart = resized(away, inverse_m.shape)
         # The step back to the fit, in its place.
         apart *= np.subtract(inverse_m, level)
         level += apart
     error = error_between_points(left_out, level, lattice.colour, reach)
-    if away.any():
+    if away.any() or beyond.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))
         of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
         of_fit = max(of_fit, 1.4826 * fit_error)
-        away = resized(away, error.shape)
-        error = np.sqrt((1 - away) * np.square(error) + away * np.float32(of_fit**2))
+        beyond += away * np.float32(of_fit**2)
+        kept = 1 - resized(away, error.shape)
+        error = np.sqrt(kept * np.square(error) + resized(beyond, error.shape))
     return Refined(level, error)
 
 
@@ -211,6 +220,12 @@ def fuse(
     value, trust, left_out = _kriged(few, doubted, tiles, lattice)
     reach = tiles.reach(few.places)
     return Fused(samples, few, lattice, value, trust, left_out, reach, all_few)
+
+
+def _behind_the_horizon(inverse_m: FloatImage, apart: FloatImage) -> npt.NDArray[np.intp]:
+    """Flat indices of pixels away from points for which the global fit knows no distance."""
+    behind = np.flatnonzero(inverse_m < np.float32(1 / FARTHEST_M))
+    return behind[apart.ravel()[behind] > 0]
 
 
 def _draw_nearer(level: FloatImage, fused: Fused, doubt: float) -> None:

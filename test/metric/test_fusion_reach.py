@@ -9,50 +9,65 @@ from metric_scenes import Array
 from depth_anything_ros.frames import SparsePoints
 from depth_anything_ros.metric import fusion
 
-SHAPE = (120, 320)
+SHAPE = (320, 120)
 SPACING = 10
 REACH = SPACING * 5**0.5  # ninth neighbour of the points, upper quartile: (2, 1) at their edge
-LAST = 75  # column of the last points
+LAST = 75  # row of the last points
 
 
 def grid() -> tuple[Array, Array]:
-    """Columns and rows of points in the left quarter of the image."""
-    v, u = np.mgrid[5 : SHAPE[0] : SPACING, 5 : LAST + 1 : SPACING].astype(float)
+    """Columns and rows of points in the upper quarter of the image."""
+    v, u = np.mgrid[5 : LAST + 1 : SPACING, 5 : SHAPE[1] : SPACING].astype(float)
     return u.ravel(), v.ravel()
 
 
 def away_from_points() -> Array:
-    """Reaches from the last points, for the columns right of them; 0 up to 1, 1 from 3.5 on."""
-    distance = (np.arange(LAST, SHAPE[1]) - LAST) / REACH
+    """Reaches from the last points, for the rows below them; 0 up to 1, 1 from 3.5 on."""
+    distance = (np.arange(LAST, SHAPE[0]) - LAST) / REACH
     return np.clip((distance - 1) / 2.5, 0, 1)
 
 
-def test_beside_the_points_the_correction_fades_to_the_global_fit() -> None:
+def test_below_all_points_the_correction_fades_to_the_global_fit() -> None:
+    """It is the ground that goes on there, of which the network knows more."""
     u, v = grid()
     fit = np.full(SHAPE, 0.2, np.float32)
     refined = fusion.refine(fit, SparsePoints(u, v, np.full(len(u), 1 / 0.24)))
     assert refined is not None
     expected = 1.2 - 0.2 * away_from_points()
-    for row in (20, 60, 100):
-        np.testing.assert_allclose(refined.inverse_m[row, :LAST] / 0.2, 1.2, rtol=1e-3)
-        np.testing.assert_allclose(refined.inverse_m[row, LAST:] / 0.2, expected, atol=0.01)
+    for column in (20, 60, 100):
+        np.testing.assert_allclose(refined.inverse_m[:LAST, column] / 0.2, 1.2, rtol=1e-3)
+        np.testing.assert_allclose(refined.inverse_m[LAST:, column] / 0.2, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("at", ["bottom", "left"])
+def test_above_and_beside_points_what_all_of_them_say_goes_on(at: str) -> None:
+    u, v = grid()
+    u, v = (u, SHAPE[0] - 1 - v) if at == "bottom" else (v, u + 200)
+    shape = SHAPE if at == "bottom" else (320, 320)
+    points = SparsePoints(u, v, np.full(len(u), 1 / 0.24))
+    refined = fusion.refine(np.full(shape, 0.2, np.float32), points)
+    assert refined is not None
+    lowest = int(v.max()) - SPACING
+    np.testing.assert_allclose(refined.inverse_m[:lowest] / 0.2, 1.2, rtol=0.01)
 
 
 @pytest.mark.parametrize(
-    ("far_rows", "of_fit"),
+    ("far_columns", "of_fit"),
     [
         (0, 0.02 / 0.22),  # where the fit is, relative to the measured depth
         (2, 0.10 / 0.30 / 2),  # the worst twentieth lies within two standard deviations
         (6, 0.10 / 0.30),  # more than a third is that far off
     ],
 )
-def test_away_from_points_the_error_is_that_of_the_global_fit(far_rows: int, of_fit: float) -> None:
+def test_below_all_points_the_error_is_that_of_the_global_fit(
+    far_columns: int, of_fit: float
+) -> None:
     u, v = grid()
-    inverse = np.where(v < SPACING * far_rows, 0.3, 0.22)
+    inverse = np.where(u < SPACING * far_columns, 0.3, 0.22)
     refined = fusion.refine(np.full(SHAPE, 0.2, np.float32), SparsePoints(u, v, 1 / inverse))
     assert refined is not None
-    columns = refined.error.shape[1] * np.arange(LAST, SHAPE[1]) // SHAPE[1]
-    error = refined.error[refined.error.shape[0] * 100 // SHAPE[0], columns]
+    rows = refined.error.shape[0] * np.arange(LAST, SHAPE[0]) // SHAPE[0]
+    error = refined.error[rows, refined.error.shape[1] * 100 // SHAPE[1]]
     away = away_from_points()
     np.testing.assert_allclose(error[away == 1][5:], of_fit, rtol=1e-3)
     np.testing.assert_allclose(error, of_fit * np.sqrt(away), atol=0.15 * of_fit)
@@ -61,17 +76,17 @@ def test_away_from_points_the_error_is_that_of_the_global_fit(far_rows: int, of_
 def test_without_a_network_depth_ends_where_the_points_do() -> None:
     u, v = grid()
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
-    inverse = 0.2 + 0.001 * columns + 0.0005 * rows
+    inverse = 0.2 + 0.001 * rows + 0.0005 * columns
     points = SparsePoints(u, v, 1 / inverse[v.astype(int), u.astype(int)])
     refined = fusion.interpolate(SHAPE, points)
     assert refined is not None
-    between = np.s_[5:116, 5 : LAST + 1]
+    between = np.s_[5 : LAST + 1, 5:116]
     np.testing.assert_allclose(refined.inverse_m[between], inverse[between], rtol=5e-3)
-    known = np.flatnonzero(np.isfinite(refined.inverse_m[60]))
+    known = np.flatnonzero(np.isfinite(refined.inverse_m[:, 60]))
     assert np.array_equal(known, np.arange(len(known)))
     assert known[-1] == pytest.approx(LAST + 3.5 * REACH, abs=4)
     # Where they fade out there is nothing but their median.
-    assert refined.inverse_m[60, known[-1]] == pytest.approx(np.median(1 / points.z), rel=0.05)
+    assert refined.inverse_m[known[-1], 60] == pytest.approx(np.median(1 / points.z), rel=0.05)
     few = SparsePoints(u[:7], v[:7], points.z[:7])
     assert fusion.interpolate(SHAPE, few) is None
     chance = np.exp(np.random.default_rng(0).normal(0, 0.5, len(u)))
