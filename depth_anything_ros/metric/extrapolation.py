@@ -1,4 +1,4 @@
-"""How far beyond measured points what they say is still better than the global fit.
+"""What to believe beyond measured points: the global fit, or what the nearest ones say.
 
 A network that is right goes on being right away from the points, one that is wrong does not; and a
 wall above the highest beam goes on as that beam says, a street does not. Both show in pairs of
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage
+from depth_anything_ros.metric.lattice import Lattice, resized
 from depth_anything_ros.metric.samples import BEYOND, Samples
 
 # Own choices, for cost.
@@ -23,7 +24,9 @@ _OCTAVES = 8  # of distance beyond the reach
 _FEWEST_PAIRS = 20
 _MOST_OFF = 0.7  # logarithm of a factor, beyond which an error counts no more
 _LEAST_OFF = 1e-6
-_TREND = (0.02, 0.98)  # quantiles of the fit's error at points that bound it away from them
+_ABOVE = 0.01  # quantile of the points' rows, above which nothing is measured,
+_LEAST_ABOVE = 1.0  # reaches that this is from the upper edge of the image at least
+_TO_NEAREST = 0.35  # share, of log depth, of the nearest point above all
 _BELOW = 0.98  # quantile of the points' rows, below which it is the ground that goes on
 
 
@@ -81,22 +84,37 @@ def extrapolation(
     return Extrapolation(share, error)
 
 
-def draw_no_trend_on(
-    level: FloatImage, inverse_m: FloatImage, samples: Samples, apart: FloatImage
+def keep_to_the_highest_points(
+    level: FloatImage, inverse_m: FloatImage, samples: Samples, lattice: Lattice, reach: float
 ) -> None:
-    """Bound inverse depth by what the fit is off by at the points, in place.
+    """Bound inverse depth above all points by what the nearest one says, in place.
+
+    Walls, trees and backgrounds go on above the highest beam of a LiDAR. There a trend that the
+    points show is no guide: depth stays between that of the nearest point, the global fit and the
+    fit times what it is off by at that point, and nearer to the first.
 
     Args:
         level: HxW float32 1/m, modified.
         inverse_m: HxW float32 1/m of the global fit.
         samples: The points.
-        apart: HxW float32 in 0..1, how much: 0 beside points.
+        lattice: Nodes over the image.
+        reach: Distance in image widths within which points speak for what is around them.
     """
-    at_points = np.sort(
-        samples.inverse / np.maximum(samples.fitted, samples.inverse.min() / BEYOND)
+    highest = float(np.quantile(samples.places[:, 1], _ABOVE))
+    above = int(highest * level.shape[1])
+    if highest < _LEAST_ABOVE * reach or not above:
+        return
+    least, most = samples.inverse.min() / BEYOND, samples.inverse.max() * BEYOND
+    off = samples.inverse / np.maximum(samples.fitted, least)
+    nearest = lattice.nearest(samples.places).reshape(lattice.shape)
+    nearest = nearest[: int(np.searchsorted(lattice.v, highest)) + 1]
+    rows = round(len(nearest) * level.shape[0] / lattice.shape[0])
+    point, times = (
+        resized(each[nearest].astype(np.float32), (rows, level.shape[1]))[:above]
+        for each in (samples.inverse, off)
     )
-    least, most = (at_points[int(share * len(samples))] for share in _TREND)
-    there = np.flatnonzero(apart)
-    own, fit = level.ravel()[there], inverse_m.ravel()[there]
-    bound = np.clip(own, fit * np.float32(least), fit * np.float32(most))
-    level.ravel()[there] = own + apart.ravel()[there] * (bound - own)
+    own, fit = level[: len(point)], inverse_m[: len(point)]
+    least, most = np.float32(least), np.float32(most)
+    claims = point, np.clip(fit, least, most), np.clip(fit * times, least, most)
+    bounded = np.clip(own, np.minimum.reduce(claims), np.maximum.reduce(claims))
+    own[:] = bounded ** np.float32(1 - _TO_NEAREST) * point ** np.float32(_TO_NEAREST)

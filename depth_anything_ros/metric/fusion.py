@@ -19,7 +19,7 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
 from depth_anything_ros.metric.correction import correction
-from depth_anything_ros.metric.extrapolation import draw_no_trend_on, extrapolation
+from depth_anything_ros.metric.extrapolation import extrapolation, keep_to_the_highest_points
 from depth_anything_ros.metric.fit import are_in_line, range_of, values_at
 from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
@@ -146,6 +146,7 @@ def refine(
         _draw_nearer(level, fused, doubt)
     kriging_off = float(np.minimum(left_out.error, LARGEST_ERROR).mean())
     level = follow_points(samples, level, doubt, kriging_off)
+    in_line = are_in_line(few.places[:, 0], few.places[:, 1])  # which shows nothing beside it
     # In reaches. Where no point is near, kriging extrapolates: the global fit may be better there.
     distance = lattice.distance(few) / np.float32(reach)
     away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
@@ -153,8 +154,7 @@ def refine(
     if away.any():
         apart = resized(away, inverse_m.shape)
         level.ravel()[_behind_the_horizon(inverse_m, apart)] = np.nan
-        if not are_in_line(few.places[:, 0], few.places[:, 1]):  # which shows nothing beside it
-            draw_no_trend_on(level, inverse_m, few, apart)
+        if not in_line:
             there = extrapolation(few, distance, lattice.v, reach)
             beyond = away * (1 - there.share_of_fit) * np.square(there.error)
             away *= there.share_of_fit
@@ -162,6 +162,8 @@ def refine(
         # The step back to the fit, in its place.
         apart *= np.subtract(inverse_m, level)
         level += apart
+    if not in_line:
+        keep_to_the_highest_points(level, inverse_m, few, lattice, reach)
     error = error_between_points(left_out, level, lattice.colour, reach)
     if away.any() or beyond.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))

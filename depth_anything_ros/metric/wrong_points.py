@@ -83,6 +83,8 @@ _ONE_OF = 6
 _WRONG = 0.5
 _MANY_WRONG = 0.15  # share of the points from which on another one
 _WRONG_OF_MANY = -0.25  # is likelier wrong, too,
+_WRONG_OF_MANY_FAR_OFF = -1.0  # the more so one that is off by
+_FAR_OFF_AMONG_OTHERS = 6.0  # deviations of the others,
 _MOST_BESIDE = 0.5  # where so few of them lie side by side
 _WRONG_TOGETHER = 2.0  # mean of a place;
 _WRONG_BEHIND = 3.0  # of one behind the fit: it may be a gap that the network does not see,
@@ -173,6 +175,7 @@ def wrong_points(
     # Single errors lie anywhere: what lies side by side is an object that the network misses.
     if number > _MANY_WRONG * len(judged) and beside.sum() < _MOST_BESIDE * number:
         alone = (logit > _WRONG_OF_MANY) & ~together
+        alone |= _stand_out(off[judged], ~alone) & (logit > _WRONG_OF_MANY_FAR_OFF) & ~together
     else:
         alone &= ~beside
     if count > len(judged):
@@ -238,6 +241,13 @@ def _following(
         most_alike = np.argmin(np.abs(off[judged][near] - off[which, None]), axis=1)
         follows[which] = together[near[np.arange(len(which)), most_alike]]
     return follows
+
+
+def _stand_out(off: FloatArray, others: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Points that the fit is off by far more than it is at the others."""
+    apart = np.abs(off - np.median(off[others]))
+    deviation = max(1.4826 * float(np.median(apart[others])), _LEAST_DEVIATION)
+    return np.asarray(apart > _FAR_OFF_AMONG_OTHERS * deviation)
 
 
 def _beside(

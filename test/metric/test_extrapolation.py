@@ -1,8 +1,10 @@
-"""How far beyond measured points the global fit is the better guess."""
+"""What is believed beyond measured points: the global fit, or what the nearest ones say."""
 
 import numpy as np
+import pytest
 
-from depth_anything_ros.metric.extrapolation import draw_no_trend_on, extrapolation
+from depth_anything_ros.metric.extrapolation import extrapolation, keep_to_the_highest_points
+from depth_anything_ros.metric.lattice import Lattice
 from depth_anything_ros.metric.samples import Samples
 
 DISTANCE = np.array([[0.0, 1.5, 3.0, 6.0, 12.0]], np.float32)
@@ -62,10 +64,44 @@ def test_the_error_of_what_points_say_is_that_of_points_so_far_apart() -> None:
     np.testing.assert_allclose(there.error, 0.2 / np.pi**0.5, rtol=0.2)
 
 
-def test_a_trend_is_not_drawn_on_beyond_what_points_show() -> None:
-    off = np.linspace(0, 0.2, 400)
-    inverse_m = np.full((1, 3), 0.5, np.float32)
-    level = np.full((1, 3), 2.0, np.float32)
-    draw_no_trend_on(level, inverse_m, samples(-off), np.array([[0.0, 0.5, 1.0]], np.float32))
-    most = 0.5 * np.exp(0.98 * 0.2)
-    np.testing.assert_allclose(level[0], [2, (2 + most) / 2, most], rtol=1e-3)
+def beams() -> tuple[Samples, np.ndarray, Lattice]:
+    """Points in the lower third of an image, where a fit says 0.4 everywhere: fit and lattice."""
+    v, u = (axis.ravel() / 40 for axis in np.mgrid[20:30, 0:40])
+    places = np.stack([u, v, np.zeros_like(u)], axis=1)
+    points = Samples(places, np.where(u < 0.5, 0.5, 0.25), np.full_like(u, 0.4))
+    inverse_m = np.full((30, 40), 0.4, np.float32)
+    no_colour = np.empty((0, 1, 1), np.float32)
+    return points, inverse_m, Lattice.over(inverse_m, no_colour, len(u), 0.4, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("level", "left", "right"),  # on the left the nearest points say 0.5, on the right 0.25
+    [
+        (5.0, (0.5, 0.5), (0.4, 0.25)),
+        (0.01, (0.4, 0.5), (0.25, 0.25)),
+        (0.45, (0.45, 0.5), (0.4, 0.25)),
+    ],
+)
+def test_above_all_points_depth_keeps_to_what_the_nearest_one_says(
+    level: float, left: tuple[float, float], right: tuple[float, float]
+) -> None:
+    points, inverse_m, lattice = beams()
+    whole = np.full((30, 40), level, np.float32)
+    keep_to_the_highest_points(whole, inverse_m, points, lattice, 0.05)
+    np.testing.assert_array_equal(whole[20:], np.float32(level))
+    for column, (own, nearest) in ((5, left), (35, right)):
+        np.testing.assert_allclose(whole[:19, column], own**0.65 * nearest**0.35, rtol=1e-3)
+
+
+def test_unknown_above_all_points_stays_unknown() -> None:
+    points, inverse_m, lattice = beams()
+    level = np.full((30, 40), np.nan, np.float32)
+    keep_to_the_highest_points(level, inverse_m, points, lattice, 0.05)
+    assert np.isnan(level).all()
+
+
+def test_points_up_to_the_upper_edge_leave_all_as_it_is() -> None:
+    _, inverse_m, lattice = beams()
+    level = np.full((30, 40), 5.0, np.float32)
+    keep_to_the_highest_points(level, inverse_m, samples(np.zeros(1)), lattice, 0.05)
+    assert (level == 5).all()
