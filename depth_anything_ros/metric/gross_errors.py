@@ -17,12 +17,11 @@ from depth_anything_ros.metric.samples import (
     FEWEST_ALONE,
     JUDGING_TILES,
     LARGEST_ERROR,
-    PLAIN,
     Samples,
-    kriging_of,
     left_out_error,
+    predicted_at,
 )
-from depth_anything_ros.metric.tiling import Floats, Indices, Tiling, tiling
+from depth_anything_ros.metric.tiling import Floats, Indices, Tiling
 
 # Own choices, made on real frames; errors are those of log depth.
 _RIGHT = 0.02  # standard deviation from a network whose errors are those of its edges
@@ -211,16 +210,10 @@ def _without(before: Floats, after: Floats) -> float:
 
 def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> None:
     """Keep the dropped points again that the kept ones, or the global fit, predict."""
-    from scipy.spatial import cKDTree
-
     dropped = np.flatnonzero(~kept)
     if not len(dropped) or kept.sum() < FEWEST_ALONE:
         return
-    among = samples.chosen(kept)
-    tiles = tiling(among.places)
-    tile = cKDTree(tiles.centre).query(samples.places[dropped, :2])[1]
-    there = np.ascontiguousarray(samples.places[dropped].T, np.float32)
-    guess = kriging_of(among, tiles).at([(PLAIN, 1.0)], there, tile)
+    guess = predicted_at(samples.chosen(kept), samples.places[dropped])
     inverse = samples.inverse[dropped]
     agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES
     if len(dropped) < _SOME_GROSS * len(samples):

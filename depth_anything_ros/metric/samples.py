@@ -138,3 +138,40 @@ def left_out_error(samples: Samples, most_tiles: int) -> tuple[float, Floats]:
     off = np.zeros(len(samples))
     off[known] = np.log(np.maximum(left_out / inverse, 1e-3))
     return float(error.mean()), off
+
+
+def predicted_at(samples: Samples, places: Floats) -> Floats:
+    """Inverse depth that samples predict at other places.
+
+    Args:
+        samples: They.
+        places: NxK, as theirs.
+
+    Returns:
+        N in 1/m; may be 0 or less.
+    """
+    from scipy.spatial import cKDTree
+
+    tiles = tiling(samples.places)
+    tile = cKDTree(tiles.centre).query(places[:, :2])[1]
+    there = np.ascontiguousarray(places.T, np.float32)
+    return kriging_of(samples, tiles).at([(PLAIN, 1.0)], there, tile).astype(np.float64)
+
+
+def off_by_others(samples: Samples, kept: npt.NDArray[np.bool_]) -> Floats:
+    """Log error of the inverse depth that the kept points predict for each, without itself.
+
+    Args:
+        samples: N points.
+        kept: N bool; FEWEST_ALONE at least.
+
+    Returns:
+        N.
+    """
+    among, dropped = samples.chosen(kept), samples.chosen(~kept)
+    off = np.empty(len(samples))
+    _, off[kept] = left_out_error(among, len(among))
+    if len(dropped):
+        guess = predicted_at(among, dropped.places)
+        off[~kept] = np.log(np.maximum(guess / dropped.inverse, 1e-3))
+    return off

@@ -25,6 +25,8 @@ NO_STEP = 0.02
 """Change of the network's value, as a share of its range in the image, that is no step."""
 
 _FEWER = 2
+_AMONG = 3  # other points around, of which one at least is like a point of a surface
+_BAD_ECHOES = 0.03  # share of the points that are like none, from which on these hide nothing
 _ROUNDS = 3  # hidden points look like a surface to each other
 _AROUND = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
@@ -68,6 +70,12 @@ def _hidden(
     z = points.z.astype(np.float32)
     depth = np.full(rows * columns, np.inf, np.float32)
     np.minimum.at(depth, cell, z)
+    # Where many are bad echoes, what lies behind them is seen. Few may be a thin pole as well.
+    alone = _alone(depth, z, cell, (rows, columns))
+    if alone.sum() > _BAD_ECHOES * len(z):
+        surface = ~alone[cell] | (z > depth[cell])
+        depth[:] = np.inf
+        np.minimum.at(depth, cell[surface], z[surface])
     front = np.zeros(rows * columns)
     nearest = z == depth[cell]
     front[cell[nearest]] = nearness[nearest]
@@ -97,3 +105,35 @@ def _hidden(
             own_cells += beside & (dy * down + dx * right < 0)
         hidden |= nearer_cells > _FEWER * own_cells
     return doubtful[hidden]
+
+
+def _alone(
+    depth: npt.NDArray[np.float32],
+    z: npt.NDArray[np.float32],
+    cell: npt.NDArray[np.intp],
+    shape: tuple[int, int],
+) -> npt.NDArray[np.bool_]:
+    """Cells whose nearest point is no surface but a bad echo: of the others around none is like it.
+
+    Args:
+        depth: Depth of the nearest point of each cell, infinite without any.
+        z: N depths.
+        cell: N, the cell of each.
+        shape: Rows and columns of cells, the outermost of which are empty.
+
+    Returns:
+        As `depth`.
+    """
+    alike = np.bincount(cell, z <= np.float32(BEHIND) * depth[cell], len(depth)) > 1
+    count = np.bincount(cell, minlength=len(depth)).astype(np.float32).reshape(shape)
+    others = cv2.boxFilter(count, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    which = np.flatnonzero((others.ravel() > _AMONG) & ~alike & np.isfinite(depth))
+    here = depth[which]
+    alike = np.zeros(len(which), bool)
+    for dy, dx in _AROUND:
+        if dy or dx:
+            there = depth[which + dy * shape[1] + dx]
+            alike |= (there <= np.float32(BEHIND) * here) & (here <= np.float32(BEHIND) * there)
+    alone = np.zeros(len(depth), bool)
+    alone[which[~alike]] = True
+    return alone

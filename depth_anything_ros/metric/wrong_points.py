@@ -22,6 +22,7 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.fit import range_of
 from depth_anything_ros.metric.lattice import smooth_colour
+from depth_anything_ros.metric.samples import Samples, off_by_others
 
 OF_POINT = (
     "off",
@@ -67,6 +68,7 @@ MOST = 1_000
 COLOURS_OF_POINT = slice(5, 8)
 COLOURS_OF_PAIR = slice(6, 8)
 
+_SURFACE_AND_COLOURS = [3, 5, 6, 7]  # of a point
 _WEIGHTS = Path(__file__).with_name("wrong_points.safetensors")
 # Own choices. What is limited is limited for the network's sake: it never saw more.
 _BEYOND = 1.5  # times the farthest point, where the fit counts as beyond
@@ -81,11 +83,12 @@ _ONE_OF = 6
 # Logits from which on a point is wrong, chosen on real frames: a right object that the network
 # misses is frequent, a wrong place rare, and what is dropped for it no costmap sees.
 _WRONG = 0.5
-_MANY_WRONG = 0.15  # share of the points from which on another one
-_WRONG_OF_MANY = -0.25  # is likelier wrong, too,
-_WRONG_OF_MANY_FAR_OFF = -1.0  # the more so one that is off by
-_FAR_OFF_AMONG_OTHERS = 6.0  # deviations of the others,
-_MOST_BESIDE = 0.5  # where so few of them lie side by side
+_SOME_WRONG = 0.05  # share of the points from which on all are judged again by the others,
+_MOST_BESIDE = 0.5  # where so few of them lie side by side:
+_WRONG_BY_OTHERS = 0.55  # log of the factor by which the others disagree with a wrong one,
+_PER_LOGIT = 0.1  # less for each of its logit
+_SUREST = 5.0
+_AGAIN = 2  # rounds of it
 _WRONG_TOGETHER = 2.0  # mean of a place;
 _WRONG_BEHIND = 3.0  # of one behind the fit: it may be a gap that the network does not see,
 _FEW = 150  # of which fewer points show too little
@@ -173,9 +176,12 @@ def wrong_points(
         return WrongPoints(none, none)
     beside = _beside(alone, off[judged], seen.beside)
     # Single errors lie anywhere: what lies side by side is an object that the network misses.
-    if number > _MANY_WRONG * len(judged) and beside.sum() < _MOST_BESIDE * number:
-        alone = (logit > _WRONG_OF_MANY) & ~together
-        alone |= _stand_out(off[judged], ~alone) & (logit > _WRONG_OF_MANY_FAR_OFF) & ~together
+    some = count >= _TOO_FEW_FOR_PLACES and number > _SOME_WRONG * len(judged)
+    if some and beside.sum() < _MOST_BESIDE * number:
+        where = np.stack([points.u, points.v], axis=1)[judged] / values.shape[1]
+        places = np.concatenate([where, seen.points[:, _SURFACE_AND_COLOURS]], axis=1)
+        samples = Samples(places, 1 / points.z[judged], fitted_inverse[judged])
+        alone = _judged_by_others(alone, together, logit, samples)
     else:
         alone &= ~beside
     if count > len(judged):
@@ -243,11 +249,34 @@ def _following(
     return follows
 
 
-def _stand_out(off: FloatArray, others: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Points that the fit is off by far more than it is at the others."""
-    apart = np.abs(off - np.median(off[others]))
-    deviation = max(1.4826 * float(np.median(apart[others])), _LEAST_DEVIATION)
-    return np.asarray(apart > _FAR_OFF_AMONG_OTHERS * deviation)
+def _judged_by_others(
+    alone: npt.NDArray[np.bool_],
+    together: npt.NDArray[np.bool_],
+    logit: npt.NDArray[np.float32],
+    samples: Samples,
+) -> npt.NDArray[np.bool_]:
+    """Points that are wrong one by one, by logit and by what those that are not predict.
+
+    The network compares points with a fit that a third of wrong ones spoils, and with neighbours of
+    which a third is wrong. What is kept predicts each point better than that, whether it was kept
+    itself or not.
+
+    Args:
+        alone: N bool, wrong ones to begin with.
+        together: N bool, points of wrong places, which stay so.
+        logit: N.
+        samples: They.
+
+    Returns:
+        N bool.
+    """
+    sure = _PER_LOGIT * np.clip(logit, -_SUREST, _SUREST)
+    for _ in range(_AGAIN):
+        off = off_by_others(samples, ~(alone | together))
+        alone = (np.abs(off) + sure > _WRONG_BY_OTHERS) & ~together
+        if (alone | together).mean() > _MOST_WRONG:
+            return np.zeros_like(alone)
+    return alone
 
 
 def _beside(

@@ -116,35 +116,34 @@ def test_ground_fusion_costs_no_accuracy(frames: list[RealFrame]) -> None:
 
 
 @pytest.mark.parametrize("count", [100, 1000])
+def test_gross_errors_in_30_percent_of_the_points_hardly_move_the_scale(
+    frames: list[RealFrame], count: int
+) -> None:
+    errors = []
+    for real in frames:
+        points, rest = real.split(count)
+        spoilt = spoiled(points, 0.3)
+        errors.append([score(real, each, rest, "none") for each in (points, spoilt)])
+    clean, wrong = np.mean(errors, axis=0)
+    print(f"N={count}: AbsRel {clean:.4f} -> {wrong:.4f}")
+    assert wrong <= 1.1 * clean
+
+
+@pytest.mark.parametrize("count", [100, 1000])
 def test_gross_errors_in_30_percent_of_the_points_cost_little(
     frames: list[RealFrame], count: int
 ) -> None:
     """The good 70 % alone, told apart by an oracle, are what no method can do better than."""
-    columns = ("global clean", "global wrong", "local clean", "local wrong", "local oracle")
-    table = []
+    errors = []
     for real in frames:
-        points, rest = real.split(count)
-        wrong = spoiled(points, 0.3)
-        good = subset(points, wrong.z == points.z)
-        table.append(
-            [
-                score(real, points, rest, "none"),
-                score(real, wrong, rest, "none"),
-                score(real, points, rest, "local"),
-                score(real, wrong, rest, "local"),
-                score(real, good, rest, "local"),
-            ]
-        )
-        row = "  ".join(
-            f"{name} {value:.4f}" for name, value in zip(columns, table[-1], strict=True)
-        )
-        print(f"{real.name:13} N={count:5}  {row}")
-    mean = dict(zip(columns, np.mean(table, axis=0), strict=True))
-    print(
-        f"N={count}: AbsRel grows by {mean['global wrong'] / mean['global clean'] - 1:+.1%} "
-        f"globally, by {mean['local wrong'] / mean['local clean'] - 1:+.1%} with refinement; the "
-        f"oracle's by {mean['local oracle'] / mean['local clean'] - 1:+.1%}"
-    )
-    assert mean["global wrong"] <= 1.1 * mean["global clean"]
-    # 15 and 13 %: one street loses good far points with the wrong ones.
-    assert mean["local wrong"] <= (1.16 if count == 100 else 1.14) * mean["local oracle"]
+        for seed in range(4):
+            points, rest = real.split(count, seed)
+            wrong = spoiled(points, 0.3, seed=seed + 1)
+            good = subset(points, wrong.z == points.z)
+            errors.append([score(real, each, rest, "local") for each in (good, wrong)])
+        oracle, ours = np.mean(errors[-4:], axis=0)
+        print(f"{real.name:13} N={count:5}  oracle {oracle:.4f}  ours {ours:.4f}")
+    oracle, ours = np.mean(errors, axis=0)
+    print(f"N={count}: AbsRel is {ours / oracle:.3f} times the oracle's")
+    # Streets, where the network errs most, lose the most.
+    assert ours <= (1.16 if count == 100 else 1.12) * oracle

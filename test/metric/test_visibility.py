@@ -50,6 +50,20 @@ def test_the_wall_beside_an_edge_that_the_network_misses_is_seen() -> None:
     assert seen[~wall].all()
 
 
+def test_many_bad_echoes_hide_nothing_but_few_may_be_a_pole() -> None:
+    depth = wavy_depth()
+    points = sample(depth, 5000, seed=1)
+    hidden = []
+    for one_of in (20, 100):
+        bad = np.arange(len(points)) % one_of == 0
+        z = np.where(bad, 0.3 * points.z, points.z)
+        seen = visible(relative(depth, 0.3, 0.01), SparsePoints(points.u, points.v, z))
+        hidden.append(np.sum(~seen[~bad]) / bad.sum())
+    print("hidden around each bad echo of many and of few: {:.2f}, {:.2f} points".format(*hidden))
+    assert hidden[0] < 0.2
+    assert hidden[1] > 0.8
+
+
 def test_points_outside_or_behind_the_camera_are_not_in_view() -> None:
     points = SparsePoints(
         np.array([5.0, -3.0, 5.0, 5.0, np.nan]),
