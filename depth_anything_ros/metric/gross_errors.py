@@ -39,10 +39,10 @@ _LESS_SPOILT_BEHIND = 0.9  # the same of few points where those to drop lie behi
 _BEHIND = 0.9  # so many of them: likelier hidden from the camera than in front of it
 _NEIGHBOURS = 12
 _EACH_NEIGHBOURS = 1_200  # points up to which each has neighbours of its own
-_GROSS_LEFT_OUT = 0.22  # the same of a left-out point among those that agree,
-_GROSS_PER_DISTANCE = 1.3  # and more the farther the points are apart: over root of their number
+_GROSS_LEFT_OUT = 0.5  # the same of a left-out point among those that agree,
+_GROSS_LEFT_OUT_OF_FEW = 0.35  # and of few, of which a wrong one spoils more
 _ROUNDS = 3
-_AGREES = 0.3  # of log depth: a dropped point that is off by less is not gross
+_AGREES = 0.4  # of log depth: a dropped point that is off by less is not gross
 _AGREES_OF_FEW = 0.45  # the same where less than this share is dropped
 _SOME_GROSS = 0.25
 _NEAREST = 4
@@ -109,16 +109,14 @@ def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
             errors = _errors_if_spoilt(samples, agreeing, most, len(samples))
         if errors is not None:
             kept = agreeing.copy()
-            floor = _GROSS_LEFT_OUT + _GROSS_PER_DISTANCE / len(samples) ** 0.5
+            floor = _GROSS_LEFT_OUT_OF_FEW if few else _GROSS_LEFT_OUT
             for rounds_left in reversed(range(_ROUNDS)):
                 sound = np.abs(errors) < max(_GATE * _spread(errors), floor)
                 kept[np.flatnonzero(kept)[~sound]] = False
                 if sound.all() or not rounds_left:
                     break
                 _, errors = left_out_error(samples.chosen(kept), len(kept))
-            # Else each has enough others around it.
-            if len(samples) <= FEW or kept.sum() < (1 - _SOME_GROSS) * len(samples):
-                _readmit(samples, fitted, kept)
+            _readmit(samples, fitted, kept)
     few = kept.sum() < FEWEST_ALONE or kept.sum() > (1 - _FEW_GROSS) * len(samples)
     return ~alone if few else kept
 
@@ -216,7 +214,7 @@ def _readmit(samples: Samples, fitted: Floats, kept: npt.NDArray[np.bool_]) -> N
     guess = predicted_at(samples.chosen(kept), samples.places[dropped])
     inverse = samples.inverse[dropped]
     agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES
-    if len(dropped) < _SOME_GROSS * len(samples):
+    if len(samples) <= FEW and len(dropped) < _SOME_GROSS * len(samples):
         # So few may well be right: what one of the two predicts is kept.
         agrees = np.abs(np.log(np.maximum(guess / inverse, 1e-3))) < _AGREES_OF_FEW
         agrees |= np.abs(np.log(fitted[dropped] / inverse)) < _AGREES_OF_FEW
