@@ -18,7 +18,7 @@ from depth_anything_ros.metric.lattice import Lattice, resized
 from depth_anything_ros.metric.samples import BEYOND, Samples
 
 # Own choices, for cost.
-_PAIRED = 128
+_PAIRED = 96
 _OCTAVES = 8  # of distance beyond the reach
 # Own choices, made on real frames.
 _FEWEST_PAIRS = 20

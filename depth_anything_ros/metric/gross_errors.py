@@ -50,6 +50,7 @@ _NEAREST_ALIKE = 0.5  # share of the nearest
 _SAME_DEPTH = 0.1  # of log depth
 _EACH_BESIDE = 1_000  # points from which on each has others beside it
 _NOT_ALONE = 0.3  # of log depth
+_MOST_ALIKE = 2  # neighbours that make a point no longer alone: one is like it by chance
 
 
 def trusted_points(samples: Samples, tiles: Tiling) -> npt.NDArray[np.bool_]:
@@ -148,7 +149,7 @@ def _agreeing(off: Floats, plain: Floats, near: Indices, row: Indices) -> npt.ND
 
 
 def _alone(off: Floats, plain: Floats, which: Indices, near: Indices) -> npt.NDArray[np.bool_]:
-    """Which points have no neighbour that says nearly the same, with the network or without.
+    """Which points have hardly a neighbour that says nearly the same, with the network or without.
 
     Args:
         off: N log errors of the global fit.
@@ -161,7 +162,7 @@ def _alone(off: Floats, plain: Floats, which: Indices, near: Indices) -> npt.NDA
     """
     alike = np.abs(plain[near] - plain[which, None]) < _NOT_ALONE
     alike |= np.abs(off[near] - off[which, None]) < _NOT_ALONE
-    return ~(alike & (near != which[:, None])).any(axis=1)
+    return np.asarray((alike & (near != which[:, None])).sum(axis=1) < _MOST_ALIKE)
 
 
 def _errors_if_spoilt(

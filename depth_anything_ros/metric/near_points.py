@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatImage
-from depth_anything_ros.metric.samples import LARGEST_ERROR, Samples
+from depth_anything_ros.metric.samples import LARGEST_ERROR, MANY, Samples
 
-# Own choices, made on real frames; the first one for cost.
+# Own choices, made on real frames; the first two for cost.
 _CELLS = 77_000
+_CELLS_OF_FEW = 48_000
 _ALIKE = 0.02  # of log kriged depth
 _NEAREST_SQUARE = 0.3  # square cells that are added to the square distance
 _FEW = 150.0  # points with which the mean of measured values counts half
@@ -29,9 +30,10 @@ _LEAST = 1e-4  # 1/m
 _EACH_BESIDE = 1_000  # points from which on each has others beside it
 _GROSS = 0.3  # of log depth
 _NOT_ALONE = 0.2
-_BESIDE = 1  # places around where there must be another
-_MANY_GROSS = 0.03
-_BESIDE_OF_MANY = 4
+_BESIDE = 17.0  # places around where there must be another, times root of the share of gross ones
+_MOST_BESIDE = 4  # of them, as right points beside edges that kriging smooths have no more,
+_MOSTLY_WRONG = 0.16  # share of gross ones from which on those are few among them
+_MOST_BESIDE_OF_WRONG = 6
 _LIKE_NONE = 1e6  # log of kriged depth of a point that counts nowhere
 _MORE_THAN_LEFT_OUT = 2.0  # as pixels have nearer points than left-out points have
 _JUDGED = 400  # points that are predicted from the others, for cost
@@ -57,7 +59,8 @@ def follow_points(
         HxW float32 1/m.
     """
     height, width = kriged.shape
-    thinned = max(1.0, (height * width / _CELLS) ** 0.5)
+    number = _CELLS_OF_FEW if len(samples) <= MANY else _CELLS
+    thinned = max(1.0, (height * width / number) ** 0.5)
     columns, rows = max(2, round(width / thinned)), max(2, round(height / thinned))
     x = (samples.places[:, 0] * columns - 0.5).astype(np.float32)
     y = (samples.places[:, 1] * (width / height * rows) - 0.5).astype(np.float32)
@@ -143,7 +146,9 @@ def _alone(
     others = nearest.take(_there(x, y, nearest.shape, steps))
     alike = (np.abs(log[others] - log[which]) < _NOT_ALONE) & (others != which)
     # Wrong ones may be alike by chance, the likelier the more there are.
-    least = _BESIDE if len(which) < _MANY_GROSS * len(log) else _BESIDE_OF_MANY
+    share = len(which) / len(log)
+    most = _MOST_BESIDE if share < _MOSTLY_WRONG else _MOST_BESIDE_OF_WRONG
+    least = np.clip(round(_BESIDE * share**0.5), 1, most)
     return which[alike.sum(axis=0) < least]
 
 

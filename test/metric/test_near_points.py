@@ -93,7 +93,7 @@ def test_a_far_pixel_is_never_drawn_behind_the_horizon() -> None:
     assert (followed > 0).all()
 
 
-@pytest.mark.parametrize(("share", "grown"), [(0.0, 1.0), (0.02, 1.25), (0.1, 2.0)])
+@pytest.mark.parametrize(("share", "grown"), [(0.0, 1.0), (0.02, 1.25), (0.1, 1.5), (0.3, 4.0)])
 def test_single_wrong_points_among_many_count_nowhere(share: float, grown: float) -> None:
     truth, kriged = step(0.0), step(4.0)
     points = samples_of(truth, *scattered(3000))
