@@ -26,7 +26,7 @@ from depth_anything_ros.metric.tiling import Floats, Indices, Tiling
 # Own choices, made on real frames; errors are those of log depth.
 _RIGHT = 0.02  # standard deviation from a network whose errors are those of its edges
 _AT_EDGES, _LEAST_AT_EDGES = 6.0, 0.05  # of such a network, in deviations and at least
-_MOST_AT_EDGES = 0.4  # share of the points
+_MOST_AT_EDGES = 0.25  # share of the points
 _TOO_FEW_TO_DOUBT = 40  # fewer points than this are no neighbours to each other
 _GATE = 4.0  # standard deviations where a point is doubted
 _GROSS = 0.5  # of log depth: whatever the deviation, less than that is not gross
