@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ from depth_anything_ros.benchmark.fusion import (
 )
 from depth_anything_ros.formats.media import write_image
 from depth_anything_ros.frames import SparsePoints
+from depth_anything_ros.training.sparse.networks import nearly_right
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +49,27 @@ def test_nothing_simple_is_better(
     assert len(ratios) == 8
     assert np.mean(ratios) <= mean_bar
     assert max(ratios) <= worst_bar
+
+
+@pytest.mark.parametrize(
+    ("given", "of_fit", "of_best"),
+    [(100, 0.5, 0.7), (1000, 0.25, 0.8), ("16x12 depth", 0.4, 1.0)],
+)
+def test_a_network_that_is_nearly_right_is_never_spoilt(
+    scenes: list[Scene], given: int | str, of_fit: float, of_best: float
+) -> None:
+    """Its disparity is the true one, blurred, warped, bent and curved."""
+    found = []
+    for number, scene in enumerate(scenes):
+        depth = scene.truth.z.reshape(scene.disparity.shape).astype(np.float32)
+        good = replace(scene, disparity=nearly_right(np.random.default_rng(number), depth))
+        row = compare(good, given, 0) if isinstance(given, int) else compare_pattern(good, given)
+        assert row is not None
+        print(row.scene, given, {way: round(value, 4) for way, value in row.absrel.items()})
+        found.append((row.absrel[OURS] / row.absrel["glob"], row.ratio))
+    assert np.mean(found, axis=0)[0] <= of_fit
+    assert np.mean(found, axis=0)[1] <= of_best
+    assert np.max(found, axis=0)[0] <= 1.02
 
 
 def test_classical_ways_know_what_they_should() -> None:

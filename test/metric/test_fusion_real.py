@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pytest
 from real_depth import depth_frames
 from real_frames import FastDepth, points_of_depth
+from scipy.ndimage import distance_transform_edt
 
-from depth_anything_ros.benchmark.fusion import Scene, compare, compare_pattern, ours
+from depth_anything_ros.benchmark.fusion import OURS, Scene, compare, compare_pattern, ours
 from depth_anything_ros.frames import Frame, Prediction, PredictionKind, SparsePoints
 from depth_anything_ros.inference.selection import make_estimator
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points, values_at
@@ -19,6 +20,7 @@ from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources.sparse import SparseSource, subset
 from depth_anything_ros.metric.wrong_points import WrongPoints, wrong_points
 from depth_anything_ros.settings import ModelSettings
+from depth_anything_ros.training.sparse.networks import nearly_right
 
 pytestmark = pytest.mark.data
 
@@ -49,6 +51,51 @@ def test_sigma_is_as_large_as_the_error(scenes: dict[str, list[Scene]]) -> None:
     for one, two in within.values():
         assert 0.62 <= one <= 0.765
         assert two >= 0.865
+
+
+@pytest.fixture(scope="module")
+def nearly_right_scenes(data_dir: Path) -> list[Scene]:
+    """Those with dense truth, as a network sees them that is nearly right."""
+    found = []
+    for number, frame in enumerate(depth_frames(data_dir)):
+        if np.isfinite(frame.depth).mean() > 0.4:
+            nearest = distance_transform_edt(
+                ~np.isfinite(frame.depth), return_distances=False, return_indices=True
+            )
+            disparity = nearly_right(np.random.default_rng(number), frame.depth[tuple(nearest)])
+            truth = points_of_depth(frame.depth)
+            found.append(Scene(frame.name, disparity, truth, frame.rgb))
+    assert len(found) >= 10
+    return found
+
+
+@pytest.mark.parametrize(
+    ("given", "of_fit", "of_best"),
+    [(100, 0.65, 0.9), (1000, 0.4, 0.93), ("16x12 depth", 0.5, 1.0), ("16 beams", 0.5, 0.9)],
+)
+def test_a_network_that_is_nearly_right_is_never_spoilt(
+    nearly_right_scenes: list[Scene], given: int | str, of_fit: float, of_best: float
+) -> None:
+    found = []
+    for scene in nearly_right_scenes:
+        row = compare(scene, given, 0) if isinstance(given, int) else compare_pattern(scene, given)
+        assert row is not None
+        found.append((row.absrel[OURS] / row.absrel["glob"], row.ratio))
+    mean, most = np.mean(found, axis=0), np.max(found, axis=0)
+    print(f"{given}: {mean[0]:.2f} of the fit (most {most[0]:.2f}), {mean[1]:.2f} of the best way")
+    assert mean[0] <= of_fit
+    assert most[0] <= 1.02
+    assert mean[1] <= of_best
+
+
+@pytest.mark.parametrize(("factor", "most"), [(2.5, 1.4), (0.35, 1.1), (0.7, 1.6)])
+def test_a_network_that_is_nearly_right_finds_most_wrong_places(
+    nearly_right_scenes: list[Scene], factor: float, most: float
+) -> None:
+    errors = wrong_place_errors(nearly_right_scenes, 1000, factor)
+    with_them, without = np.mean(errors, axis=0)
+    print(f"times {factor}: {with_them / without:.2f} times the error without them")
+    assert with_them / without <= most
 
 
 def errors_in_sigma(scene: Scene, count: int) -> npt.NDArray[np.float64]:
@@ -149,23 +196,31 @@ def test_points_that_are_right_are_seldom_taken_for_wrong(
 def test_a_wrong_place_is_mostly_not_followed(
     scenes: dict[str, list[Scene]], count: int, factor: float, most: float
 ) -> None:
-    """A tenth of the points, nearest to one of them, against the error without them."""
-    errors = []
-    for each in scenes.values():
-        for scene in each[::2]:
-            parts = scene.split(count, 0)
-            if parts is None:
-                continue
-            given, asked = parts
-            asked = subset(asked, np.arange(len(asked)) < 2_000)
-            near = np.maximum(np.abs(given.u - given.u[0]), np.abs(given.v - given.v[0]))
-            place = np.isin(np.arange(count), np.argsort(near)[: count // 10])
-            z = np.where(place, given.z * factor, given.z)
-            pair = (SparsePoints(given.u, given.v, z), subset(given, ~place))
-            errors.append(
-                [np.nanmean(np.abs(ours(scene, points, asked) / asked.z - 1)) for points in pair]
-            )
+    some = [scene for each in scenes.values() for scene in each[::2]]
+    errors = wrong_place_errors(some, count, factor)
     with_them, without = np.mean(errors, axis=0)
     print(f"{count} points, times {factor}: {with_them / without:.2f} times the error without them")
     assert len(errors) >= 20
     assert with_them < most * without
+
+
+def wrong_place_errors(
+    scenes: list[Scene], count: int, factor: float
+) -> list[tuple[np.floating, np.floating]]:
+    """AbsRel with a tenth of the points wrong, those nearest to one of them; and without them."""
+    errors = []
+    for scene in scenes:
+        parts = scene.split(count, 0)
+        if parts is None:
+            continue
+        given, asked = parts
+        asked = subset(asked, np.arange(len(asked)) < 2_000)
+        near = np.maximum(np.abs(given.u - given.u[0]), np.abs(given.v - given.v[0]))
+        place = np.isin(np.arange(count), np.argsort(near)[: count // 10])
+        z = np.where(place, given.z * factor, given.z)
+        pair = (SparsePoints(given.u, given.v, z), subset(given, ~place))
+        with_them, without = (
+            np.nanmean(np.abs(ours(scene, points, asked) / asked.z - 1)) for points in pair
+        )
+        errors.append((with_them, without))
+    return errors

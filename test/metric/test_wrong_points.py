@@ -13,7 +13,8 @@ from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_po
 from depth_anything_ros.metric.live import LiveScaler
 from depth_anything_ros.metric.sources import sparse
 from depth_anything_ros.metric.sources.sparse import SparseSource
-from depth_anything_ros.metric.wrong_points import FEWEST, wrong_points
+from depth_anything_ros.metric.wrong_points import wrong_points
+from depth_anything_ros.metric.wrong_points_network import FEWEST, logits
 
 DEPTH = wavy_depth()
 GREY = np.full((*DEPTH.shape, 3), 120, np.uint8)
@@ -68,7 +69,7 @@ def test_where_some_are_wrong_the_others_judge_all_again() -> None:
     spoilt = moved(moved(spoilt, np.array([missed]), 2.5), np.array([odd]), 1.3)
     logit = np.full(100, -5.0, np.float32)
     logit[wrong], logit[[missed, right, odd]] = 3.0, [-1.0, 1.0, -1.0]
-    with mock.patch.object(wrong_points_module, "_logits", return_value=logit):
+    with mock.patch.object(wrong_points_module, "logits", return_value=logit):
         np.testing.assert_array_equal(found(spoilt), np.sort([*wrong, missed]))
         # Among few wrong ones they do not: each right one that looks wrong may be an object.
         logit[wrong[3:]] = -5.0
@@ -98,16 +99,32 @@ def test_an_object_that_the_network_misses_but_the_image_shows_stays() -> None:
 
 
 def test_what_lies_behind_is_left_out_only_where_that_is_surer() -> None:
-    """A gap that the network does not see looks like a mirror."""
+    """A gap that the network does not see looks like a mirror; a good network sees gaps."""
     points = sample(DEPTH, 500)
+    wavy = moved(points, np.flatnonzero(np.sin(points.u / 25) > 0), 1.3)
     place = in_one_place(points, 0.1)
     logit = np.full(len(points), -5, np.float32)
     logit[place] = 2.5
-    with mock.patch.object(wrong_points_module, "_logits", return_value=logit):
-        assert set(found(moved(points, place, 0.35))) == set(place)
-        assert len(found(moved(points, place, 2.5))) < 0.1 * len(place)
-        logit[place] = 4.0
+    with mock.patch.object(wrong_points_module, "logits", return_value=logit):
+        for each in (points, wavy):
+            assert set(found(moved(each, place, 0.35))) == set(place)
+        assert len(found(moved(wavy, place, 2.5))) < 0.1 * len(place)
         assert set(found(moved(points, place, 2.5))) == set(place)
+        logit[place] = 4.0
+        assert set(found(moved(wavy, place, 2.5))) == set(place)
+
+
+@pytest.mark.parametrize("factor", [1.3, 0.77])
+def test_the_better_the_network_the_less_a_wrong_place_is_off(factor: float) -> None:
+    points = sample(DEPTH, 500)
+    place = in_one_place(points, 0.1)
+    wavy = moved(points, np.flatnonzero(np.sin(points.u / 25) > 0), 1.2)
+    logit = np.full(len(points), -5, np.float32)
+    logit[place] = 5.0
+    with mock.patch.object(wrong_points_module, "logits", return_value=logit):
+        for each, left_out in ((points, 1), (wavy, 0)):
+            seen = found(moved(each, place, factor))
+            assert abs(np.isin(place, seen).mean() - left_out) < 0.1
 
 
 @pytest.mark.parametrize("factor", [2.5, 0.35])
@@ -115,11 +132,11 @@ def test_of_many_points_a_wrong_place_is_confirmed_by_others(factor: float) -> N
     points = sample(DEPTH, 5000)
     place = in_one_place(points, 0.1)
     spoilt = moved(points, place, factor)
-    real = wrong_points_module._logits
+    real = logits
     denied = mock.Mock(side_effect=[real, lambda seen: np.full(len(seen.points), -5.0)])
     for next_answer, left_out in ((lambda: real, True), (denied, False)):
         with mock.patch.object(
-            wrong_points_module, "_logits", lambda seen, answer=next_answer: answer()(seen)
+            wrong_points_module, "logits", lambda seen, answer=next_answer: answer()(seen)
         ):
             assert (np.isin(place, found(spoilt)).mean() > 0.9) == left_out
     assert denied.call_count == 2

@@ -12,8 +12,8 @@ import torch
 
 from depth_anything_ros.errors import InputError, SettingError
 from depth_anything_ros.frames import SparsePoints
-from depth_anything_ros.metric import wrong_points
-from depth_anything_ros.metric.wrong_points import NEIGHBOURS, OF_PAIR, OF_POINT, evidence
+from depth_anything_ros.metric import wrong_points_network
+from depth_anything_ros.metric.wrong_points_network import NEIGHBOURS, OF_PAIR, OF_POINT, evidence
 from depth_anything_ros.training.recipe_file import read_recipe
 from depth_anything_ros.training.sparse.draw_files import Picture, folder_of, make_files
 from depth_anything_ros.training.sparse.gross_errors import with_gross_errors
@@ -110,10 +110,10 @@ def test_numpy_says_what_the_network_says(tmp_path: Path, count: int) -> None:
             torch.from_numpy(seen.pairs[fill].swapaxes(0, 1).copy()),
             torch.zeros(count, dtype=torch.long),
         ).numpy()
-    with mock.patch.object(wrong_points, "_WEIGHTS", path):
-        wrong_points._weights.cache_clear()
-        answer = wrong_points._logits(seen)
-    wrong_points._weights.cache_clear()
+    with mock.patch.object(wrong_points_network, "_WEIGHTS", path):
+        wrong_points_network._weights.cache_clear()
+        answer = wrong_points_network.logits(seen)
+    wrong_points_network._weights.cache_clear()
     np.testing.assert_allclose(answer, expected, atol=2e-2 * np.abs(expected).max())
 
 

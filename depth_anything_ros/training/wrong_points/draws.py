@@ -13,7 +13,7 @@ from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError, fit_points, values_at
 from depth_anything_ros.metric.sources.sparse import subset
 from depth_anything_ros.metric.visibility import visible
-from depth_anything_ros.metric.wrong_points import (
+from depth_anything_ros.metric.wrong_points_network import (
     FEWEST,
     MOST,
     NEIGHBOURS,
@@ -43,7 +43,7 @@ class Draw:
     """One set of points.
 
     Attributes:
-        seen: As `metric.wrong_points` sees it.
+        seen: As `metric.wrong_points_network` sees it.
         wrong: N bool.
     """
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from depth_anything_ros.formats.whole_file import whole_file
-from depth_anything_ros.metric.wrong_points import OF_PAIR, OF_POINT
+from depth_anything_ros.metric.wrong_points_network import OF_PAIR, OF_POINT
 
 
 class _Round(nn.Module):
@@ -69,7 +69,7 @@ class WrongPointsNetwork(nn.Module):
 
 
 def write_weights(network: WrongPointsNetwork, path: Path) -> None:
-    """Write the weights as float16 safetensors (`metric.wrong_points` reads them).
+    """Write the weights as float16 safetensors (`metric.wrong_points_network` reads them).
 
     Args:
         network: It.

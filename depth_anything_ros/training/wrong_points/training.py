@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from depth_anything_ros.errors import InputError, reading
-from depth_anything_ros.metric.wrong_points import COLOURS_OF_PAIR, COLOURS_OF_POINT
+from depth_anything_ros.metric.wrong_points_network import COLOURS_OF_PAIR, COLOURS_OF_POINT
 from depth_anything_ros.training.sparse.draw_files import folder_of
 from depth_anything_ros.training.wrong_points.network import WrongPointsNetwork, write_weights
 from depth_anything_ros.training.wrong_points.recipe import WrongPointsRecipe
