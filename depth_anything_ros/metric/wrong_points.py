@@ -41,7 +41,7 @@ _WRONG_TOGETHER = 2.0  # mean of a place;
 _WRONG_BEHIND = 3.0  # of one behind the fit: it may be a gap that the network does not see,
 _FEW = 150  # of which fewer points show too little
 _NEARLY_RIGHT = 0.08  # deviation from a fit, of log depth, that sees gaps:
-_WRONG_BEHIND_RIGHT = 0.0  # mean of a place behind it
+_WRONG_BEHIND_RIGHT, _FAR_BEHIND = 0.0, 0.6  # mean of a place so far behind it, in log depth
 _LESS_SURE = 1.0  # that others must be, of more than MOST points, which confirm it
 _DEVIATIONS_TOGETHER = 3.0  # from the fit, that a place is off by, at least,
 _LEAST_OFF_TOGETHER = 0.2  # in log depth, and no more than
@@ -52,6 +52,9 @@ _TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
 _WRONG_OF_FEW = 5.0  # and each right one is dear
 _TOGETHER = 2  # neighbours that are as wrong and as far off make it a place
 _AS_FAR_OFF = 0.3
+_AROUND = 3.0  # times as far as BESIDE are apart, where others may follow a wrong place,
+_JUDGED_AROUND = 12  # by what so many judged ones say, then
+_ALL_AROUND = 8  # so many of all
 _MOST_WRONG = 0.5  # of the points; of more it cannot be said which ones are
 
 
@@ -157,10 +160,9 @@ def _places(
     apart = np.bincount(label, off[which]) / size - usual
     deviation = 1.4826 * np.median(np.abs(off - usual))
     few = len(logit) < _FEW
-    behind = _WRONG_TOGETHER if few else _WRONG_BEHIND
+    least = np.where((apart > 0) & (not few), _WRONG_BEHIND, _WRONG_TOGETHER)
     if deviation < _NEARLY_RIGHT:
-        behind = _WRONG_BEHIND_RIGHT
-    least = np.where(apart > 0, behind, _WRONG_TOGETHER)
+        least[apart > _FAR_BEHIND] = _WRONG_BEHIND_RIGHT
     most = _OFF_TOGETHER_OF_FEW if few else _OFF_TOGETHER
     gross = np.abs(apart) > np.clip(_DEVIATIONS_TOGETHER * deviation, _LEAST_OFF_TOGETHER, most)
     found[which] = ((size > _TOGETHER) & (mean > least) & gross)[label]
@@ -173,20 +175,53 @@ def _following(
     off: FloatArray,
     places: FloatArray,
 ) -> npt.NDArray[np.bool_]:
-    """Of all points, those that are of a wrong place: the judged one most like them is."""
+    """Of all points, those that are of a wrong place.
+
+    Of the judged ones around such a point one that is wrong is most like it; or, at the rim, of all
+    points around.
+
+    Args:
+        together: J bool, the judged ones that are.
+        judged: J indices.
+        off: N.
+        places: Nx2.
+
+    Returns:
+        N bool.
+    """
     from scipy.spatial import cKDTree
 
     follows = np.zeros(len(places), bool)
-    if together.any():
-        tree = cKDTree(places[judged])
-        wrong = cKDTree(places[judged[together]])
-        apart = float(np.median(tree.query(places[judged[together]], k=BESIDE + 1)[0][:, -1]))
-        near = wrong.query(places, distance_upper_bound=apart)[1] < wrong.n
-        which = np.flatnonzero(near)
-        near = tree.query(places[which], k=BESIDE)[1]
-        most_alike = np.argmin(np.abs(off[judged][near] - off[which, None]), axis=1)
-        follows[which] = together[near[np.arange(len(which)), most_alike]]
+    if not together.any():
+        return follows
+    tree = cKDTree(places[judged])
+    wrong = places[judged[together]]
+    apart = float(np.median(tree.query(wrong, k=BESIDE + 1)[0][:, -1]))
+    which = _near_to(wrong, _AROUND * apart, places)
+    near = judged[tree.query(places[which], k=_JUDGED_AROUND)[1]]
+    wrong_ones = np.zeros(len(places), bool)
+    wrong_ones[judged[together]] = True
+    most_alike = np.argmin(np.abs(off[near] - off[which, None]), axis=1)
+    follows[which] = wrong_ones[near[np.arange(len(which)), most_alike]]
+    if not follows.any():
+        return follows
+    rim = _near_to(places[follows], apart, places)
+    rim = rim[~follows[rim]]
+    near = cKDTree(places).query(places[rim], k=_ALL_AROUND + 1)[1][:, 1:]
+    unlike = np.abs(off[near] - off[rim, None])
+    as_wrong = np.where(follows[near], unlike, np.inf).min(axis=1)
+    # A point beside it may have been passed over as well: one that is like it is not enough.
+    as_right = np.partition(np.where(follows[near], np.inf, unlike), 1, axis=1)[:, 1]
+    follows[rim[(as_wrong < as_right) & (as_wrong < _AS_FAR_OFF)]] = True
     return follows
+
+
+def _near_to(some: FloatArray, distance: float, places: FloatArray) -> npt.NDArray[np.intp]:
+    """Which places are within a distance of some."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(some)
+    return np.flatnonzero(tree.query(places, distance_upper_bound=distance)[1] < tree.n)
 
 
 def _judged_by_others(
