@@ -52,6 +52,7 @@ _TOO_FEW_FOR_PLACES = 60  # fewer points than this tell no place from chance,
 _WRONG_OF_FEW = 5.0  # and each right one is dear
 _TOGETHER = 2  # neighbours that are as wrong and as far off make it a place
 _AS_FAR_OFF = 0.3
+_AS_DEEP = 0.1  # of log depth, which makes it one of a flat thing
 _AROUND = 3.0  # times as far as BESIDE are apart, where others may follow a wrong place,
 _JUDGED_AROUND = 12  # by what so many judged ones say, then
 _ALL_AROUND = 8  # so many of all
@@ -103,10 +104,11 @@ def wrong_points(
 
     judged = np.linspace(0, count - 1, count if count <= MOST else _SOME).astype(np.intp)
     logit, seen = judge(judged)
+    depth = np.log(points.z)
     if count < _TOO_FEW_FOR_PLACES:
         together, alone = none, logit > _WRONG_OF_FEW
     else:
-        together = _places(logit, off[judged], seen.beside)
+        together = _places(logit, off[judged], seen.beside, depth[judged] if count > MOST else None)
         alone = (logit > _WRONG) & ~together
     number = alone.sum()
     if together.sum() + number > _MOST_WRONG * len(judged):
@@ -123,12 +125,12 @@ def wrong_points(
         alone &= ~beside
     if count > len(judged):
         places = np.stack([points.u, points.v], axis=1)
-        together = _following(together, judged, off, places)
+        together = _following(together, judged, off, depth, places)
         if together.any():  # so few may be so by chance: others must say the same
             other = (judged[:-1] + judged[1:]) // 2
             logit, seen = judge(other)
-            found = _places(logit + np.float32(_LESS_SURE), off[other], seen.beside)
-            together &= _following(found, other, off, places)
+            found = _places(logit + np.float32(_LESS_SURE), off[other], seen.beside, depth[other])
+            together &= _following(found, other, off, depth, places)
         # What is beside a single wrong point may well be right.
         single = np.zeros(count, bool)
         single[judged[alone]] = True
@@ -137,9 +139,23 @@ def wrong_points(
 
 
 def _places(
-    logit: npt.NDArray[np.float32], off: FloatArray, beside: npt.NDArray[np.intp]
+    logit: npt.NDArray[np.float32],
+    off: FloatArray,
+    beside: npt.NDArray[np.intp],
+    depth: FloatArray | None,
 ) -> npt.NDArray[np.bool_]:
-    """Points of groups that are wrong on average: neighbours that are off by the same."""
+    """Points of groups that are wrong on average: neighbours that are off by the same.
+
+    Args:
+        logit: N.
+        off: N log errors of the fit.
+        beside: NxB indices.
+        depth: N log depths, where points are so far apart that beside a point of a flat thing
+            another one of it may be off by something else; or None.
+
+    Returns:
+        N bool.
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -150,7 +166,10 @@ def _places(
     near = beside[which]
     number = np.full(len(logit), -1)
     number[which] = np.arange(len(which))
-    linked = (number[near] >= 0) & (np.abs(off[near] - off[which, None]) < _AS_FAR_OFF)
+    alike = np.abs(off[near] - off[which, None]) < _AS_FAR_OFF
+    if depth is not None:
+        alike |= np.abs(depth[near] - depth[which, None]) < _AS_DEEP
+    linked = (number[near] >= 0) & alike
     one, other = np.nonzero(linked)[0], number[near][linked]
     links = coo_matrix((np.ones(len(one), np.int8), (one, other)), (len(which), len(which)))
     label = connected_components(links, directed=False)[1]
@@ -173,6 +192,7 @@ def _following(
     together: npt.NDArray[np.bool_],
     judged: npt.NDArray[np.intp],
     off: FloatArray,
+    depth: FloatArray,
     places: FloatArray,
 ) -> npt.NDArray[np.bool_]:
     """Of all points, those that are of a wrong place.
@@ -183,13 +203,18 @@ def _following(
     Args:
         together: J bool, the judged ones that are.
         judged: J indices.
-        off: N.
+        off: N log errors of the fit.
+        depth: N log depths.
         places: Nx2.
 
     Returns:
         N bool.
     """
     from scipy.spatial import cKDTree
+
+    def unlike(near: npt.NDArray[np.intp], which: npt.NDArray[np.intp]) -> FloatArray:
+        by_off, by_depth = (np.abs(each[near] - each[which, None]) for each in (off, depth))
+        return np.minimum(by_off, by_depth)
 
     follows = np.zeros(len(places), bool)
     if not together.any():
@@ -201,17 +226,17 @@ def _following(
     near = judged[tree.query(places[which], k=_JUDGED_AROUND)[1]]
     wrong_ones = np.zeros(len(places), bool)
     wrong_ones[judged[together]] = True
-    most_alike = np.argmin(np.abs(off[near] - off[which, None]), axis=1)
+    most_alike = np.argmin(unlike(near, which), axis=1)
     follows[which] = wrong_ones[near[np.arange(len(which)), most_alike]]
     if not follows.any():
         return follows
     rim = _near_to(places[follows], apart, places)
     rim = rim[~follows[rim]]
     near = cKDTree(places).query(places[rim], k=_ALL_AROUND + 1)[1][:, 1:]
-    unlike = np.abs(off[near] - off[rim, None])
-    as_wrong = np.where(follows[near], unlike, np.inf).min(axis=1)
+    apart_there = unlike(near, rim)
+    as_wrong = np.where(follows[near], apart_there, np.inf).min(axis=1)
     # A point beside it may have been passed over as well: one that is like it is not enough.
-    as_right = np.partition(np.where(follows[near], np.inf, unlike), 1, axis=1)[:, 1]
+    as_right = np.partition(np.where(follows[near], np.inf, apart_there), 1, axis=1)[:, 1]
     follows[rim[(as_wrong < as_right) & (as_wrong < _AS_FAR_OFF)]] = True
     return follows
 

@@ -142,6 +142,17 @@ def test_of_many_points_a_wrong_place_is_confirmed_by_others(factor: float) -> N
     assert denied.call_count == 2
 
 
+@pytest.mark.parametrize("count", [2000, 5000])
+@pytest.mark.parametrize("factor", [2.5, 0.35, None])
+def test_of_many_points_a_wrong_place_is_found_to_its_rim(count: int, factor: float | None) -> None:
+    """Moved, or flat dirt before all else; what stays of it is all the farther off."""
+    points = sample(DEPTH, count, seed=1)
+    place = in_one_place(points, 0.1)
+    z = points.z.copy()
+    z[place] = 0.4 * z.min() if factor is None else factor * z[place]
+    np.testing.assert_array_equal(found(SparsePoints(points.u, points.v, z)), np.sort(place))
+
+
 def test_too_few_points_and_too_many_wrong_ones_are_kept() -> None:
     points = sample(DEPTH, FEWEST - 1)
     assert not len(found(spoiled(points, 0.3)))
