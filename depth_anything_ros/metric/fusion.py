@@ -68,6 +68,8 @@ _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of 
 # Correction and means of near points are made for others: on real frames with disparity from dense
 # truth that is off by 0.05 they cost 5 to 15 %.
 _NEARLY_RIGHT = 0.04
+_BY_CHANCE = 4.0  # points of which that says half of what is best, by left-out ones the other half
+_LINEAR = 2  # scale and shift, that the global fit takes from the points
 _LEAST_OF_TRUE = 1e-3
 _FLATTEST = 1e-3  # range of a network's inverse depth, relative; less is noise of float32
 
@@ -230,10 +232,17 @@ def fuse(
         tiles = tiling(few.places)
     lattice = Lattice.over(inverse_m, colour, len(few), low, span)
     value, trust, trend, left_out = _kriged(few, doubted, tiles, lattice)
-    off = float(np.median(np.abs(np.log(np.maximum(few.fitted / few.inverse, _LEAST_OF_TRUE)))))
-    nearly_right = trend * float(np.clip(2 - off / _NEARLY_RIGHT, 0, 1))
+    nearly_right = trend * _nearly_right(few)
     reach = tiles.reach(few.places)
     return Fused(samples, few, lattice, value, trust, nearly_right, left_out, reach, all_few)
+
+
+def _nearly_right(samples: Samples) -> float:
+    """0 to 1, by how little the global fit is off at the points."""
+    ratio = np.maximum(samples.fitted / samples.inverse, _LEAST_OF_TRUE)
+    off = float(np.median(np.abs(np.log(ratio))))
+    off *= (len(samples) / (len(samples) - _LINEAR)) ** 0.5
+    return float(np.clip(2 - off / _NEARLY_RIGHT, 0, 1))
 
 
 def _behind_the_horizon(inverse_m: FloatImage, apart: FloatImage) -> npt.NDArray[np.intp]:
@@ -413,4 +422,9 @@ def _shares(
     share = shares(errors, truth.size)
     kept = _KEPT_OF_FEW if len(samples) <= FEW else 1
     share[np.argsort(share)[:-kept]] = 0
-    return np.asarray(share / share.sum())
+    share /= share.sum()
+    # Of a handful of points left-out ones say little; a network that fits them well says more.
+    own = _nearly_right(samples) / (1 + (len(samples) / _BY_CHANCE) ** 2)
+    share *= 1 - own
+    share[-1] += own
+    return np.asarray(share)

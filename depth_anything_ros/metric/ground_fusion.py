@@ -40,7 +40,7 @@ from depth_anything_ros.metric.floor_obstacles import (
     point_heights,
 )
 from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
-from depth_anything_ros.metric.measured_ground import FollowedGround
+from depth_anything_ros.metric.measured_ground import FollowedGround, measured_ground
 from depth_anything_ros.metric.point_memory import PointMemory
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import NONE
@@ -143,7 +143,9 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
     """
     if frame.camera is None:
         return scaled
-    ground = FollowedGround().follow(frame, frame.camera)
+    ground = frame.ground
+    if frame.points is not None:
+        ground = measured_ground(frame.points, frame.camera, ground, frame.pose)
     return _fused(scaled, frame, ground, FloorExactness())
 
 

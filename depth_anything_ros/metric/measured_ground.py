@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from depth_anything_ros.frames import Frame, Plane, SparsePoints
+from depth_anything_ros.frames import FloatArray, Frame, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
 from depth_anything_ros.metric.fit import UnmeasurableError
@@ -15,18 +16,25 @@ _MIN_POINTS = 100  # fewer do not tell where the ground is
 _MOST_POINTS = 20_000
 _KNOWN_WITHIN = 0.1  # relative error of a known ground's height
 _KNOWN_WITHIN_DEG = 3.0  # error of its attitude
+_LEVEL_WITHIN_DEG = 5.0  # of odometry's horizon
+_UP_WITHIN_DEG = 35.0  # of the image's upward direction, or the fixed frame's z is not up
 _GROUND_HELD = 2.0  # seconds for which a measured ground is used without a new one
+_FLOOR_HELD = 10.0  # metres that the camera moves meanwhile, where its pose is known
 _SAME_GROUND = 0.03  # relative difference in height up to which two planes are the same ground
 _NEW = 0.3  # weight of a new measurement of it
 
 
-def measured_ground(points: SparsePoints, camera: Camera, known: Plane | None) -> Plane | None:
+def measured_ground(
+    points: SparsePoints, camera: Camera, known: Plane | None, pose: FloatArray | None = None
+) -> Plane | None:
     """The ground plane through measured points.
 
     Args:
         points: Measured points of an image.
         camera: Its camera.
         known: What is known of the ground; points far from it do not count.
+        pose: 4x4, optical frame -> a fixed frame whose z is up (REP-103), which the ground is level
+            in if nothing else is known of it; or None.
 
     Returns:
         The plane through the points on the ground, else what is known.
@@ -35,26 +43,57 @@ def measured_ground(points: SparsePoints, camera: Camera, known: Plane | None) -
         return known
     x, y = rays_of_pixels(camera, points.u, points.v)
     xyz = np.stack([points.z * x, points.z * y, points.z], axis=1)
+    up, tilt = None, _UP_WITHIN_DEG
     if known is not None:
         off = np.abs(xyz @ np.array(known.normal) + known.offset)
         xyz = xyz[off < _KNOWN_WITHIN * (known.offset + 0.1 * points.z)]
+    elif pose is not None and -pose[2, 1] >= math.cos(math.radians(_UP_WITHIN_DEG)):
+        up, tilt = pose[2, :3], _LEVEL_WITHIN_DEG
     try:
-        found = find_ground(xyz[:_MOST_POINTS])
+        found = find_ground(xyz[:_MOST_POINTS], tilt, up=up)
     except UnmeasurableError:
         return known
     return found if known is None or _near(found, known, _KNOWN_WITHIN) else known
 
 
+@dataclass(frozen=True)
+class _Sighting:
+    """A plane in the optical frame of one moment.
+
+    Attributes:
+        plane: The plane.
+        frame: The frame of that moment.
+    """
+
+    plane: Plane
+    frame: Frame
+
+    def carried_to(self, frame: Frame) -> Plane | None:
+        """The plane in the optical frame of a later moment, None where it may be another there."""
+        before = self.frame
+        age = (frame.stamp - before.stamp) * 1e-9
+        if age < 0:
+            return None
+        if before.pose is None or frame.pose is None or before.fixed_frame != frame.fixed_frame:
+            return self.plane if age <= _GROUND_HELD else None
+        motion = np.linalg.inv(frame.pose) @ before.pose
+        normal = motion[:3, :3] @ np.array(self.plane.normal)
+        offset = self.plane.offset - float(normal @ motion[:3, 3])
+        if offset <= 0 or np.linalg.norm(motion[:3, 3]) > _FLOOR_HELD:
+            return None
+        return Plane((float(normal[0]), float(normal[1]), float(normal[2])), offset)
+
+
 class FollowedGround:
     """The ground plane of a camera over time.
 
-    What points show of it is averaged; a plane far from that counts once it is seen again.
+    What points show of it is averaged. A plane far from that, or where nothing is known any plane,
+    counts once it is seen again.
     """
 
     def __init__(self) -> None:
-        self._stamp = 0
-        self._plane: Plane | None = None
-        self._other: Plane | None = None
+        self._newest: _Sighting | None = None
+        self._other: _Sighting | None = None
 
     def follow(self, frame: Frame, camera: Camera) -> Plane | None:
         """The ground of a frame.
@@ -64,29 +103,30 @@ class FollowedGround:
             camera: Its camera.
 
         Returns:
-            The plane measured now or shortly before, else what the frame knows, or None.
+            The plane measured now or before, else what the frame knows, or None.
         """
-        age = (frame.stamp - self._stamp) * 1e-9
-        if not 0 <= age <= _GROUND_HELD:
-            self._plane = self._other = None
-        known, plane = frame.ground, self._plane
+        known = frame.ground
+        plane, other = (
+            None if each is None else each.carried_to(frame) for each in (self._newest, self._other)
+        )
         if plane is not None and known is not None and not _near(plane, known, _KNOWN_WITHIN):
             plane = None  # the camera was turned or lifted
         points = frame.points
-        found = None if points is None else measured_ground(points, camera, known)
+        found = None if points is None else measured_ground(points, camera, known, frame.pose)
         if found is None or found is known:
             return known if plane is None else plane
-        self._stamp = frame.stamp
-        if plane is None:
-            self._plane = found
-        elif _near(found, plane, _SAME_GROUND):
-            self._plane, self._other = _mean_plane(plane, found), None
-        elif self._other is not None and _near(found, self._other, _SAME_GROUND):
-            self._plane, self._other = found, None
+        sighting = _Sighting(found, replace(frame, points=None))
+        if plane is not None and _near(found, plane, _SAME_GROUND):
+            self._newest = replace(sighting, plane=_mean_plane(plane, found))
+            self._other = None
+        elif (plane is None and known is not None) or (
+            other is not None and _near(found, other, _SAME_GROUND)
+        ):
+            self._newest, self._other = sighting, None
         else:
-            self._other = found
+            self._other = sighting
             return plane
-        return self._plane
+        return self._newest.plane
 
 
 def _near(one: Plane, other: Plane, share: float) -> bool:

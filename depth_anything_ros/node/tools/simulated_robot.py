@@ -51,6 +51,7 @@ from depth_anything_ros.synthetic.robot import KINDS, Robot
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _GRAVITY = 9.80665  # m/s^2, standard gravity (ISO 80000-3)
 _ODOM, _BASE, _LIDAR = "odom", "base_link", "lidar"
+_GROUND = "base_footprint"  # REP-120: below the robot, on the ground, where its base_link is
 _ANSWER_TIMEOUT = 2.0
 _SETTLING = 0.5
 _IDLE = 0.05
@@ -394,6 +395,7 @@ class SimulatedRobot(Node):
             for topics in self._topics
         ]
         mounted.append(transform_to_message(Time(), _BASE, _LIDAR, self._robot.base_lidar))
+        mounted.append(transform_to_message(Time(), _BASE, _GROUND, np.eye(4)))
         self._static_tf = tf2_ros.StaticTransformBroadcaster(self)
         self._static_tf.sendTransform(mounted)
         self._tf = tf2_ros.TransformBroadcaster(self)

@@ -20,8 +20,8 @@ def _make(request: OutputRequest, last: PointCloud2) -> PointCloud2 | None:
         return None
     if ground is None:
         request.log.warn_once(
-            "~/dropoffs needs the ground: give camera_height, or base_frame in tf2, and leave "
-            "ground_fusion true"
+            "~/dropoffs needs the ground, which is not known yet: points of a LiDAR may show it; "
+            "else give camera_height, or base_frame in tf2, and leave ground_fusion true"
         )
         return None
     furthest = parameters.range_limits[1]
