@@ -35,6 +35,13 @@ from depth_anything_ros.metric.tracking import ScaleTracker, TrackingSettings
 from depth_anything_ros.metric.uncertainty import sigma_of_error, sigma_of_state
 
 _SAMPLE = 16
+_WANDERS = 0.25
+"""How fast a held scale gets wrong, relative per square root of a second: what it is right for
+changes with what is in sight.
+
+Own choice, from the simulated robot in rooms: what the embedded network (FastDepth) gives 2 s after
+the ground was last seen is off by less than 0.35 (0.39) in 68 % of the images.
+"""
 
 
 class Completion(Protocol):
@@ -131,7 +138,10 @@ class LiveScaler:
             unknown = replace(unknown, scale=math.nan, shift=math.nan)
             return ScaledDepth(None, unknown, wrong_points=wrong)
         depth_m = to_metres(prediction, state.scale, state.shift)
-        sigma_m = sigma_of_state(depth_m, state, self._tracker.deviation)
+        deviation = self._tracker.deviation
+        if state.quality is Quality.HELD:
+            deviation = math.hypot(deviation, _WANDERS * math.sqrt(state.age))
+        sigma_m = sigma_of_state(depth_m, state, deviation)
         return ScaledDepth(depth_m, state, sigma_m, wrong_points=wrong)
 
     def reset(self) -> None:

@@ -89,6 +89,19 @@ def test_a_sensor_that_dies_and_comes_back() -> None:
     assert qualities[30:] == [Quality.GOOD] * 10
 
 
+def test_a_held_scale_is_less_sure_from_image_to_image() -> None:
+    """What is in sight changes, and with it what a network's values mean."""
+    scaler = LiveScaler([SparseSource()])
+    relative_sigma = []
+    for i in range(11):  # ten images a second
+        scaled = scaler.scale(PREDICTION, at(i, points=POINTS if i == 0 else None))
+        assert scaled.depth_m is not None and scaled.sigma_m is not None
+        relative_sigma.append(float(np.median(scaled.sigma_m / scaled.depth_m)))
+    assert relative_sigma[0] < 0.05
+    assert relative_sigma[1] == pytest.approx(0.25 * 0.1**0.5, rel=0.3)
+    assert relative_sigma[10] == pytest.approx(0.25, rel=0.1)
+
+
 def test_held_frames_with_fresh_points_follow_them() -> None:
     """The scale jumps by a half: doubted, held, yet the points of the moment are followed."""
     scaler = LiveScaler([SparseSource()])

@@ -287,6 +287,8 @@ def test_flicker_of_a_simulated_drive_with_the_embedded_network() -> None:
     robot = Robot("street", 2, {"camera": camera})
     base_camera = robot.base_camera["camera"]
     to_camera = np.linalg.inv(base_camera) @ robot.base_lidar
+    up = base_camera[2, :3]
+    ground = Plane((float(up[0]), float(up[1]), float(up[2])), float(base_camera[2, 3]))
     pipeline = Pipeline(da.load("embedded", input_size=140).estimator, LiveScaler([SparseSource()]))
     filter_ = TemporalFilter()
     raw, steady, seen = [], [], []
@@ -295,7 +297,8 @@ def test_flicker_of_a_simulated_drive_with_the_embedded_network() -> None:
         lidar = robot.measure(0.1 * step, 0.01, np.random.default_rng(step)) @ to_camera[:3, :3].T
         points = SparsePoints(*project(camera, lidar + to_camera[:3, 3]), "lidar")
         pose = robot.pose(0.1 * step) @ base_camera
-        frame = Frame(rgb, (step + 1) * 10**8, camera=camera, points=points, pose=pose)
+        stamp = (step + 1) * 10**8
+        frame = Frame(rgb, stamp, camera=camera, points=points, ground=ground, pose=pose)
         depth = pipeline.process(frame)
         assert depth.depth_m is not None
         scaled = ScaledDepth(depth.depth_m, depth.scale_state, depth.sigma_m)
