@@ -41,7 +41,9 @@ from depth_anything_ros.metric.floor_obstacles import (
 )
 from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
 from depth_anything_ros.metric.measured_ground import FollowedGround, measured_ground
+from depth_anything_ros.metric.moving_things import MovingThings
 from depth_anything_ros.metric.point_memory import PointMemory
+from depth_anything_ros.metric.recent_depth import RecentDepth
 from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import NONE
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
@@ -58,6 +60,7 @@ _UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may
 _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is the ground
 _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
 _ALL = 0.99  # need of help from which on nothing is taken for exact
+_RAISED = 0.1  # metres above the ground from which on something stands there
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -81,7 +84,8 @@ class GroundFusion:
 
     From frame to frame it follows the ground that measured points show. While the camera's pose is
     known it remembers the low ones of them; without points it compares the images with those of a
-    moment ago, which tell the ground and what is on it even where the network gives no metres.
+    moment ago, which tell the ground and what is on it even where the network gives no metres, and
+    their depths, which tell how sure they are.
     """
 
     def __init__(self) -> None:
@@ -89,6 +93,9 @@ class GroundFusion:
         self._ground = FollowedGround()
         self._parallax = GroundParallax()
         self._exactness = FloorExactness()
+        self._moving = MovingThings()
+        self._recent = RecentDepth()
+        self._moved: Mask | None = None
 
     def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Scale a frame and put its depth on the ground.
@@ -112,21 +119,48 @@ class GroundFusion:
         if points is not measured:
             frame = replace(frame, points=points)
         scaled = scaler.scale(prediction, frame)
-        parallax = None
-        exactness: FloorExactness | None = self._exactness
-        if ground is not None and (frame.points is None or not len(frame.points)):
-            rows, columns = prediction.values.shape
-            parallax = self._parallax.compare(frame, ground, coarse_shape(rows, columns))
-            wanted = scaled.depth_m is None and scaled.state.method != NONE
-            if wanted and parallax is not None:
-                scaled = _shown_by_motion(scaled.state, camera, ground, parallax)
-                exactness = None  # its floor is the plane itself
+        if frame.points is None or not len(frame.points):
+            return replace(self._without_points(scaled, frame, camera, ground), ground=ground)
         wrong = scaled.wrong_points
         if wrong is not None and points is not None and measured is not None:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
-        fused = _fused(scaled, frame, ground, exactness, parallax)
+        fused = _fused(scaled, frame, ground, self._exactness)
         return replace(fused, ground=ground, wrong_points=wrong)
+
+    def _without_points(
+        self, scaled: ScaledDepth, frame: Frame, camera: Camera, ground: Plane | None
+    ) -> ScaledDepth:
+        """Depth of which the images before tell what stands, what moves and how sure it is."""
+        parallax = None
+        if ground is not None:
+            shape = coarse_shape(*frame.rgb.shape[:2])
+            parallax = self._parallax.compare(frame, ground, shape)
+            if parallax is not None and self._moved is not None:
+                # What moves by itself is about where it was in the last image.
+                parallax = parallax.without(self._moved)
+        fused = self._seen_to_stand(scaled, frame, ground, parallax)
+        if fused.depth_m is None:
+            return fused
+        moving = self._moving.seen(fused.depth_m, frame)
+        self._moved = moving if moving.any() else None
+        if fused.sigma_m is None:
+            return fused
+        still = np.isfinite(fused.depth_m) & ~moving
+        if ground is not None and ground.offset > 0:
+            still &= _stands(fused.depth_m, camera, ground)
+        sigma_m = self._recent.doubted(fused.depth_m, fused.sigma_m, frame, still)
+        return replace(fused, sigma_m=sigma_m)
+
+    def _seen_to_stand(
+        self, scaled: ScaledDepth, frame: Frame, ground: Plane | None, parallax: Parallax | None
+    ) -> ScaledDepth:
+        """Depth on the ground; what the camera's motion shows where the scaler has no metres."""
+        wanted = scaled.depth_m is None and scaled.state.method != NONE
+        if not wanted or parallax is None or ground is None or frame.camera is None:
+            return _fused(scaled, frame, ground, self._exactness, parallax)
+        shown = _shown_by_motion(scaled.state, frame.camera, ground, parallax)
+        return _fused(shown, frame, ground, None, parallax)  # its floor is the plane itself
 
 
 def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
@@ -147,6 +181,13 @@ def on_ground(scaled: ScaledDepth, frame: Frame) -> ScaledDepth:
     if frame.points is not None:
         ground = measured_ground(frame.points, frame.camera, ground, frame.pose)
     return _fused(scaled, frame, ground, FloorExactness())
+
+
+def _stands(depth_m: FloatImage, camera: Camera, ground: Plane) -> Mask:
+    """What is clearly above the ground, HxW."""
+    plane = inverse_ground_depth(camera, ground).astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(1 - depth_m * plane > np.float32(_RAISED / ground.offset))
 
 
 def _shown_by_motion(

@@ -77,6 +77,20 @@ class Parallax:
     height_m: FloatImage
     sigma_m: FloatImage
 
+    def without(self, moving: npt.NDArray[np.bool_]) -> Parallax:
+        """The same, unknown where something moves by itself: its shift tells no height.
+
+        Args:
+            moving: HxW bool, of any size.
+        """
+        size = (self.floor.shape[1], self.floor.shape[0])
+        moves = cv2.resize(moving.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        return Parallax(
+            np.where(moves, np.float32(0), self.floor),
+            np.where(moves, np.float32(np.nan), self.height_m),
+            np.where(moves, np.float32(np.nan), self.sigma_m),
+        )
+
 
 @dataclass(frozen=True)
 class _Picture:
