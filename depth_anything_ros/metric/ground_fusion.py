@@ -143,10 +143,10 @@ class GroundFusion:
         if fused.depth_m is None:
             return fused
         moving = self._moving.seen(fused.depth_m, frame)
-        self._moved = moving if moving.any() else None
+        self._moved = moving.surely if moving.surely.any() else None
         if fused.sigma_m is None:
             return fused
-        still = np.isfinite(fused.depth_m) & ~moving
+        still = np.isfinite(fused.depth_m) & ~moving.perhaps
         if ground is not None and ground.offset > 0:
             still &= _stands(fused.depth_m, camera, ground)
         sigma_m = self._recent.doubted(fused.depth_m, fused.sigma_m, frame, still)

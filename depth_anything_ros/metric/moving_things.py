@@ -26,6 +26,20 @@ from depth_anything_ros.metric.independent_motion import (
 _COLUMNS = 160  # of the pictures that are compared; `independent_motion` counts in its pixels
 _LONGEST_GAP = 1.0  # seconds between two images that still follow each other
 _AROUND = 9  # pixels across around what is seen to move, for its outline is blurred
+_LASTING, _AROUND_LASTING = 3.0, 5  # images after which what moves is no mistake, pixels around it
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What moves by itself in an image.
+
+    Attributes:
+        perhaps: HxW bool, what is seen to move, with what is close around it.
+        surely: HxW bool, what has been seen to move in three images in a row.
+    """
+
+    perhaps: Mask
+    surely: Mask
 
 
 class MovingThings:
@@ -36,7 +50,7 @@ class MovingThings:
         self._flow.setFinestScale(1)
         self._last: _Seen | None = None
 
-    def seen(self, depth_m: FloatImage, frame: Frame) -> Mask:
+    def seen(self, depth_m: FloatImage, frame: Frame) -> Moving:
         """What moves by itself in a frame.
 
         Args:
@@ -44,18 +58,19 @@ class MovingThings:
             frame: The frame; without camera and pose nothing is seen to move.
 
         Returns:
-            HxW bool, with what is close around it.
+            It, in the size of the depth.
         """
         last, self._last = self._last, None
+        nothing = np.zeros(depth_m.shape, np.bool_)
         camera, pose = frame.camera, frame.pose
         if camera is None or pose is None:
-            return np.zeros(depth_m.shape, np.bool_)
+            return Moving(nothing, nothing)
         size = (_COLUMNS, max(8, round(_COLUMNS * camera.height / camera.width)))
         grey = np.ascontiguousarray(small_picture(frame.rgb, size)[..., 1])
         now = _Seen(frame, camera, np.array(pose), grey, np.zeros(grey.shape, np.float32))
         self._last = now
         if last is None or not now.follows(last):
-            return np.zeros(depth_m.shape, np.bool_)
+            return Moving(nothing, nothing)
         small = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST_EXACT)
         inverse = np.float32(1) / np.asarray(small, np.float32)
         small_camera = camera.resized(*size)
@@ -73,10 +88,11 @@ class MovingThings:
             inverse,
         )
         now.images[:] = independent_motion(pictures, last.images)
-        moving = filled(pictures, now.images).astype(np.uint8)
-        moving = np.asarray(cv2.dilate(moving, np.ones((_AROUND, _AROUND), np.uint8)), np.uint8)
-        whole = depth_m.shape[::-1]
-        return np.asarray(cv2.resize(moving, whole, interpolation=cv2.INTER_NEAREST) > 0)
+        perhaps = filled(pictures, now.images)
+        return Moving(
+            _enlarged(perhaps, _AROUND, depth_m.shape),
+            _enlarged(now.images >= _LASTING, _AROUND_LASTING, depth_m.shape),
+        )
 
 
 @dataclass(frozen=True)
@@ -102,3 +118,9 @@ class _Seen:
         gap = self.frame.stamp - last.frame.stamp
         same = self.camera == last.camera and self.frame.fixed_frame == last.frame.fixed_frame
         return same and 0 < gap < _LONGEST_GAP * 1e9
+
+
+def _enlarged(mask: Mask, around: int, shape: tuple[int, ...]) -> Mask:
+    """A mask, with pixels around it, in another size."""
+    grown = cv2.dilate(mask.astype(np.uint8), np.ones((around, around), np.uint8))
+    return np.asarray(cv2.resize(grown, shape[::-1], interpolation=cv2.INTER_NEAREST) > 0)

@@ -48,8 +48,11 @@ def test_what_moves_is_seen() -> None:
         frame, depth, moving = seen(step, 9)
         found = things.seen(depth, frame)
         if step > 2:
-            assert found[moving].mean() > 0.9
-            assert found[~moving].mean() < 0.25  # around it
+            assert found.perhaps[moving].mean() > 0.9
+            assert found.perhaps[~moving].mean() < 0.25  # around it
+        if step > 4:
+            assert found.surely[moving].mean() > 0.5
+        assert not (found.surely & ~found.perhaps).any()
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.8, 1.25])
@@ -57,20 +60,20 @@ def test_what_is_still_is_not_though_its_depth_is_wrong(factor: float) -> None:
     things = MovingThings()
     for step in range(8):
         frame, depth, _ = seen(step, 0)
-        assert things.seen(np.float32(factor) * depth, frame).mean() < 0.02
+        assert things.seen(np.float32(factor) * depth, frame).perhaps.mean() < 0.02
 
 
 def test_nothing_is_seen_without_poses_or_after_a_gap() -> None:
     things = MovingThings()
     for step in range(4):
         frame, depth, _ = seen(step, 9)
-        assert not things.seen(depth, replace(frame, pose=None)).any()
+        assert not things.seen(depth, replace(frame, pose=None)).perhaps.any()
     frame, depth, _ = seen(4, 9)
-    assert not things.seen(depth, frame).any()
+    assert not things.seen(depth, frame).perhaps.any()
     frame, depth, _ = seen(5, 9)
-    assert things.seen(depth, frame).any()
+    assert things.seen(depth, frame).perhaps.any()
     frame, depth, _ = seen(6, 9)
-    assert not things.seen(depth, replace(frame, stamp=frame.stamp + SECOND)).any()
+    assert not things.seen(depth, replace(frame, stamp=frame.stamp + SECOND)).perhaps.any()
 
 
 class Canned(ConstantEstimator):
