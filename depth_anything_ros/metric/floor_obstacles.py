@@ -85,7 +85,7 @@ class Division:
         doubted: On obstacles, what it lacks or has too much but is not believed.
         unclear: On obstacles, how far off their foot may be in log inverse depth, because they may
             hang over it or the image shows no edge there.
-        standing: 1/Z of the ground at their foot, 0 where none is seen.
+        standing: 1 / metres ahead of the ground at their foot, 0 where none is seen.
         spread: Standard deviation of log inverse depth on the floor beside the slow error.
         accuracy: Root mean square of it altogether.
         need: How far what else is known is needed beside the depth, 0 (it is exact) to 1.
@@ -132,6 +132,7 @@ class Columns:
     Args:
         depth_m: Metres, NaN where unknown.
         plane: 1/Z of the ground.
+        ahead: Metres ahead, along the ground, per metre of Z.
         focal: Focal length in coarse rows.
         known_heights: Height over the ground of measured points, NaN elsewhere.
         likely_error: Standard deviation of the level of the floor in log inverse depth.
@@ -147,6 +148,7 @@ class Columns:
         self,
         depth_m: FloatImage,
         plane: FloatImage,
+        ahead: FloatImage,
         focal: float,
         known_heights: FloatImage,
         likely_error: float,
@@ -159,10 +161,17 @@ class Columns:
         with np.errstate(divide="ignore", invalid="ignore"):
             self._log_inverse = np.where(np.isfinite(depth_m), -np.log(depth_m), np.nan)
             self._log_plane = np.log(np.maximum(plane, np.float32(1e-4)))
+        # Seen by a camera that looks down, what is upright is farther away at its foot; ahead of
+        # the robot it is not.
+        self._log_inverse = self._log_inverse - np.log(ahead)
+        self._log_plane = self._log_plane - np.log(ahead)
         slope = _rise(self._log_inverse) / np.maximum(_rise(self._log_plane), 1e-4)
         self._slope = np.clip(slope, -2, 3)
         self._log_ratio = self._log_inverse - self._log_plane
         self._plane = plane
+        # A foot lies between two rows, of which the lower one shows floor.
+        between = (self._log_plane[1:] + self._log_plane[:-1]) / 2
+        self._log_foot = np.concatenate([self._log_plane[:1], between])
         self._pixels_per_metre = focal * plane
         self._looks_down = plane * _RANGE >= 1
         self._known_heights = known_heights
@@ -371,14 +380,14 @@ class Columns:
             above = (total[bottom, column] - total[top, column]) / (
                 count[bottom, column] - count[top, column]
             )
-        lacks = np.nan_to_num(self._log_plane - above)
+        lacks = np.nan_to_num(self._log_foot - above)
         # Nearer than its foot is what hangs over; farther is nothing.
         believed = lacks * np.exp(-np.square(np.minimum(lacks, 0) / _OVERHANG))
         shape = floor.shape
         step, doubted, unclear, standing = (np.zeros(shape, np.float32) for _ in range(4))
         last = np.zeros((5, columns), np.float32)
         unseen = _UNSEEN_FOOT * self._unseen
-        here = np.stack([believed, lacks - believed, self._plane, above, unseen])
+        here = np.stack([believed, lacks - believed, np.exp(self._log_foot), above, unseen])
         here = here.astype(np.float32)
         for number in range(rows - 1, -1, -1):
             on_floor = floor[number]

@@ -52,10 +52,13 @@ from depth_anything_ros.metric.sources.sparse import subset
 _MOST_TILT = 0.5  # cosine of the angle between the ground's normal and the image's columns
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor, log inverse depth
 _NEAR_POINT = 0.08  # image widths from a measured point within which it is trusted
+_LEFT = 0.05  # of log inverse depth by which what stands may then be off its foot,
+_PER_LEFT = 0.5  # and share of what is more that may be an error
 _LEAN = 0.16  # of log inverse depth by which what stands may lie behind its foot
+_LEAST_AHEAD = 0.1  # metres ahead per metre of Z: what is below the camera is not ahead of it
 _MISFIT = 0.1  # of log depth at measured points: depth that is so far off does not follow them
 _OBSTACLE_SPREAD = 0.15  # of log inverse depth of obstacles where no point is near
-_FOOT_ROWS = (1.5, 2.0)  # spread of the foot's row in coarse rows, without and with points
+_FOOT_ROWS = (0.7, 1.0)  # spread of the foot's row in coarse rows, without and with points
 _UNLIKE_FOOT = 0.2  # share of the difference between obstacle and foot that may be the foot's error
 _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is the ground
 _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
@@ -286,9 +289,11 @@ def fuse_ground(
             np.fmax(given, sigma_m / depth_m, out=given)
     likely = float(np.clip(2 * np.median(given[some]), *_LIKELY_ERROR))
     lab = None if rgb is None else coarse_lab(rgb, plane[some].shape, step)
+    ahead = _share_ahead(plane, ground)
     columns = Columns(
         depth_m[some],
         plane[some],
+        ahead[some],
         camera.fy / step,
         heights,
         likely,
@@ -314,6 +319,7 @@ def fuse_ground(
     doubt = np.float32(most) * need
     # Variances of log inverse depth.
     of_plane = HEIGHT_SIGMA**2 + np.square(tilt) + _unevenness(division.floor, plane, points) ** 2
+    # Above its foot `tilt` grows, and rightly: what is seen higher up may stand farther behind.
     of_foot = of_plane + np.square(_FOOT_ROWS[not alone] * step / foot)
     of_floor = np.square(division.spread) + np.square(division.error)
     of_floor = np.square(need) * (of_floor * np.square(untouched) + np.square(given))
@@ -321,13 +327,15 @@ def fuse_ground(
     is_floor = (division.floor > 0.5) & (plane > 0)
     of_network = np.square(np.maximum(need * given, doubt) * untouched)
     weight = np.where(division.standing > 0, of_network / (of_network + of_foot), 0)
-    upright = _upright(log_inverse, division, weight)
+    log_ahead = np.log(ahead)
+    upright = _upright(log_inverse - log_ahead, division, weight) + log_ahead
     share = of_floor / (of_floor + of_plane)
     level = log_inverse + share * np.where(is_floor, log_plane - log_inverse, 0)
     variance = of_obstacle * (1 - weight) + np.square(need * division.doubted) + misfit**2
     if alone and sigma_m is not None:
         variance += np.square(need * division.unclear)
         variance += np.square(_UNLIKE_FOOT * weight * division.lacks)
+        variance += np.square(need * weight * _off_foot(upright - log_ahead, division))
         far = np.square(division.accuracy) + np.square(_PER_METRE * need * depth_m)
         variance += (1 - weight) * far
     if parallax is not None:
@@ -338,6 +346,18 @@ def fuse_ground(
     fused = np.where(known, fused, depth_m).astype(np.float32)
     sigma = np.where(known, np.sqrt(variance) * fused, np.nan).astype(np.float32)
     return Grounded(fused, sigma, is_floor & known)
+
+
+def _share_ahead(plane: FloatImage, ground: Plane) -> FloatImage:
+    """Metres ahead, along the ground, per metre of Z; 1 all over for a level camera.
+
+    With n the ground's normal, h the camera's height and r = (x, y, 1) a pixel's ray, ahead is
+    g = (z - n_z n) / |z - n_z n|, so g . r = (1 - n_z n . r) / sqrt(1 - n_z^2); and n . r = -h * p
+    with p, 1/Z of the ground.
+    """
+    nz = ground.normal[2]
+    ahead = (1 + nz * ground.offset * plane) / math.sqrt(1 - nz**2)
+    return np.maximum(ahead, _LEAST_AHEAD).astype(np.float32)
 
 
 def _need_of_help(need: float, log_inverse: FloatImage, log_plane: FloatImage) -> FloatImage:
@@ -378,6 +398,14 @@ def _upright(log_inverse: FloatImage, division: Division, weight: FloatImage) ->
         lacks = np.log(division.standing) - upright
         leans = (lacks > 0) & (lacks < _LEAN)
     return np.asarray(upright + weight * np.where(leans, lacks, 0))
+
+
+def _off_foot(upright: FloatImage, division: Division) -> FloatImage:
+    """How far off the distance of its foot what stands may be: it leans or hangs over, or errs."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = np.abs(np.log(division.standing) - upright)
+    left = np.where(np.isfinite(left), left, 0)
+    return np.asarray(_PER_LEFT * np.maximum(left - _LEFT, 0))
 
 
 def _misfit(depth_m: FloatImage, points: SparsePoints | None) -> float:
