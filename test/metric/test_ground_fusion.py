@@ -148,9 +148,9 @@ def test_walls_stand_on_their_feet_before_low_cameras_and_such_as_look_down(
     floor_z = np.where(lowers > 0, height / np.maximum(lowers, 1e-6), np.inf)
     truth = np.minimum(floor_z, distance / ahead).astype(np.float32)
     stands = floor_z > truth
-    given = np.where(stands, np.float32(near) * truth, truth)
+    given = np.where(stands, near * truth, truth).astype(np.float32)
     given = np.asarray(cv2.GaussianBlur(given, (0, 0), 1.5), np.float32)
-    grounded = fuse_ground(given, 0.1 * given, CAMERA, Plane(up, height))
+    grounded = fuse_ground(given, np.float32(0.1) * given, CAMERA, Plane(up, height))
     assert grounded is not None
     lower_half = stands & (floor_z > 1.1 * truth) & (floor_z < 2 * truth)
     before, after = (np.abs(np.log(each / truth))[lower_half] for each in (given, grounded.depth_m))
