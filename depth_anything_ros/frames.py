@@ -164,6 +164,8 @@ class Frame:
         frame_id: Name of the optical frame.
         camera: Camera model of exactly this image (its size equals the image's), or None.
         points: Measured depths in this image, or None.
+        floor: Depths that floor has by the ground plane, where no point was measured, for scale and
+            shift to hold there, too; or None.
         ground: The ground plane in the optical frame, or None.
         pose: 4x4 float64, optical frame -> a metric, smooth fixed frame (odometry), or None.
         slam: Pose and map of a SLAM system without metric scale, or None.
@@ -178,6 +180,7 @@ class Frame:
     frame_id: str = ""
     camera: Camera | None = None
     points: SparsePoints | None = None
+    floor: SparsePoints | None = None
     ground: Plane | None = None
     pose: FloatArray | None = None
     slam: SlamView | None = None

@@ -44,7 +44,7 @@ from depth_anything_ros.metric.ground_fusion import on_ground
 from depth_anything_ros.metric.selection import make_scaler
 from depth_anything_ros.pipeline import DepthLimits, Pipeline, limit_depth
 from depth_anything_ros.settings import ScalerSettings
-from depth_anything_ros.synthetic.robot import KINDS, Robot
+from depth_anything_ros.synthetic.robot import CAMERA_HEIGHT, KINDS, Robot
 
 MIN_RANGE, MAX_RANGE, STRIDE, VOXEL_SIZE = 0.3, 5.0, 2, 0.05
 """min_range, max_range, cloud_stride and voxel_size of `config/nav2_depth.yaml`."""
@@ -130,7 +130,22 @@ _CAMERA = "camera"
 _SPEED = 0.4  # m/s, the simulated robot's default
 _FOUND_WITHIN = 4.0
 _FLOOR = 0.03  # height in metres up to which a true point is floor
-_CAMERA_SHAPE = (320, 240, 70.0)  # columns, rows, degrees: the simulated robot's defaults
+_CAMERA_SHAPE = (320, 240)  # columns and rows: the simulated robot's defaults
+
+
+@dataclass(frozen=True)
+class View:
+    """How the robot's camera sees.
+
+    Attributes:
+        height: Metres above the ground.
+        pitch_deg: Degrees it looks down.
+        hfov_deg: Its horizontal field of view in degrees.
+    """
+
+    height: float = CAMERA_HEIGHT
+    pitch_deg: float = 0.0
+    hfov_deg: float = 70.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +235,7 @@ class Score:
         }
 
 
-def record(kind: str, seed: int, seconds: float, rate: float) -> Drive:
+def record(kind: str, seed: int, seconds: float, rate: float, view: View = View()) -> Drive:
     """Drive the simulated robot.
 
     Args:
@@ -228,6 +243,7 @@ def record(kind: str, seed: int, seconds: float, rate: float) -> Drive:
         seed: Seed of the world and of the route.
         seconds: Length of the drive.
         rate: Ticks per second.
+        view: How its camera sees.
 
     Returns:
         The drive.
@@ -237,8 +253,8 @@ def record(kind: str, seed: int, seconds: float, rate: float) -> Drive:
     """
     if kind not in KINDS:
         raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
-    camera = Camera.from_hfov(*_CAMERA_SHAPE)
-    robot = Robot(kind, seed, {_CAMERA: camera})
+    camera = Camera.from_hfov(*_CAMERA_SHAPE, view.hfov_deg)
+    robot = Robot(kind, seed, {_CAMERA: camera}, view.height, view.pitch_deg)
     mounted = robot.base_camera[_CAMERA]
     to_camera = np.linalg.inv(mounted) @ robot.base_lidar
     ticks = []

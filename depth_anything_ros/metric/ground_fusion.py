@@ -48,6 +48,7 @@ from depth_anything_ros.metric.scaler import MetricScaler
 from depth_anything_ros.metric.selection import NONE
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 from depth_anything_ros.metric.sources.sparse import subset
+from depth_anything_ros.metric.unmeasured_floor import unmeasured_floor
 
 _MOST_TILT = 0.5  # cosine of the angle between the ground's normal and the image's columns
 _LIKELY_ERROR = (0.07, 0.15)  # least and most spread of the level of the floor, log inverse depth
@@ -121,7 +122,11 @@ class GroundFusion:
         points = self._memory.recall(frame, ground)
         if points is not measured:
             frame = replace(frame, points=points)
-        scaled = scaler.scale(prediction, frame)
+        if points is not None and ground is not None:
+            floor = unmeasured_floor(points, prediction, replace(frame, ground=ground))
+            scaled = scaler.scale(prediction, replace(frame, floor=floor))
+        else:
+            scaled = scaler.scale(prediction, frame)
         if frame.points is None or not len(frame.points):
             return replace(self._without_points(scaled, frame, camera, ground), ground=ground)
         wrong = scaled.wrong_points
@@ -332,12 +337,13 @@ def fuse_ground(
     share = of_floor / (of_floor + of_plane)
     level = log_inverse + share * np.where(is_floor, log_plane - log_inverse, 0)
     variance = of_obstacle * (1 - weight) + np.square(need * division.doubted) + misfit**2
-    if alone and sigma_m is not None:
-        variance += np.square(need * division.unclear)
-        variance += np.square(_UNLIKE_FOOT * weight * division.lacks)
-        variance += np.square(need * weight * _off_foot(upright - log_ahead, division))
+    if sigma_m is not None:
+        unsure = np.square(need * division.unclear)
+        unsure += np.square(_UNLIKE_FOOT * weight * division.lacks)
+        unsure += np.square(need * weight * _off_foot(upright - log_ahead, division))
         far = np.square(division.accuracy) + np.square(_PER_METRE * need * depth_m)
-        variance += (1 - weight) * far
+        unsure += (1 - weight) * far
+        variance += np.square(untouched) * unsure
     if parallax is not None:
         upright, variance = _lifted(upright, variance, log_plane, parallax, ground.offset, need)
     variance = np.where(is_floor, (1 - share) * of_floor, variance)

@@ -22,6 +22,8 @@ _GROUND_HELD = 2.0  # seconds for which a measured ground is used without a new 
 _FLOOR_HELD = 10.0  # metres that the camera moves meanwhile, where its pose is known
 _SAME_GROUND = 0.03  # relative difference in height up to which two planes are the same ground
 _NEW = 0.3  # weight of a new measurement of it
+_OF_USUAL = 0.1  # weight of each in the camera's usual height
+_SOME_BELOW = 0.2  # share of a plane's points that show it to be lower than another
 
 
 def measured_ground(
@@ -41,12 +43,10 @@ def measured_ground(
     """
     if len(points) < _MIN_POINTS:
         return known
-    x, y = rays_of_pixels(camera, points.u, points.v)
-    xyz = np.stack([points.z * x, points.z * y, points.z], axis=1)
+    xyz = _in_optical_frame(points, camera)
     up, tilt = None, _UP_WITHIN_DEG
     if known is not None:
-        off = np.abs(xyz @ np.array(known.normal) + known.offset)
-        xyz = xyz[off < _KNOWN_WITHIN * (known.offset + 0.1 * points.z)]
+        xyz = xyz[np.abs(_heights(xyz, known)) < _KNOWN_WITHIN]
     elif pose is not None and -pose[2, 1] >= math.cos(math.radians(_UP_WITHIN_DEG)):
         up, tilt = pose[2, :3], _LEVEL_WITHIN_DEG
     try:
@@ -54,6 +54,18 @@ def measured_ground(
     except UnmeasurableError:
         return known
     return found if known is None or _near(found, known, _KNOWN_WITHIN) else known
+
+
+def _in_optical_frame(points: SparsePoints, camera: Camera) -> FloatArray:
+    x, y = rays_of_pixels(camera, points.u, points.v)
+    return np.stack([points.z * x, points.z * y, points.z], axis=1)
+
+
+def _heights(xyz: FloatArray, plane: Plane) -> FloatArray:
+    """Heights over a plane, relative to the camera's; those of what is far away count less."""
+    return np.asarray(
+        (xyz @ np.array(plane.normal) + plane.offset) / (plane.offset + 0.1 * xyz[:, 2])
+    )
 
 
 @dataclass(frozen=True)
@@ -88,12 +100,15 @@ class FollowedGround:
     """The ground plane of a camera over time.
 
     What points show of it is averaged. A plane far from that, or where nothing is known any plane,
-    counts once it is seen again.
+    counts once it is seen again; but while odometry says that the camera is as high as ever over
+    the one before, only if points lie below that: a pavement may fill the image of a robot on the
+    road.
     """
 
     def __init__(self) -> None:
         self._newest: _Sighting | None = None
         self._other: _Sighting | None = None
+        self._usual_height: float | None = None
 
     def follow(self, frame: Frame, camera: Camera) -> Plane | None:
         """The ground of a frame.
@@ -112,13 +127,22 @@ class FollowedGround:
         if plane is not None and known is not None and not _near(plane, known, _KNOWN_WITHIN):
             plane = None  # the camera was turned or lifted
         points = frame.points
-        found = None if points is None else measured_ground(points, camera, known, frame.pose)
+        if points is None:
+            return known if plane is None else plane
+        found = measured_ground(points, camera, known, frame.pose)
         if found is None or found is known:
             return known if plane is None else plane
         sighting = _Sighting(found, replace(frame, points=None))
         if plane is not None and _near(found, plane, _SAME_GROUND):
             self._newest = replace(sighting, plane=_mean_plane(plane, found))
             self._other = None
+        elif (
+            plane is not None
+            and frame.pose is not None
+            and self._is_as_high_as_ever(plane)
+            and not _lies_below(points, camera, found, plane)
+        ):
+            return plane
         elif (plane is None and known is not None) or (
             other is not None and _near(found, other, _SAME_GROUND)
         ):
@@ -126,7 +150,24 @@ class FollowedGround:
         else:
             self._other = sighting
             return plane
+        height = self._newest.plane.offset
+        if self._usual_height is None or not self._is_as_high_as_ever(self._newest.plane):
+            self._usual_height = height
+        self._usual_height += _OF_USUAL * (height - self._usual_height)
         return self._newest.plane
+
+    def _is_as_high_as_ever(self, plane: Plane) -> bool:
+        """Whether the camera stands over a plane as it usually does over the ground."""
+        usual = self._usual_height
+        return usual is not None and abs(plane.offset - usual) < _SAME_GROUND * usual
+
+
+def _lies_below(points: SparsePoints, camera: Camera, found: Plane, before: Plane) -> bool:
+    """Whether some of the points that a plane was found by lie below another one."""
+    xyz = _in_optical_frame(points, camera)
+    on = np.abs(_heights(xyz, found)) < _SAME_GROUND
+    below = _heights(xyz, before) < -_SAME_GROUND
+    return bool(np.count_nonzero(on & below) > _SOME_BELOW * np.count_nonzero(on))
 
 
 def _near(one: Plane, other: Plane, share: float) -> bool:

@@ -22,7 +22,10 @@ from depth_anything_ros.synthetic.worlds.world import World
 KINDS = ("room", "street")
 """Kinds of world a robot can drive in: those with level ground and space."""
 
-_CAMERA_HEIGHT, _CAMERA_AHEAD = 0.85, 0.15
+CAMERA_HEIGHT = 0.85
+"""Metres of its cameras above the ground where nothing else is given."""
+
+_CAMERA_AHEAD = 0.15
 _LIDAR_HEIGHT = 1.0
 # The pattern of Velodyne's VLP-16 at 20 turns per second: 16 lasers 2 degrees apart, shots every
 # 0.4 degrees (VLP-16 User Manual).
@@ -42,7 +45,14 @@ class Robot:
         base_lidar: Pose of the LiDAR, 4x4 float64, LiDAR frame (as base) -> base.
     """
 
-    def __init__(self, kind: str, seed: int, cameras: Mapping[str, Camera]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        seed: int,
+        cameras: Mapping[str, Camera],
+        camera_height: float = CAMERA_HEIGHT,
+        camera_pitch_deg: float = 0.0,
+    ) -> None:
         """Build the world and find a route through it.
 
         Args:
@@ -50,6 +60,8 @@ class Robot:
             seed: Seed of the world, the route and the start on it.
             cameras: Cameras by name; they face outwards at even angles, the first one forward and
                 the next one to its left.
+            camera_height: Metres of all of them above the ground.
+            camera_pitch_deg: Degrees all of them look down.
 
         Raises:
             SettingError: There is no such kind of world, or no route in any world of this seed.
@@ -59,7 +71,11 @@ class Robot:
         self.cameras = dict(cameras)
         self.base_camera = {
             name: camera_pose(
-                _CAMERA_AHEAD * math.cos(yaw), _CAMERA_AHEAD * math.sin(yaw), _CAMERA_HEIGHT, yaw
+                _CAMERA_AHEAD * math.cos(yaw),
+                _CAMERA_AHEAD * math.sin(yaw),
+                camera_height,
+                yaw,
+                -math.radians(camera_pitch_deg),
             )
             for number, name in enumerate(self.cameras)
             for yaw in [2 * math.pi * number / len(self.cameras)]

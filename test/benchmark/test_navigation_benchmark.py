@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from bench_command import bench
 
-from depth_anything_ros.benchmark.navigation import Drive, Score, answers, navigate, record
+from depth_anything_ros.benchmark.navigation import Drive, Score, View, answers, navigate, record
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference import selection
@@ -135,6 +135,26 @@ def test_the_embedded_network_with_a_lidar_alone_meets_the_bars() -> None:
     assert found["phantom"] < 1
 
 
+def test_a_camera_that_looks_down_with_a_lidar_above_what_it_sees_meets_the_bars() -> None:
+    """The LiDAR's lowest beam leaves the lower two thirds of the picture without a point."""
+    drive = record("room", 201, 8.0, 5.0, View(height=0.5, pitch_deg=25.0))
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    found = shares(navigate(drive, answers(drive, network, "lidar")))
+    assert found["right"] > 90
+    assert found["found"] > 90
+    assert found["phantom"] < 1.5
+
+
+def test_a_higher_camera_that_looks_down_sees_true_depth_all_the_same() -> None:
+    drive = record("room", 2, 1.5, 2.0, View(height=1.0, pitch_deg=30.0, hfov_deg=90.0))
+    assert drive.ground.offset == pytest.approx(1.0)
+    assert drive.ground.normal == pytest.approx((0.0, -0.866, -0.5), abs=1e-3)
+    found = shares(navigate(drive, answers(drive, None, "ground plane")))
+    assert found["right"] > 99
+    assert found["found"] > 90
+    assert found["phantom"] < 0.1
+
+
 def test_the_embedded_network_on_the_ground_plane_alone_meets_the_bars() -> None:
     """Eight marks of ten are right and seven obstacles of ten found, almost no floor is marked."""
     drive = record("room", 4, 12.0, 1.0)
@@ -199,9 +219,11 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selection, "make_estimator", lambda settings: flat)
     path = tmp_path / "report.json"
     arguments = ["--world", "room", "--source", "lidar", "--seconds", "0.5", "--rate", "2"]
+    arguments += ["--camera-height", "1", "--camera-pitch", "20", "--hfov", "90"]
     printed = bench("navigation", *arguments, "--json", path)
     assert "truth" in printed
     report = json.loads(path.read_text())
     assert [row["network"] for row in report["rows"]] == ["truth", "embedded"]
     assert report["rows"][0]["right"] == 100.0
     assert report["ground_fusion"] is True
+    assert report["camera_pitch"] == 20.0

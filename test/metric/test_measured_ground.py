@@ -177,3 +177,33 @@ def test_a_plane_that_is_seen_once_does_not_replace_the_ground() -> None:
         found = ground.follow(frame(1.0 + 0.1 * number, lower, mounted()), CAMERA)
         assert found is not None
         assert found.offset == pytest.approx(height, rel=0.01)
+
+
+def test_a_pavement_that_fills_the_image_is_not_the_ground_of_a_robot_on_the_road() -> None:
+    ground = FollowedGround()
+    for number in range(2):
+        ground.follow(frame(0.1 * number, scan(floor=400), mounted()), CAMERA)
+    road = scan(floor=400)
+    pavement = SparsePoints(road.u, road.v, road.z * (HEIGHT - 0.12) / HEIGHT)
+    for number in range(20):
+        pose = mounted(0.1 * number)
+        found = ground.follow(frame(1.0 + 0.1 * number, pavement, pose), CAMERA)
+        assert found is not None
+        assert found.offset == pytest.approx(HEIGHT, rel=0.01)
+    # On top of it the camera is as high over the pavement as it was over the road.
+    climbed = mounted(2.0)
+    climbed[2, 3] += 0.12
+    for number in range(2):
+        found = ground.follow(frame(3.0 + 0.1 * number, scan(floor=400), climbed), CAMERA)
+    assert found is not None
+    assert found.offset == pytest.approx(HEIGHT, rel=0.01)
+
+
+def test_without_poses_a_pavement_may_be_where_the_robot_drove() -> None:
+    ground = FollowedGround()
+    road = scan(floor=400)
+    pavement = SparsePoints(road.u, road.v, road.z * (HEIGHT - 0.12) / HEIGHT)
+    for number, points in enumerate((road, road, pavement, pavement)):
+        found = ground.follow(frame(0.1 * number, points), CAMERA)
+    assert found is not None
+    assert found.offset == pytest.approx(HEIGHT - 0.12, rel=0.01)

@@ -50,7 +50,9 @@ class SparseSource:
         if frame.points is None:
             raise UnmeasurableError("no measured points for this image")
         try:
-            measured = measure_points(prediction, frame.points, self._fit, self.name, frame.rgb)
+            measured = measure_points(
+                prediction, frame.points, self._fit, self.name, frame.rgb, frame.floor
+            )
         except OpposedError as error:
             if self._agreed:
                 misread = UnmeasurableError(
@@ -74,6 +76,7 @@ def measure_points(
     settings: FitSettings,
     method: str,
     rgb: RgbImage | None = None,
+    floor: SparsePoints | None = None,
 ) -> Measurement:
     """Fit scale and shift to the visible ones of some points.
 
@@ -86,6 +89,7 @@ def measure_points(
         settings: How to fit.
         method: Name to report.
         rgb: HxWx3 image the points were measured for; None where they cannot be wrong.
+        floor: See `Frame.floor`.
 
     Returns:
         The measurement, with the visible points for refinement, and which ones of all were wrong.
@@ -102,7 +106,7 @@ def measure_points(
         raise UnmeasurableError(f"all {len(points)} points are behind the camera")
     seen = visible(prediction, points)
     points = subset(points, seen)
-    fit = _fitted(prediction, points, settings)
+    fit = _fitted(prediction, points, settings, floor)
     left_out = ""
     of_all = None
     if rgb is not None:
@@ -116,7 +120,7 @@ def measure_points(
             left_out = _left_out(wrong)
             points = subset(points, ~wrong.all)
             if wrong.together.any() or wrong.alone.mean() > _SPOIL_A_FIT:
-                fit = _fitted(prediction, points, settings)
+                fit = _fitted(prediction, points, settings, floor)
             else:
                 fit = replace(fit, inliers=fit.inliers[~wrong.all])
     inliers = int(fit.inliers.sum())
@@ -133,14 +137,45 @@ def measure_points(
     )
 
 
-def _fitted(prediction: Prediction, points: SparsePoints, settings: FitSettings) -> Fit:
+def _fitted(
+    prediction: Prediction,
+    points: SparsePoints,
+    settings: FitSettings,
+    floor: SparsePoints | None,
+) -> Fit:
     """Fit some points; of those that no scale fits the error tells which may be right."""
+    alone: Fit | UnmeasurableError
     try:
-        return fit_points(prediction, points, settings)
+        alone = fit_points(prediction, points, settings)
     except UnmeasurableError as error:
-        if not (isinstance(error, OpposedError) and error.is_strong):
-            error.points = points
-        raise
+        if isinstance(error, OpposedError) and error.is_strong:
+            raise
+        error.points = points
+        alone = error
+    if floor is not None and len(floor) and len(points) >= settings.min_points:
+        both = _fitted_with_floor(prediction, points, settings, floor)
+        if both is not None:
+            return both
+    if isinstance(alone, UnmeasurableError):
+        raise alone
+    return alone
+
+
+def _fitted_with_floor(
+    prediction: Prediction, points: SparsePoints, settings: FitSettings, floor: SparsePoints
+) -> Fit | None:
+    """Fit points and as much floor; None where the points do not agree with that."""
+    repeated = np.resize(np.arange(len(floor)), max(len(points), len(floor)))
+    u, v, z = (
+        np.concatenate([getattr(points, axis), getattr(floor, axis)[repeated]])
+        for axis in ("u", "v", "z")
+    )
+    try:
+        fit = fit_points(prediction, SparsePoints(u, v, z), settings)
+    except UnmeasurableError:
+        return None
+    fit = replace(fit, inliers=fit.inliers[: len(points)])
+    return fit if fit.inlier_share >= settings.min_inlier_share else None
 
 
 def _left_out(wrong: WrongPoints) -> str:

@@ -46,7 +46,7 @@ from depth_anything_ros.node.parameter import (
 from depth_anything_ros.node.runtime.program import run_program
 from depth_anything_ros.node.sensors.transforms import Matrix
 from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
-from depth_anything_ros.synthetic.robot import KINDS, Robot
+from depth_anything_ros.synthetic.robot import CAMERA_HEIGHT, KINDS, Robot
 
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _GRAVITY = 9.80665  # m/s^2, standard gravity (ISO 80000-3)
@@ -125,6 +125,16 @@ class RobotParameters(ParameterSet):
         minimum=1.0,
         maximum=170.0,
         read_only=True,
+    )
+    camera_height: float = parameter(
+        CAMERA_HEIGHT,
+        "Metres of the cameras above the ground.",
+        minimum=0.01,
+        maximum=1000.0,
+        read_only=True,
+    )
+    camera_pitch_deg: float = parameter(
+        0.0, "Degrees the cameras look down.", minimum=-89.0, maximum=89.0, read_only=True
     )
     distortion: tuple[float, ...] = parameter(
         (0.0,) * 5, "plumb_bob coefficients k1 k2 p1 p2 k3; zeros: an ideal lens.", read_only=True
@@ -211,7 +221,13 @@ class SimulatedRobot(Node):
         for sentence in unknown_parameters(self, RobotParameters.__dataclass_fields__):
             self.get_logger().warning(sentence)
         cameras = dict.fromkeys(settings.cameras, settings.camera())
-        self._robot = Robot(settings.world, settings.seed, cameras)
+        self._robot = Robot(
+            settings.world,
+            settings.seed,
+            cameras,
+            settings.camera_height,
+            settings.camera_pitch_deg,
+        )
         self._topics = [self._announce(name, camera) for name, camera in cameras.items()]
         self._points = self._publisher(PointCloud2, "points") if settings.lidar else None
         self._odom = self._publisher(Odometry, "odom")

@@ -34,8 +34,27 @@ _COLUMNS = {
 @option("--source", "sources", multiple=True, help="May be repeated.  [default: all]")
 @option("--world", "worlds", multiple=True, help="room or street; may be repeated.  [default: all]")
 @option("--seeds", type=click.IntRange(min=1), default=1, help="Worlds of each kind.")
+@option("--first-seed", type=click.IntRange(min=0), default=0, help="Seed of the first of them.")
 @option("--seconds", type=click.FloatRange(min=0.1), default=10.0, help="Length of each drive.")
 @option("--rate", type=click.FloatRange(min=0.1), default=5.0, help="Pictures per second.")
+@option(
+    "--camera-height",
+    type=click.FloatRange(min=0.05, max=5.0),
+    default=0.85,
+    help="Metres of the robot's camera above the ground.",
+)
+@option(
+    "--camera-pitch",
+    type=click.FloatRange(min=-60.0, max=60.0),
+    default=0.0,
+    help="Degrees it looks down.",
+)
+@option(
+    "--hfov",
+    type=click.FloatRange(min=10.0, max=150.0),
+    default=70.0,
+    help="Its horizontal field of view in degrees.",
+)
 @option(
     "--ground-fusion/--no-ground-fusion",
     default=True,
@@ -48,8 +67,12 @@ def navigation(
     sources: tuple[str, ...],
     worlds: tuple[str, ...],
     seeds: int,
+    first_seed: int,
     seconds: float,
     rate: float,
+    camera_height: float,
+    camera_pitch: float,
+    hfov: float,
     ground_fusion: bool,
     threads: int,
     json_file: Path | None,
@@ -63,6 +86,7 @@ def navigation(
         SOURCES,
         TRUTH,
         Score,
+        View,
         answers,
         navigate,
         record,
@@ -90,9 +114,10 @@ def navigation(
         for name in models or ("embedded",)
     }
     scores: dict[tuple[str, str, str], Score] = {}
+    view = View(camera_height, camera_pitch, hfov)
     for kind in worlds or KINDS:
-        for seed in range(seeds):
-            drive = record(kind, seed, seconds, rate)
+        for seed in range(first_seed, first_seed + seeds):
+            drive = record(kind, seed, seconds, rate, view)
             ways: list[tuple[str, LoadedModel | None, str]] = [(TRUTH, None, "ground plane")]
             ways += [
                 (Path(name).stem, network, source)
@@ -117,8 +142,12 @@ def navigation(
         {
             "benchmark": "navigation",
             "seeds": seeds,
+            "first_seed": first_seed,
             "seconds": seconds,
             "rate": rate,
+            "camera_height": camera_height,
+            "camera_pitch": camera_pitch,
+            "hfov": hfov,
             "ground_fusion": ground_fusion,
             "rows": rows,
         },
