@@ -38,10 +38,10 @@ def unmeasured_floor(
         frame: The image with camera and ground plane.
 
     Returns:
-        Some of those pixels with the depth of the plane; None where there are none, or where they
-        tell of a scale that is far from that of the points.
+        Some of those pixels with the depth of the plane; None where there are none (without any
+        points, too), or where they tell of a scale that is far from that of the points.
     """
-    if frame.camera is None or frame.ground is None:
+    if frame.camera is None or frame.ground is None or not len(points):
         return None
     height, width = prediction.values.shape
     step = max(1, min(height, width) // _ROWS)
@@ -55,7 +55,8 @@ def unmeasured_floor(
     except UnmeasurableError:
         return None
     at_points = _ratio(measured, prediction, points)
-    if not 1 / _SAME_SCALE < np.median(at_points) < _SAME_SCALE:
+    at_points = at_points[np.isfinite(at_points)]
+    if not len(at_points) or not 1 / _SAME_SCALE < np.median(at_points) < _SAME_SCALE:
         return None
     seen = SparsePoints(u[floor].astype(float), v[floor].astype(float), 1 / inverse[floor], "floor")
     return subset(seen, np.abs(_ratio(measured, prediction, seen) - 1) < _SETTINGS.tolerance)

@@ -87,6 +87,8 @@ def test_there_is_none_where_points_are_or_no_floor_is_seen() -> None:
     prediction = misread()
     assert unmeasured_floor(EVERYWHERE, prediction, frame(EVERYWHERE)) is None
     assert unmeasured_floor(ON_THE_WALL, prediction, frame(ground=None)) is None
+    none = points_of(slice(0, 0))
+    assert unmeasured_floor(none, prediction, frame(none)) is None
     wall = replace(prediction, values=np.ones(SHAPE, np.float32))
     assert unmeasured_floor(ON_THE_WALL, wall, frame()) is None
 
