@@ -25,6 +25,8 @@ from depth_anything_ros.frames import (
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.corner_depths import CornerTracks
+from depth_anything_ros.metric.corner_fusion import drawn_to_corners
 from depth_anything_ros.metric.fit import values_at
 from depth_anything_ros.metric.floor_colours import coarse_lab
 from depth_anything_ros.metric.floor_exactness import FloorExactness
@@ -99,6 +101,7 @@ class GroundFusion:
         self._exactness = FloorExactness()
         self._moving = MovingThings()
         self._recent = RecentDepth()
+        self._corners = CornerTracks()
         self._moved: Mask | None = None
 
     def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
@@ -154,11 +157,17 @@ class GroundFusion:
         self._moved = moving.surely if moving.surely.any() else None
         if fused.sigma_m is None:
             return fused
-        still = np.isfinite(fused.depth_m) & ~moving.perhaps
+        depth_m, sigma_m = fused.depth_m, fused.sigma_m
+        still = np.isfinite(depth_m) & ~moving.perhaps
         if ground is not None and ground.offset > 0:
-            still &= _stands(fused.depth_m, camera, ground)
-        sigma_m = self._recent.doubted(fused.depth_m, fused.sigma_m, frame, still)
-        return replace(fused, sigma_m=sigma_m)
+            corners = self._corners.measure(frame, depth_m)
+            if corners is not None:
+                depth_m, sigma_m = drawn_to_corners(
+                    depth_m, sigma_m, corners, camera, ground, moving.perhaps
+                )
+            still &= _stands(depth_m, camera, ground)
+        sigma_m = self._recent.doubted(depth_m, sigma_m, frame, still)
+        return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
 
     def _seen_to_stand(
         self, scaled: ScaledDepth, frame: Frame, ground: Plane | None, parallax: Parallax | None

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, Frame, Prediction, RgbImage, SparsePoints
-from depth_anything_ros.geometry.camera import Camera, distort, project, rays_of_pixels
+from depth_anything_ros.geometry.camera import Camera, distort, project
 from depth_anything_ros.metric.fit import FitSettings, UnmeasurableError
 from depth_anything_ros.metric.source import (
     SCALE_SOURCES,
@@ -26,13 +25,20 @@ from depth_anything_ros.metric.source import (
     fit_settings,
 )
 from depth_anything_ros.metric.sources.sparse import measure_points
+from depth_anything_ros.metric.triangulation import (
+    ROTATION_ERROR_DEG,
+    TRANSLATION_ERROR,
+    GreyImage,
+    adjusted_motion,
+    depths_along,
+    epipolar_distance,
+    follow_both_ways,
+    rays_of,
+)
 from depth_anything_ros.network.model_info import ModelInfo
 from depth_anything_ros.settings import ScalerSettings
 
-GreyImage = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
-
-_MIN_TRACKS = 20
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,8 @@ class MotionSettings:
     memory: int = 10
     min_parallax_deg: float = 1.5
     max_error_px: float = 1.5
-    rotation_error_deg: float = 0.5
-    translation_error: float = 0.05
+    rotation_error_deg: float = ROTATION_ERROR_DEG
+    translation_error: float = TRANSLATION_ERROR
     new_keyframe_deg: float = 4.0
     max_range: float = 100.0
     fit: FitSettings = field(default_factory=FitSettings)
@@ -124,7 +130,14 @@ class MotionSource:
             relative = np.linalg.inv(pose) @ keyframe.pose
             pixels, tracked = _track(keyframe, grey, camera, relative, self._settings)
             rays, pixels = keyframe.rays[tracked], pixels[tracked]
-            relative = _adjusted(rays, pixels, camera, relative, self._settings)
+            relative = adjusted_motion(
+                rays,
+                pixels,
+                camera,
+                relative,
+                self._settings.rotation_error_deg,
+                self._settings.translation_error,
+            )
             points, angle = _triangulate(rays, pixels, camera, relative, self._settings)
             found.append(points)
             enough = len(angle) >= 0.4 * len(keyframe.corners)
@@ -136,7 +149,7 @@ class MotionSource:
         before = np.concatenate([*self._map, np.zeros((0, 3))])
         carried = project(camera, before @ inverse[:3, :3].T + inverse[:3, 3])
         if len(here):
-            in_camera = _rays(camera, here[:, :2]) * here[:, 2:]
+            in_camera = rays_of(camera, here[:, :2]) * here[:, 2:]
             self._map.append(in_camera @ pose[:3, :3].T + pose[:3, 3])
         u, v, z = (np.concatenate(pair) for pair in zip(here.T, carried, strict=True))
         return SparsePoints(u, v, z, "camera motion")
@@ -147,7 +160,7 @@ class MotionSource:
         if found is None:
             return
         corners = found[:, 0].astype(np.float64)
-        rays = _rays(camera, corners)
+        rays = rays_of(camera, corners)
         usable = np.isfinite(rays).all(axis=1)
         self._keyframes.append(_Keyframe(grey, corners[usable], rays[usable], pose.copy()))
         del self._keyframes[: -self._settings.keyframes]
@@ -184,86 +197,12 @@ def _track(
         if not near.any():
             continue
         guess = np.stack([u[near], v[near]], axis=1).astype(np.float32)
-        forward, back, difference = _both_ways(keyframe.grey, grey, start[near], guess)
+        forward, back, difference = follow_both_ways(keyframe.grey, grey, start[near], guess)
         good = back < settings.max_error_px
         index, forward, difference = np.flatnonzero(near)[good], forward[good], difference[good]
         better = difference < least[index]
         best[index[better]], least[index[better]] = forward[better], difference[better]
     return best.astype(np.float64), np.isfinite(least)
-
-
-def _both_ways(
-    first: GreyImage, second: GreyImage, start: npt.NDArray[Any], guess: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """KLT (Lucas and Kanade 1981, Bouguet 2001) there and back.
-
-    Returns:
-        Nx2 pixels in the second image, distance of the way back from the start, and the mean grey
-        difference of the patches.
-    """
-    options: dict[str, Any] = {
-        "winSize": (21, 21),
-        "maxLevel": 3,
-        "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
-    }
-    forward, there, difference = cv2.calcOpticalFlowPyrLK(
-        first, second, start, guess.copy(), **options
-    )
-    backward, here, _ = cv2.calcOpticalFlowPyrLK(second, first, forward, start.copy(), **options)
-    off = np.linalg.norm(backward - start, axis=1)
-    off[(there.ravel() == 0) | (here.ravel() == 0)] = np.inf
-    return forward, off, difference.ravel()
-
-
-def _adjusted(
-    rays: FloatArray,
-    pixels: FloatArray,
-    camera: Camera,
-    relative: FloatArray,
-    settings: MotionSettings,
-) -> FloatArray:
-    """The relative pose that agrees best with tracked corners and with odometry.
-
-    Robust least squares over a small rotation and translation: distances to the epipolar lines
-    in pixels, and the deviation from odometry in its standard deviations.
-    """
-    from scipy.optimize import least_squares
-
-    way = float(np.linalg.norm(relative[:3, 3]))
-    if len(rays) < _MIN_TRACKS or way == 0:
-        return relative
-    sigmas = np.array(
-        [np.radians(settings.rotation_error_deg)] * 3 + [settings.translation_error * way] * 3
-    )
-    b = _rays(camera, pixels)
-
-    def moved(step: FloatArray) -> FloatArray:
-        pose = relative.copy()
-        pose[:3, :3] = cv2.Rodrigues(step[:3] * sigmas[:3])[0] @ relative[:3, :3]
-        pose[:3, 3] += step[3:] * sigmas[3:]
-        return pose
-
-    def errors(step: FloatArray) -> FloatArray:
-        distance = _epipolar(rays, b, moved(step)) * camera.fx
-        # Cauchy's loss, applied here so that the prior stays quadratic.
-        return np.concatenate([np.sign(distance) * np.sqrt(np.log1p(distance**2)), step])
-
-    return moved(least_squares(errors, np.zeros(6), method="lm", max_nfev=100).x)
-
-
-def _rays(camera: Camera, pixels: FloatArray) -> FloatArray:
-    """Nx3 rays (z = 1) of pixels, NaN where the camera has none."""
-    x, y = rays_of_pixels(camera, pixels[:, 0], pixels[:, 1])
-    return np.stack([x, y, np.ones_like(x)], axis=1)
-
-
-def _epipolar(rays: FloatArray, b: FloatArray, relative: FloatArray) -> FloatArray:
-    """Signed distances of rays b to the epipolar lines of rays of the other image, at z = 1."""
-    tx, ty, tz = relative[:3, 3]
-    essential = np.array([[0, -tz, ty], [tz, 0, -tx], [-ty, tx, 0]]) @ relative[:3, :3]
-    lines = rays @ essential.T
-    return (b * lines).sum(axis=1) / np.maximum(np.hypot(lines[:, 0], lines[:, 1]), 1e-12)
 
 
 def _triangulate(
@@ -275,25 +214,18 @@ def _triangulate(
 ) -> tuple[FloatArray, FloatArray]:
     """Depth of pixels from the rays of the same corners in another image.
 
-    With a the ray turned into this image and b the ray of the pixel, the depth solves
-    z_b * b = z_a * a + t in the least-squares sense (Hartley and Zisserman, "Multiple View
-    Geometry", 2004, section 12.2). A point is kept when its parallax is large enough, the pixel
+    A point is kept when its parallax is large enough, the pixel
     lies near the epipolar line, and the point in between projects near the pixel.
 
     Returns:
         Mx3 (u, v, z) of the kept points, and the parallax in degrees of all tracked ones.
     """
     rotation, translation = relative[:3, :3], relative[:3, 3]
-    b = _rays(camera, pixels)
-    a = rays @ rotation.T
-    aa, bb, ab = (a * a).sum(1), (b * b).sum(1), (a * b).sum(1)
-    at, bt = a @ translation, b @ translation
-    determinant = np.maximum(aa * bb - ab**2, 1e-18)
-    z_a = (ab * bt - bb * at) / determinant
-    z_b = (aa * bt - ab * at) / determinant
-    angle = np.degrees(np.arccos(np.clip(ab / np.sqrt(aa * bb), -1, 1)))
+    a, b = rays @ rotation.T, rays_of(camera, pixels)
+    z_a, z_b, angle = depths_along(rays, b, relative)
+    angle = np.degrees(angle)
 
-    epipolar = np.abs(_epipolar(rays, b, relative))
+    epipolar = np.abs(epipolar_distance(rays, b, relative))
     middle = (z_a[:, None] * a + translation + z_b[:, None] * b) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         u, v = distort(camera, middle[:, 0] / middle[:, 2], middle[:, 1] / middle[:, 2])
