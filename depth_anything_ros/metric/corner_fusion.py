@@ -42,6 +42,7 @@ def drawn_to_corners(
     camera: Camera,
     ground: Plane,
     moving: Mask,
+    untouched: FloatImage | None = None,
 ) -> tuple[FloatImage, FloatImage]:
     """Draw depth to the corners around.
 
@@ -52,6 +53,8 @@ def drawn_to_corners(
         camera: Its camera.
         ground: The ground plane in the optical frame.
         moving: HxW bool, what moves by itself: its corners tell nothing.
+        untouched: HxW float32 from 0, where measured points tell, to 1 far from them; None without
+            any.
 
     Returns:
         Depth and its standard deviation; floor stays as it is.
@@ -72,10 +75,14 @@ def drawn_to_corners(
     if against.any():
         most_off = np.minimum(np.abs(off), _MOST_OFF)
         nearness, mean, _ = _around(against, corners, own, most_off, log_depth)
+        if untouched is not None:
+            nearness *= untouched
         variance += np.where(floor, np.float32(0), nearness * np.square(mean))
     if not agree.any():
         return depth_m, np.sqrt(variance) * depth_m
     nearness, mean, of_mean = _around(agree, corners, own, off, log_depth)
+    if untouched is not None:
+        nearness *= untouched
     with np.errstate(invalid="ignore"):
         weight = nearness * variance / (variance + of_mean)
     weight = np.where(floor | ~np.isfinite(weight), np.float32(0), weight)

@@ -67,6 +67,7 @@ _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is 
 _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
 _ALL = 0.99  # need of help from which on nothing is taken for exact
 _RAISED = 0.1  # metres above the ground from which on something stands there
+_MUCH = 0.6  # share of an image far from measured points from which on corners are worth their time
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -137,6 +138,7 @@ class GroundFusion:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
         fused = _fused(scaled, frame, ground, self._exactness)
+        fused = self._between_points(fused, frame, camera, ground)
         return replace(fused, ground=ground, wrong_points=wrong)
 
     def _without_points(
@@ -167,6 +169,25 @@ class GroundFusion:
                 )
             still &= _stands(depth_m, camera, ground)
         sigma_m = self._recent.doubted(depth_m, sigma_m, frame, still)
+        return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
+
+    def _between_points(
+        self, fused: ScaledDepth, frame: Frame, camera: Camera, ground: Plane | None
+    ) -> ScaledDepth:
+        """Depth drawn to corners where no measured point is near."""
+        depth_m, sigma_m = fused.depth_m, fused.sigma_m
+        if depth_m is None or sigma_m is None or ground is None or not ground.offset > 0:
+            return fused
+        untouched = 1 - _trust_in_points(depth_m.shape, frame.points)
+        if untouched.mean() < _MUCH:
+            return fused
+        moving = self._moving.seen(depth_m, frame)
+        corners = self._corners.measure(frame, depth_m)
+        if corners is None:
+            return fused
+        depth_m, sigma_m = drawn_to_corners(
+            depth_m, sigma_m, corners, camera, ground, moving.perhaps, untouched
+        )
         return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
 
     def _seen_to_stand(

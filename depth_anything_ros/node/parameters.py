@@ -140,8 +140,8 @@ class NodeParameters(ParameterSet):
         True,
         "Where the ground is known (base_frame, camera_height, returns of a LiDAR), put floor on "
         "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
-        "the last 5 s are remembered, and without points what rises from the ground is told by how "
-        "the image changes while the robot moves.",
+        "the last 5 s are remembered, and where no points are, how the image changes while the "
+        "robot moves tells what rises from the ground and how far its corners are.",
     )
     alignment_check: bool = parameter(
         True,

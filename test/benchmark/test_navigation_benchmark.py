@@ -17,6 +17,7 @@ from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
 from depth_anything_ros.inference import selection
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
+from depth_anything_ros.metric.corner_depths import CornerTracks
 from depth_anything_ros.metric.recent_depth import RecentDepth
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 from depth_anything_ros.network.model_info import ModelInfo
@@ -182,6 +183,18 @@ def test_what_disagrees_with_a_moment_ago_marks_nothing(monkeypatch: pytest.Monk
     assert after["right"] > before["right"] + 0.5
     assert after["found"] > before["found"] - 7
     assert after["phantom"] < 0.75 * before["phantom"]
+
+
+def test_a_low_camera_finds_what_its_motion_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its feet are a few rows below the horizon; corners of what stands move by many pixels."""
+    drive = record("room", 4, 6.0, 5.0, View(height=0.3))
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    after = shares(navigate(drive, answers(drive, network, "ground plane")))
+    monkeypatch.setattr(CornerTracks, "measure", lambda self, frame, depth_m: None)
+    before = shares(navigate(drive, answers(drive, network, "ground plane")))
+    assert after["found"] > before["found"] + 20
+    assert after["right"] > 90
+    assert after["phantom"] < 1
 
 
 def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:

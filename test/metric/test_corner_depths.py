@@ -84,7 +84,7 @@ def test_pictures_of_another_frame_or_of_long_ago_are_forgotten() -> None:
         tracks = CornerTracks()
         assert tracks.measure(*frame_at(0.0)) is None
         frame, depth = frame_at(0.5)
-        assert tracks.measure(replace(frame, **changed), depth) is None  # type: ignore[arg-type]
+        assert tracks.measure(replace(frame, **changed), depth) is None
         assert tracks.measure(*frame_at(0.0)) is None  # time goes back
     tracks = CornerTracks()
     tracks.measure(*frame_at(0.0))
@@ -99,6 +99,13 @@ def wall_and_floor(wall: float = 3.0) -> tuple[Array, Array]:
     return np.minimum(floor, wall).astype(np.float32), floor > wall
 
 
+def drawn(
+    depth: Array, relative: float, corners: CornerDepths, moving: Array = STILL
+) -> tuple[Array, Array]:
+    sigma = np.float32(relative) * depth
+    return drawn_to_corners(depth, sigma, corners, CAMERA, GROUND, moving)
+
+
 def corners_on(depth: Array, rows: slice, columns: slice, sigma: float = 0.04) -> CornerDepths:
     v, u = (each.ravel().astype(float) for each in np.mgrid[rows, columns])
     points = SparsePoints(u, v, np.ones_like(u))
@@ -109,13 +116,13 @@ def test_what_stands_is_drawn_to_its_corners_and_surer_there() -> None:
     true, stands = wall_and_floor()
     depth = np.where(stands, 1.15 * true, true).astype(np.float32)
     corners = corners_on(true, slice(60, 140, 12), slice(40, 120, 12))
-    drawn, sigma = drawn_to_corners(depth, 0.2 * depth, corners, CAMERA, GROUND, STILL)
+    answer, sigma = drawn(depth, 0.2, corners)
     near, far = np.s_[60:130, 40:110], np.s_[20:140, 220:]
-    assert np.abs(drawn[near] / true[near] - 1).max() < 0.04
-    assert (sigma[near] / drawn[near]).max() < 0.08
-    np.testing.assert_allclose(drawn[far], depth[far], rtol=1e-3)
+    assert np.abs(answer[near] / true[near] - 1).max() < 0.04
+    assert (sigma[near] / answer[near]).max() < 0.08
+    np.testing.assert_allclose(answer[far], depth[far], rtol=1e-3)
     np.testing.assert_allclose(sigma[far], 0.2 * depth[far], rtol=1e-2)
-    np.testing.assert_array_equal(drawn[~stands], depth[~stands])  # floor stays
+    np.testing.assert_array_equal(answer[~stands], depth[~stands])  # floor stays
 
 
 def test_corners_that_differ_make_nothing_sure() -> None:
@@ -124,8 +131,8 @@ def test_corners_that_differ_make_nothing_sure() -> None:
     factor = np.where(np.arange(len(corners.sigma)) % 2, 1.2, 1 / 1.2)
     mixed = replace(corners, points=replace(corners.points, z=corners.points.z * factor))
     near = np.s_[70:130, 50:110]
-    _, agreed = drawn_to_corners(true, 0.2 * true, corners, CAMERA, GROUND, STILL)
-    _, doubted = drawn_to_corners(true, 0.2 * true, mixed, CAMERA, GROUND, STILL)
+    _, agreed = drawn(true, 0.2, corners)
+    _, doubted = drawn(true, 0.2, mixed)
     assert (agreed[near] / true[near]).max() < 0.08
     assert (doubted[near] / true[near]).min() > 0.11
 
@@ -133,8 +140,8 @@ def test_corners_that_differ_make_nothing_sure() -> None:
 def test_corners_that_contradict_a_sure_depth_leave_it_and_doubt_it() -> None:
     true, _ = wall_and_floor()
     corners = corners_on(2 * true, slice(60, 130, 12), slice(40, 120, 12))
-    drawn, sigma = drawn_to_corners(true, 0.05 * true, corners, CAMERA, GROUND, STILL)
-    np.testing.assert_array_equal(drawn, true)
+    answer, sigma = drawn(true, 0.05, corners)
+    np.testing.assert_array_equal(answer, true)
     assert (sigma[70:120, 50:110] / true[70:120, 50:110]).min() > 0.2
     np.testing.assert_allclose(sigma[:, 220:], 0.05 * true[:, 220:], rtol=1e-2)
 
@@ -150,8 +157,8 @@ def test_what_moves_is_floor_or_is_unknown_tells_nothing() -> None:
         (depth, on_floor, STILL),
         (unknown, corners, STILL),
     ):
-        drawn, sigma = drawn_to_corners(given, 0.2 * given, told, CAMERA, GROUND, moving)
-        np.testing.assert_array_equal(drawn, given)
+        answer, sigma = drawn(given, 0.2, told, moving)
+        np.testing.assert_array_equal(answer, given)
         np.testing.assert_allclose(sigma, 0.2 * given, rtol=1e-5)
 
 
@@ -163,6 +170,6 @@ def test_of_two_surfaces_each_is_drawn_to_its_own_corners() -> None:
     depth = true.copy()
     depth[post] *= 1.1
     corners = corners_on(true, slice(60, 140, 10), slice(30, 65, 8))
-    drawn, sigma = drawn_to_corners(depth, 0.2 * depth, corners, CAMERA, GROUND, STILL)
-    np.testing.assert_allclose(drawn[post], depth[post], rtol=0.01)
-    assert (sigma[post] / drawn[post]).min() > 0.19
+    answer, sigma = drawn(depth, 0.2, corners)
+    np.testing.assert_allclose(answer[post], depth[post], rtol=0.01)
+    assert (sigma[post] / answer[post]).min() > 0.19
