@@ -79,7 +79,7 @@ def drawn_to_corners(
             nearness *= untouched
         variance += np.where(floor, np.float32(0), nearness * np.square(mean))
     if not agree.any():
-        return depth_m, np.sqrt(variance) * depth_m
+        return depth_m, _in_metres(variance, depth_m, sigma_m)
     nearness, mean, of_mean = _around(agree, corners, own, off, log_depth)
     if untouched is not None:
         nearness *= untouched
@@ -87,7 +87,13 @@ def drawn_to_corners(
         weight = nearness * variance / (variance + of_mean)
     weight = np.where(floor | ~np.isfinite(weight), np.float32(0), weight)
     drawn = depth_m * np.exp(weight * mean)
-    return drawn, np.sqrt((1 - weight) * variance) * drawn
+    return drawn, _in_metres((1 - weight) * variance, drawn, sigma_m)
+
+
+def _in_metres(variance: FloatImage, depth_m: FloatImage, sigma_m: FloatImage) -> FloatImage:
+    """Standard deviation in metres, as it was where depth has none in its log (sky)."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(variance), np.sqrt(variance) * depth_m, sigma_m)
 
 
 def _on_own_surface(

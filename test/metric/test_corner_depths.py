@@ -173,3 +173,25 @@ def test_of_two_surfaces_each_is_drawn_to_its_own_corners() -> None:
     answer, sigma = drawn(depth, 0.2, corners)
     np.testing.assert_allclose(answer[post], depth[post], rtol=0.01)
     assert (sigma[post] / answer[post]).min() > 0.19
+
+
+def test_sky_stays_as_far_and_as_unsure() -> None:
+    true, _ = wall_and_floor()
+    true[:50] = np.inf
+    corners = corners_on(true, slice(80, 140, 12), slice(40, 120, 12))
+    answer, sigma = drawn(true, 0.2, corners)
+    assert np.isinf(answer[:50]).all()
+    assert np.isinf(sigma[:50]).all()
+    assert np.isfinite(answer[50:]).all()
+
+
+def test_where_measured_points_tell_corners_do_not() -> None:
+    true, _ = wall_and_floor()
+    depth = (1.1 * true).astype(np.float32)
+    corners = corners_on(true, slice(60, 140, 12), slice(40, 120, 12))
+    untouched = np.ones(depth.shape, np.float32)
+    untouched[:, :80] = 0
+    sigma_m = np.float32(0.2) * depth
+    answer, _ = drawn_to_corners(depth, sigma_m, corners, CAMERA, GROUND, STILL, untouched)
+    np.testing.assert_array_equal(answer[:, :80], depth[:, :80])
+    assert np.abs(answer[70:130, 85:110] / true[70:130, 85:110] - 1).max() < 0.04
