@@ -107,21 +107,23 @@ class Source:
 
     Attributes:
         scaler: Name of the scaler.
-        points: Whether frames have the LiDAR's points.
+        sensor: Attribute of `Tick` whose points frames have; None for none.
         ground: Whether frames have the ground plane.
     """
 
     scaler: str
-    points: bool
+    sensor: str | None
     ground: bool
 
 
 SOURCES = {
-    "lidar": Source("sparse", points=True, ground=True),
-    "lidar alone": Source("sparse", points=True, ground=False),
-    "ground plane": Source("ground_plane", points=False, ground=True),
+    "lidar": Source("sparse", "lidar", ground=True),
+    "lidar alone": Source("sparse", "lidar", ground=False),
+    "laser": Source("sparse", "laser", ground=True),
+    "laser alone": Source("sparse", "laser", ground=False),
+    "ground plane": Source("ground_plane", None, ground=True),
 }
-"""Ways to metres by name; a LiDAR alone finds the ground among its points."""
+"""Ways to metres by name; a LiDAR alone finds the ground among its points, a laser scanner not."""
 
 NEAR = 0.2
 """Metres between a cell and an obstacle that count as right."""
@@ -156,6 +158,7 @@ class Tick:
         rgb: HxWx3 uint8.
         depth_m: HxW float32, true metres along the optical axis, infinite for sky.
         lidar: Nx3 float32 points in the optical frame.
+        laser: Mx3 float32 points of a level laser scanner in the optical frame.
         pose: 4x4 float64, optical frame -> world.
         robot: x and y of the robot's base in the world.
     """
@@ -163,6 +166,7 @@ class Tick:
     rgb: RgbImage
     depth_m: FloatImage
     lidar: FloatImage
+    laser: FloatImage
     pose: FloatArray
     robot: tuple[float, float]
 
@@ -256,18 +260,20 @@ def record(kind: str, seed: int, seconds: float, rate: float, view: View = View(
     camera = Camera.from_hfov(*_CAMERA_SHAPE, view.hfov_deg)
     robot = Robot(kind, seed, {_CAMERA: camera}, view.height, view.pitch_deg)
     mounted = robot.base_camera[_CAMERA]
-    to_camera = np.linalg.inv(mounted) @ robot.base_lidar
+    of_lidar, of_laser = (
+        np.linalg.inv(mounted) @ base for base in (robot.base_lidar, robot.base_laser)
+    )
     ticks = []
     for number in range(max(1, round(seconds * rate))):
         distance = _SPEED * number / rate
         rgb, depth_m = robot.photograph(_CAMERA, distance)
-        points = robot.measure(distance).astype(np.float64)
         base = robot.pose(distance)
         ticks.append(
             Tick(
                 rgb,
                 depth_m,
-                (points @ to_camera[:3, :3].T + to_camera[:3, 3]).astype(np.float32),
+                _moved(robot.measure(distance), of_lidar),
+                _moved(_hits(robot.sweep(distance), robot.laser_beams), of_laser),
                 base @ mounted,
                 (float(base[0, 3]), float(base[1, 3])),
             )
@@ -275,6 +281,15 @@ def record(kind: str, seed: int, seconds: float, rate: float, view: View = View(
     up = mounted[2, :3]
     ground = Plane((float(up[0]), float(up[1]), float(up[2])), float(mounted[2, 3]))
     return Drive(kind, seed, rate, camera, ground, ticks)
+
+
+def _hits(ranges: FloatImage, beams: FloatArray) -> FloatImage:
+    hit = np.isfinite(ranges)
+    return np.asarray(ranges[hit, None] * beams[hit], np.float32)
+
+
+def _moved(points: FloatImage, pose: FloatArray) -> FloatImage:
+    return np.asarray(points @ pose[:3, :3].T + pose[:3, 3], np.float32)
 
 
 class _World:
@@ -392,8 +407,9 @@ def frames(drive: Drive, source: str) -> Iterator[Frame]:
     way = SOURCES[source]
     for number, tick in enumerate(drive.ticks):
         points = None
-        if way.points:
-            points = SparsePoints(*project(drive.camera, tick.lidar), source="lidar")
+        if way.sensor is not None:
+            seen = project(drive.camera, getattr(tick, way.sensor))
+            points = SparsePoints(*seen, source=way.sensor)
         yield Frame(
             tick.rgb,
             round(number * 1e9 / drive.rate) + 1,

@@ -27,6 +27,7 @@ _LEAST_OFF = 1e-6
 _ABOVE = 0.01  # quantile of the points' rows, above which nothing is measured,
 _LEAST_ABOVE = 1.0  # reaches that this is from the upper edge of the image at least
 _TO_NEAREST = 0.35  # share, of log depth, of the nearest point above all
+_TO_NEAREST_OF_LINE = 0.15  # the same above a laser scan
 _BELOW = 0.98  # quantile of the points' rows, below which it is the ground that goes on
 
 
@@ -85,13 +86,18 @@ def extrapolation(
 
 
 def keep_to_the_highest_points(
-    level: FloatImage, inverse_m: FloatImage, samples: Samples, lattice: Lattice, reach: float
+    level: FloatImage,
+    inverse_m: FloatImage,
+    samples: Samples,
+    lattice: Lattice,
+    reach: float,
+    in_line: bool = False,
 ) -> None:
     """Bound inverse depth above all points by what the nearest one says, in place.
 
-    Walls, trees and backgrounds go on above the highest beam of a LiDAR. There a trend that the
-    points show is no guide: depth stays between that of the nearest point, the global fit and the
-    fit times what it is off by at that point, and nearer to the first.
+    Walls, trees and backgrounds go on above the highest beam of a LiDAR or above a laser scan.
+    There a trend that the points show is no guide: depth stays between that of the nearest point,
+    the global fit and the fit times what it is off by at that point, and nearer to the first.
 
     Args:
         level: HxW float32 1/m, modified.
@@ -99,6 +105,7 @@ def keep_to_the_highest_points(
         samples: The points.
         lattice: Nodes over the image.
         reach: Distance in image widths within which points speak for what is around them.
+        in_line: Whether the points lie in one line of the image, as those of a laser scan.
     """
     highest = float(np.quantile(samples.places[:, 1], _ABOVE))
     above = int(highest * level.shape[1])
@@ -117,4 +124,5 @@ def keep_to_the_highest_points(
     least, most = np.float32(least), np.float32(most)
     claims = point, np.clip(fit, least, most), np.clip(fit * times, least, most)
     bounded = np.clip(own, np.minimum.reduce(claims), np.maximum.reduce(claims))
-    own[:] = bounded ** np.float32(1 - _TO_NEAREST) * point ** np.float32(_TO_NEAREST)
+    to_nearest = _TO_NEAREST_OF_LINE if in_line else _TO_NEAREST
+    own[:] = bounded ** np.float32(1 - to_nearest) * point ** np.float32(to_nearest)

@@ -68,6 +68,8 @@ _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of 
 # Correction and means of near points are made for others: on real frames with disparity from dense
 # truth that is off by 0.05 they cost 5 to 15 %.
 _NEARLY_RIGHT = 0.04
+_BESIDE_A_LINE = 0.5  # reaches of a laser scan from where on that begins to count, all at one more
+_OFF_A_LINE = 0.15  # relative error of a fit beside a laser scan: as where nothing measures it
 _BY_CHANCE = 4.0  # points of which that says half of what is best, by left-out ones the other half
 _LINEAR = 2  # scale and shift, that the global fit takes from the points
 _LEAST_OF_TRUE = 1e-3
@@ -174,13 +176,15 @@ def refine(
         # The step back to the fit, in its place.
         apart *= np.subtract(inverse_m, level)
         level += apart
-    if not in_line:
-        keep_to_the_highest_points(level, inverse_m, few, lattice, reach)
+    keep_to_the_highest_points(level, inverse_m, few, lattice, reach, in_line)
     error = error_between_points(left_out, level, lattice.colour, reach)
     if away.any() or beyond.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))
         of_fit = max(off[int(0.683 * len(few))], off[int(0.954 * len(few))] / 2)
         of_fit = max(of_fit, 1.4826 * fit_error)
+        if in_line:  # which shows the errors of neighbours along it, not of what is beside it
+            of_fit = max(of_fit, _OFF_A_LINE)
+            away = np.clip(distance - np.float32(_BESIDE_A_LINE), 0, 1)
         beyond += away * np.float32(of_fit**2)
         kept = 1 - resized(away, error.shape)
         error = np.sqrt(kept * np.square(error) + resized(beyond, error.shape))

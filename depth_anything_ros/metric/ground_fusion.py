@@ -67,7 +67,10 @@ _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is 
 _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
 _ALL = 0.99  # need of help from which on nothing is taken for exact
 _RAISED = 0.1  # metres above the ground from which on something stands there
-_MUCH = 0.6  # share of an image far from measured points from which on corners are worth their time
+_MUCH = 0.6  # share of an image far from measured points from which on motion is worth its time
+_NEAR_ENOUGH = (
+    0.3  # distance from points, 0 to 1, up to which these tell heights better than motion
+)
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -131,18 +134,24 @@ class GroundFusion:
             scaled = scaler.scale(prediction, replace(frame, floor=floor))
         else:
             scaled = scaler.scale(prediction, frame)
-        if frame.points is None or not len(frame.points):
-            return replace(self._without_points(scaled, frame, camera, ground), ground=ground)
         wrong = scaled.wrong_points
         if wrong is not None and points is not None and measured is not None:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
-        fused = _fused(scaled, frame, ground, self._exactness)
-        fused = self._between_points(fused, frame, camera, ground)
+        untouched = 1 - _trust_in_points(frame.rgb.shape[:2], frame.points)
+        if untouched.mean() < _MUCH:
+            fused = _fused(scaled, frame, ground, self._exactness)
+        else:
+            fused = self._seen_in_motion(scaled, frame, camera, ground, untouched)
         return replace(fused, ground=ground, wrong_points=wrong)
 
-    def _without_points(
-        self, scaled: ScaledDepth, frame: Frame, camera: Camera, ground: Plane | None
+    def _seen_in_motion(
+        self,
+        scaled: ScaledDepth,
+        frame: Frame,
+        camera: Camera,
+        ground: Plane | None,
+        untouched: FloatImage,
     ) -> ScaledDepth:
         """Depth of which the images before tell what stands, what moves and how sure it is."""
         parallax = None
@@ -152,6 +161,8 @@ class GroundFusion:
             if parallax is not None and self._moved is not None:
                 # What moves by itself is about where it was in the last image.
                 parallax = parallax.without(self._moved)
+            if parallax is not None:
+                parallax = parallax.without(untouched < _NEAR_ENOUGH)
         fused = self._seen_to_stand(scaled, frame, ground, parallax)
         if fused.depth_m is None:
             return fused
@@ -165,29 +176,10 @@ class GroundFusion:
             corners = self._corners.measure(frame, depth_m)
             if corners is not None:
                 depth_m, sigma_m = drawn_to_corners(
-                    depth_m, sigma_m, corners, camera, ground, moving.perhaps
+                    depth_m, sigma_m, corners, camera, ground, moving.perhaps, untouched
                 )
             still &= _stands(depth_m, camera, ground)
         sigma_m = self._recent.doubted(depth_m, sigma_m, frame, still)
-        return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
-
-    def _between_points(
-        self, fused: ScaledDepth, frame: Frame, camera: Camera, ground: Plane | None
-    ) -> ScaledDepth:
-        """Depth drawn to corners where no measured point is near."""
-        depth_m, sigma_m = fused.depth_m, fused.sigma_m
-        if depth_m is None or sigma_m is None or ground is None or not ground.offset > 0:
-            return fused
-        untouched = 1 - _trust_in_points(depth_m.shape, frame.points)
-        if untouched.mean() < _MUCH:
-            return fused
-        moving = self._moving.seen(depth_m, frame)
-        corners = self._corners.measure(frame, depth_m)
-        if corners is None:
-            return fused
-        depth_m, sigma_m = drawn_to_corners(
-            depth_m, sigma_m, corners, camera, ground, moving.perhaps, untouched
-        )
         return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
 
     def _seen_to_stand(
@@ -269,18 +261,30 @@ def _fused(
         exactness,
     )
     if grounded is None:
-        return _doubted(scaled, frame.points)
+        return _doubted(scaled, frame.points, frame.camera, ground)
     return replace(scaled, depth_m=grounded.depth_m, sigma_m=grounded.sigma_m)
 
 
-def _doubted(scaled: ScaledDepth, points: SparsePoints | None) -> ScaledDepth:
-    """The same depth, no surer than it is at the measured points, which an old scale misses."""
-    if scaled.depth_m is None or scaled.sigma_m is None:
+def _doubted(
+    scaled: ScaledDepth, points: SparsePoints | None, camera: Camera, ground: Plane
+) -> ScaledDepth:
+    """The same depth where no floor is seen, as sure as points and ground allow.
+
+    It is no surer than at the measured points, which an old scale misses. And what lies below the
+    ground far from all of them is no drop-off but a scale that fits them only.
+    """
+    depth_m, sigma_m = scaled.depth_m, scaled.sigma_m
+    if depth_m is None or sigma_m is None or points is None or not len(points):
         return scaled
-    misfit = _misfit(scaled.depth_m, points)
-    if misfit < _MISFIT:
-        return scaled
-    return replace(scaled, sigma_m=np.fmax(scaled.sigma_m, np.float32(misfit) * scaled.depth_m))
+    misfit = _misfit(depth_m, points)
+    off = np.full(depth_m.shape, misfit if misfit >= _MISFIT else 0, np.float32)
+    if ground.offset > 0:
+        untouched = 1 - _trust_in_points(depth_m.shape, points)
+        plane = inverse_ground_depth(camera, ground).astype(np.float32)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            below = np.where(plane > 0, np.log(depth_m * plane), 0)
+        np.fmax(off, untouched * below, out=off)
+    return replace(scaled, sigma_m=np.fmax(sigma_m, off * depth_m))
 
 
 def fuse_ground(

@@ -10,7 +10,7 @@ import numpy as np
 from depth_anything_ros.frames import FloatArray, Frame, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
-from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.fit import UnmeasurableError, are_in_line
 
 _MIN_POINTS = 100  # fewer do not tell where the ground is
 _MOST_POINTS = 20_000
@@ -43,6 +43,8 @@ def measured_ground(
     """
     if len(points) < _MIN_POINTS:
         return known
+    if known is None and are_in_line(points.u, points.v):  # all lie in the plane of a laser scan
+        return None
     xyz = _in_optical_frame(points, camera)
     up, tilt = None, _UP_WITHIN_DEG
     if known is not None:

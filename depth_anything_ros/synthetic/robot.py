@@ -1,4 +1,4 @@
-"""A robot driving through a procedural world, with cameras and LiDAR."""
+"""A robot driving through a procedural world, with cameras, LiDAR and laser scanner."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ _LIDAR_HEIGHT = 1.0
 # The pattern of Velodyne's VLP-16 at 20 turns per second: 16 lasers 2 degrees apart, shots every
 # 0.4 degrees (VLP-16 User Manual).
 _BEAMS, _HIGHEST_BEAM_DEG, _SHOTS = 16, 15.0, 900
+# A laser scanner as robots carry it in front, low and level: half a degree between shots.
+_LASER_AHEAD, _LASER_HEIGHT, _LASER_SHOTS = 0.1, 0.25, 720
 _WORLDS_TRIED = 50
 
 Pose = npt.NDArray[np.float64]
@@ -43,6 +45,9 @@ class Robot:
         cameras: Its cameras by name.
         base_camera: Pose of each camera by name, 4x4 float64, optical frame -> base.
         base_lidar: Pose of the LiDAR, 4x4 float64, LiDAR frame (as base) -> base.
+        base_laser: Pose of the laser scanner, 4x4 float64, its frame (as base) -> base.
+        laser_beams: Directions of its shots in that frame, Nx3 unit vectors, counter-clockwise from
+            straight ahead.
     """
 
     def __init__(
@@ -82,11 +87,14 @@ class Robot:
         }
         self.base_lidar = np.eye(4)
         self.base_lidar[2, 3] = _LIDAR_HEIGHT
+        self.base_laser = np.eye(4)
+        self.base_laser[[0, 2], 3] = _LASER_AHEAD, _LASER_HEIGHT
         self._atlas = textures.build(seed)
         self._world, self.route, self._start = self._find_route(kind, seed)
         # Shot by shot, as the sensor turns: so neighbours in the list are neighbours in space.
         rows = beams(_BEAMS, -_HIGHEST_BEAM_DEG, _HIGHEST_BEAM_DEG, _SHOTS)
         self._beams = rows.reshape(_BEAMS, _SHOTS, 3).swapaxes(0, 1).reshape(-1, 3)
+        self.laser_beams = beams(1, 0.0, 0.0, _LASER_SHOTS)
 
     def pose(self, distance: float) -> Pose:
         """Where the robot is.
@@ -145,6 +153,25 @@ class Robot:
         rng = np.random.default_rng(0) if rng is None else rng
         lengths = ranges[hit] + rng.normal(0, noise, int(hit.sum()))
         return (lengths[:, None] * self._beams[hit]).astype(np.float32)
+
+    @torch.inference_mode()
+    def sweep(
+        self, distance: float, noise: float = 0.0, rng: np.random.Generator | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Turn the laser scanner once, in an instant.
+
+        Args:
+            distance: Metres driven since the start.
+            noise: Standard deviation of the ranges in metres.
+            rng: Source of the noise; always the same one when not given.
+
+        Returns:
+            N metres along `laser_beams`; infinite where nothing was hit within 100 m.
+        """
+        ranges = scan(self._world.scene, self.pose(distance) @ self.base_laser, self.laser_beams)
+        rng = np.random.default_rng(0) if rng is None else rng
+        noisy = ranges + rng.normal(0, noise, len(ranges))
+        return np.where(ranges < FARTHEST, noisy, np.inf).astype(np.float32)
 
     def _find_route(self, kind: str, seed: int) -> tuple[World, Route, float]:
         for attempt in range(_WORLDS_TRIED):

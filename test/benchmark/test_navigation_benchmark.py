@@ -136,6 +136,30 @@ def test_the_embedded_network_with_a_lidar_alone_meets_the_bars() -> None:
     assert found["phantom"] < 1
 
 
+@pytest.mark.parametrize(("source", "least_found"), [("laser", 80), ("laser alone", 50)])
+def test_the_embedded_network_with_a_laser_scanner_marks_rightly(
+    source: str, least_found: int
+) -> None:
+    """Its plane is not the ground, and what it does not see is not as sure as what it sees."""
+    drive = record("room", 201, 8.0, 5.0)
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    found = shares(navigate(drive, answers(drive, network, source)))
+    print(source, found)
+    assert found["right"] > 85
+    assert found["found"] > least_found
+    assert found["phantom"] < 2
+
+
+def test_a_laser_scanner_does_not_take_away_what_the_ground_shows() -> None:
+    """In a street of kerbs, lower than its plane; what it measures is far."""
+    drive = record("street", 1, 10.0, 5.0)
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    found = shares(navigate(drive, answers(drive, network, "laser")))
+    assert found["found"] > 95
+    assert found["found_exact"] > 70
+    assert found["phantom"] < 1
+
+
 def test_a_camera_that_looks_down_with_a_lidar_above_what_it_sees_meets_the_bars() -> None:
     """The LiDAR's lowest beam leaves the lower two thirds of the picture without a point."""
     drive = record("room", 201, 8.0, 5.0, View(height=0.5, pitch_deg=25.0))

@@ -93,6 +93,13 @@ def test_above_all_points_depth_keeps_to_what_the_nearest_one_says(
         np.testing.assert_allclose(whole[:19, column], own**0.65 * nearest**0.35, rtol=1e-3)
 
 
+def test_above_a_laser_scan_less_is_drawn_to_the_nearest_point() -> None:
+    points, inverse_m, lattice = beams()
+    whole = np.full((30, 40), 5.0, np.float32)
+    keep_to_the_highest_points(whole, inverse_m, points, lattice, 0.05, in_line=True)
+    np.testing.assert_allclose(whole[:19, 35], 0.4**0.85 * 0.25**0.15, rtol=1e-3)
+
+
 def test_unknown_above_all_points_stays_unknown() -> None:
     points, inverse_m, lattice = beams()
     level = np.full((30, 40), np.nan, np.float32)

@@ -5,11 +5,12 @@ import pytest
 from metric_scenes import frame, relative, sample, wavy_depth
 
 from depth_anything_ros.frames import Prediction, PredictionKind, SparsePoints
-from depth_anything_ros.metric.few_points import fit_few
+from depth_anything_ros.metric.few_points import Extent, fit_few
 from depth_anything_ros.metric.fit import (
     FitSettings,
     OpposedError,
     UnmeasurableError,
+    are_in_line,
     fit_line,
     fit_points,
 )
@@ -22,7 +23,7 @@ ANY = FitSettings(min_points=1)
 
 def test_one_point_gives_a_scale_with_the_usual_shift() -> None:
     """The farthest quarter as near as the nearest, in inverse depth; the point itself is met."""
-    fit = fit_few(np.array([3.0]), np.array([0.4]), (1.0, 5.0))
+    fit = fit_few(np.array([3.0]), np.array([0.4]), Extent(1.0, 5.0))
     far, near = fit.scale * 1.0 + fit.shift, fit.scale * 5.0 + fit.shift
     print(f"1/Z from {far:.3f} to {near:.3f}, error {fit.error:.2f}")
     assert fit.scale * 3.0 + fit.shift == pytest.approx(0.4)
@@ -30,12 +31,46 @@ def test_one_point_gives_a_scale_with_the_usual_shift() -> None:
     assert 0.1 < fit.error < 0.4
 
 
+@pytest.mark.parametrize(
+    ("metres", "least", "most"),
+    [(0.7, 0.5, 0.8), (1.5, 0.35, 0.55), (3.0, 0.2, 0.4), (20.0, 0.05, 0.2)],
+)
+def test_the_usual_shift_is_that_of_a_table_a_room_or_the_open(
+    metres: float, least: float, most: float
+) -> None:
+    """A table is all at about one depth, and outdoors an image reaches to infinity."""
+    fit = fit_few(np.array([3.0]), np.array([1 / metres]), Extent(1.0, 5.0))
+    far, near = fit.scale * 1.0 + fit.shift, fit.scale * 5.0 + fit.shift
+    print(f"{metres} m: theta {far / near:.2f}")
+    assert least < far / near < most
+    # Of depth in place of its inverse: nearest over farthest.
+    fit = fit_few(np.array([3.0]), np.array([metres]), Extent(1.0, 5.0, inverse=False))
+    low, high = fit.scale * 1.0 + fit.shift, fit.scale * 5.0 + fit.shift
+    assert least < low / high < most
+
+
+def test_a_laser_scan_seen_from_above_lies_in_a_line_and_nothing_else_does() -> None:
+    u = np.arange(0.0, 320.0, 2.3)
+    rng = np.random.default_rng(0)
+    depth = np.repeat(rng.uniform(1, 5, 7), 20)[: len(u)]  # things at seven distances
+    scan = 120 + 140 / depth
+    assert np.ptp(scan) > 40
+    assert are_in_line(u, scan)
+    assert are_in_line(u[::4], scan[::4])
+    assert are_in_line(u, np.full(len(u), 120.0))
+    two = np.concatenate([scan, scan - 30])
+    assert not are_in_line(np.tile(u, 2), two)
+    for count in (15, 40, 60, 100, 1000):
+        some, down = rng.uniform(0, 320, count), rng.uniform(0, 240, count)
+        assert not are_in_line(some, down)
+
+
 @pytest.mark.parametrize("count", [3, 6, 12])
 def test_exact_points_leave_nothing_to_what_is_usual(count: int) -> None:
     """Whatever the shift is, here 0.6 of the nearest inverse depth."""
     x = np.linspace(1.0, 5.0, count)
     y = 0.6 + 0.1 * (x - 1)
-    fit = fit_few(x, y, (1.0, 5.0), (0.1, 0.5))
+    fit = fit_few(x, y, Extent(1.0, 5.0), (0.1, 0.5))
     error = np.abs((fit.scale * x + fit.shift) / y - 1).max()
     print(f"{count} points: off by {error:.2%}, expected {fit.error:.2%}")
     assert error < {3: 0.04, 6: 0.01, 12: 1e-3}[count]
@@ -44,8 +79,10 @@ def test_exact_points_leave_nothing_to_what_is_usual(count: int) -> None:
 def test_the_more_points_the_surer() -> None:
     x = np.linspace(1.0, 5.0, 12)
     noisy = (0.1 + 0.2 * x) * np.exp(0.1 * np.random.default_rng(0).standard_normal(12))
-    expected = [fit_few(x[chosen], noisy[chosen], (1.0, 5.0)).error for chosen in ([5], [2, 8])]
-    expected.append(fit_few(x, noisy, (1.0, 5.0)).error)
+    expected = [
+        fit_few(x[chosen], noisy[chosen], Extent(1.0, 5.0)).error for chosen in ([5], [2, 8])
+    ]
+    expected.append(fit_few(x, noisy, Extent(1.0, 5.0)).error)
     print([round(each, 3) for each in expected])
     assert min(expected[:2]) > 1.5 * expected[2] > 0.08
 

@@ -147,7 +147,12 @@ def test_beside_the_best_classical_way(
 
 @pytest.mark.parametrize(
     ("network", "pattern", "bar", "worst"),
-    [("fastdepth", "7 points", 1.05, 1.6), ("embedded", "one range", 0.9, 1.7)],
+    [
+        ("fastdepth", "7 points", 1.05, 1.6),
+        ("embedded", "one range", 0.8, 1.4),
+        ("fastdepth", "laser scan", 0.98, 1.85),
+        ("embedded", "laser scan", 0.94, 1.65),
+    ],
 )
 def test_few_points_are_never_far_from_the_best_classical_way(
     scenes: dict[str, list[Scene]], network: str, pattern: str, bar: float, worst: float

@@ -23,6 +23,7 @@ from depth_anything_ros.frames import (
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera, ray_table
+from depth_anything_ros.geometry.dropoffs import dropoff_depth
 from depth_anything_ros.metric.ground_fusion import (
     Grounded,
     GroundFusion,
@@ -478,3 +479,22 @@ def test_a_hole_in_the_floor_stays_one(measured: bool) -> None:
     off = np.abs(grounded.depth_m / given - 1)[hole > 0]
     print(f"hole moved by p95 {np.percentile(off, 95):.3f}")
     assert np.percentile(off, 95) < 0.03
+
+
+def test_far_points_alone_show_no_hole_where_no_floor_is_seen() -> None:
+    """A scale that fits far points and nothing near makes all that is near a pit."""
+    depth = np.full((240, 320), 9.0, np.float32)
+    far = SparsePoints(np.arange(140.0, 180.0), np.full(40, 122.0), np.full(40, 9.0))
+    state = ScaleState("sparse", Quality.GOOD, "")
+    frame = Frame(np.zeros((240, 320, 3), np.uint8), 1, camera=CAMERA, points=far, ground=GROUND)
+    fused = on_ground(ScaledDepth(depth, state, np.float32(0.02) * depth), frame)
+    assert fused.depth_m is not None
+    assert fused.sigma_m is not None
+    np.testing.assert_array_equal(fused.depth_m, depth)
+    relative = fused.sigma_m / depth
+    assert relative[122, 160] == pytest.approx(0.02)
+    # At the lower edge the floor is 1.6 m away.
+    assert relative[230, 20] > 1.5
+    assert dropoff_depth(depth, fused.sigma_m, CAMERA, (GROUND.normal, HEIGHT), 0.15, 5.0)[
+        150:
+    ] == pytest.approx(np.nan, nan_ok=True)

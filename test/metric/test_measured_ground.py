@@ -207,3 +207,23 @@ def test_without_poses_a_pavement_may_be_where_the_robot_drove() -> None:
         found = ground.follow(frame(0.1 * number, points), CAMERA)
     assert found is not None
     assert found.offset == pytest.approx(HEIGHT - 0.12, rel=0.01)
+
+
+def test_the_plane_of_a_laser_scan_is_no_ground() -> None:
+    """All its points lie in one level plane with none below; the floor is where the wheels are."""
+    u = np.arange(320.0)
+    z = np.repeat([1.5, 3.0, 2.2, 4.0, 1.8], 64)
+    scan = SparsePoints(u, CAMERA.cy + CAMERA.fy * 0.6 / z, z)
+    pose = np.eye(4)
+    pose[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # level: the image's up is the world's z
+    assert measured_ground(scan, CAMERA, None, pose) is None
+    assert measured_ground(scan, CAMERA, None) is None
+    followed = FollowedGround()
+    for stamp in range(1, 6):
+        frame = Frame(np.zeros((240, 320, 3), np.uint8), stamp, points=scan, pose=pose)
+        assert followed.follow(frame, CAMERA) is None
+    # What is known by other means stays known, and corrected by points that do lie on it.
+    known = Plane((0.0, -1.0, 0.0), 0.62)
+    corrected = measured_ground(scan, CAMERA, known, pose)
+    assert corrected is not None
+    assert corrected.offset == pytest.approx(0.6, rel=0.01)
