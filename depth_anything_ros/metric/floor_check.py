@@ -15,7 +15,7 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, Frame, Plane
 from depth_anything_ros.geometry.camera import rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
-from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.fit import UnmeasurableError, are_in_line
 
 # Own choices; simulated rooms and streets stay below them.
 _PERIOD_S = 1.0
@@ -113,8 +113,8 @@ def _compared(frame: Frame, wrong: npt.NDArray[np.bool_] | None) -> FloatArray |
     if points is None or camera is None or known is None:
         return None
     right = np.arange(len(points)) if wrong is None else np.flatnonzero(~wrong)
-    if len(right) < _MIN_POINTS:
-        return None
+    if len(right) < _MIN_POINTS or are_in_line(points.u[right], points.v[right]):
+        return None  # a laser scan lies in a plane of its own
     order = np.random.default_rng(frame.stamp % 2**32).permutation(right)[:_MOST_POINTS]
     x, y = rays_of_pixels(camera, points.u[order], points.v[order])
     z = points.z[order]

@@ -43,8 +43,8 @@ def measured_ground(
     """
     if len(points) < _MIN_POINTS:
         return known
-    if known is None and are_in_line(points.u, points.v):  # all lie in the plane of a laser scan
-        return None
+    if are_in_line(points.u, points.v):  # all lie in the plane of a laser scan
+        return known
     xyz = _in_optical_frame(points, camera)
     up, tilt = None, _UP_WITHIN_DEG
     if known is not None:

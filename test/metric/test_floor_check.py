@@ -114,3 +114,14 @@ def test_what_is_old_or_of_another_time_is_forgotten() -> None:
         check.add(frame)
     check.add(Frame(RGB, 70 * 10**9, camera=CAMERA))
     assert not check.values
+
+
+def test_the_plane_of_a_laser_scan_is_no_floor() -> None:
+    check = FloorCheck()
+    u = np.linspace(0, CAMERA.width - 1, 300)
+    z = np.repeat([1.5, 3.0, 2.2, 4.0, 1.8], 60)
+    points = SparsePoints(u, CAMERA.cy + CAMERA.fy * 0.6 / z, z, source="/scan")
+    for frame in drive(25, rate=1):
+        check.add(replace(frame, points=points))
+    assert check.values == {}
+    assert check.finding == ""

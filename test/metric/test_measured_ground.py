@@ -222,8 +222,5 @@ def test_the_plane_of_a_laser_scan_is_no_ground() -> None:
     for stamp in range(1, 6):
         frame = Frame(np.zeros((240, 320, 3), np.uint8), stamp, points=scan, pose=pose)
         assert followed.follow(frame, CAMERA) is None
-    # What is known by other means stays known, and corrected by points that do lie on it.
     known = Plane((0.0, -1.0, 0.0), 0.62)
-    corrected = measured_ground(scan, CAMERA, known, pose)
-    assert corrected is not None
-    assert corrected.offset == pytest.approx(0.6, rel=0.01)
+    assert measured_ground(scan, CAMERA, known, pose) is known

@@ -1,4 +1,4 @@
-"""A robot driving a procedural room or street: cameras, LiDAR, odometry, IMU and the truth."""
+"""A robot driving a procedural room or street: cameras, LiDAR, odometry and more, and the truth."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, Imu, LaserScan, PointCloud2
 from std_msgs.msg import Header
 
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.formats.extrinsics import position_and_quaternion
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.cloud import Cloud
+from depth_anything_ros.geometry.scan import ScanLayout
 from depth_anything_ros.node.messages import (
     cloud_to_message,
     floats_to_image,
@@ -35,6 +36,7 @@ from depth_anything_ros.node.messages import (
     nanoseconds,
     quaternion_message,
     rgb_to_image,
+    scan_message,
     transform_to_message,
 )
 from depth_anything_ros.node.parameter import (
@@ -45,13 +47,15 @@ from depth_anything_ros.node.parameter import (
 )
 from depth_anything_ros.node.runtime.program import run_program
 from depth_anything_ros.node.sensors.transforms import Matrix
+from depth_anything_ros.synthetic.lidar import FARTHEST
 from depth_anything_ros.synthetic.rendering.memory import keep_freed_memory
 from depth_anything_ros.synthetic.robot import CAMERA_HEIGHT, KINDS, Robot
 
 _RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _GRAVITY = 9.80665  # m/s^2, standard gravity (ISO 80000-3)
-_ODOM, _BASE, _LIDAR = "odom", "base_link", "lidar"
+_ODOM, _BASE, _LIDAR, _LASER = "odom", "base_link", "lidar", "laser"
 _GROUND = "base_footprint"  # REP-120: below the robot, on the ground, where its base_link is
+_NEAREST_LASER = 0.05  # metres
 _ANSWER_TIMEOUT = 2.0
 _SETTLING = 0.5
 _IDLE = 0.05
@@ -142,7 +146,7 @@ class RobotParameters(ParameterSet):
     lidar: bool = parameter(True, "Publish the 16-beam LiDAR on points.", read_only=True)
     lidar_noise: float = parameter(
         0.0,
-        "Standard deviation of the LiDAR's ranges in metres.",
+        "Standard deviation of the ranges of LiDAR and laser in metres.",
         minimum=0.0,
         maximum=LARGEST,
         read_only=True,
@@ -153,6 +157,11 @@ class RobotParameters(ParameterSet):
         "stamps late.",
         minimum=0.0,
         maximum=10.0,
+        read_only=True,
+    )
+    laser: bool = parameter(
+        False,
+        "Publish a level laser scanner, 0.25 m above the ground, on scan.",
         read_only=True,
     )
     odometry_noise: float = parameter(
@@ -228,8 +237,13 @@ class SimulatedRobot(Node):
             settings.camera_height,
             settings.camera_pitch_deg,
         )
-        self._topics = [self._announce(name, camera) for name, camera in cameras.items()]
         self._points = self._publisher(PointCloud2, "points") if settings.lidar else None
+        self._scan = self._publisher(LaserScan, "scan") if settings.laser else None
+        turn = 2 * math.pi / len(self._robot.laser_beams)
+        self._scan_layout = ScanLayout(
+            0.0, 2 * math.pi - turn, turn, _NEAREST_LASER, FARTHEST, -math.inf, math.inf
+        )
+        self._topics = [self._announce(name, camera) for name, camera in cameras.items()]
         self._odom = self._publisher(Odometry, "odom")
         self._true_odom = self._publisher(Odometry, "true_odom")
         self._imu = self._publisher(Imu, "imu") if settings.imu else None
@@ -325,6 +339,10 @@ class SimulatedRobot(Node):
             points = self._robot.measure(scanned, self._settings.lidar_noise, noise)
             header = Header(stamp=time_message, frame_id=_LIDAR)
             self._points.publish(cloud_to_message(Cloud(points[None]), header))
+        if self._scan is not None and self._scan.get_subscription_count():
+            ranges = self._robot.sweep(distance, self._settings.lidar_noise, noise)
+            header = Header(stamp=time_message, frame_id=_LASER)
+            self._scan.publish(scan_message(ranges, self._scan_layout, header))
         for topics in self._topics:
             header = Header(stamp=time_message, frame_id=topics.frame_id)
             info = info_from_camera(topics.camera, header)
@@ -372,6 +390,8 @@ class SimulatedRobot(Node):
         prefix = f"{name}/" if len(self._robot.cameras) > 1 else ""
         optical = np.linalg.inv(self._robot.base_camera[name])
         places = {"points": optical @ self._robot.base_lidar, "odom": optical, "imu": optical}
+        if self._scan is not None:
+            places["scan"] = optical @ self._robot.base_laser
         entries = ", ".join(
             f"{topic}: [{', '.join(f'{number:.9g}' for number in position_and_quaternion(place))}]"
             for topic, place in places.items()
@@ -411,6 +431,7 @@ class SimulatedRobot(Node):
             for topics in self._topics
         ]
         mounted.append(transform_to_message(Time(), _BASE, _LIDAR, self._robot.base_lidar))
+        mounted.append(transform_to_message(Time(), _BASE, _LASER, self._robot.base_laser))
         mounted.append(transform_to_message(Time(), _BASE, _GROUND, np.eye(4)))
         self._static_tf = tf2_ros.StaticTransformBroadcaster(self)
         self._static_tf.sendTransform(mounted)

@@ -14,12 +14,12 @@ import yaml
 from nav_msgs.msg import Odometry
 from ros_harness import RELIABLE, Consumer, NodeProcess
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo, Image, Imu, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, Imu, LaserScan, PointCloud2
 
 from depth_anything_ros.formats.extrinsics import extrinsics_of
 from depth_anything_ros.geometry.camera import Camera, project, ray_table
 from depth_anything_ros.node.messages import camera_from_info, floats_to_image, nanoseconds
-from depth_anything_ros.node.sensors.points import cloud_points
+from depth_anything_ros.node.sensors.points import cloud_points, scan_points
 from depth_anything_ros.node.sensors.transforms import Matrix, matrix_of_pose
 
 Start = Callable[..., NodeProcess]
@@ -182,6 +182,25 @@ def test_the_lidar_measures_what_the_camera_sees(
         assert same.mean() > 0.9
         # A beam may meet what is thinner than a pixel and lies between the camera's rays.
         assert (~same & ~hidden).mean() < 0.002
+
+
+def test_the_laser_scanner_measures_what_the_camera_sees(start: Start, consumer: Consumer) -> None:
+    start("simulated_robot", world="room", seed=2, rate=2.0, laser=True, **FAST)
+    listener = Listener(
+        consumer, true_depth__image=Image, true_depth__camera_info=CameraInfo, scan=LaserScan
+    )
+    stamps = listener.moments(2)
+    to_camera = extrinsics(consumer)["scan"]
+    assert to_camera[1, 3] == pytest.approx(0.6, abs=1e-6)  # that far below the camera
+    for stamp in stamps[:2]:
+        image, info, scan = (listener.got[name][stamp] for name in listener.got)
+        assert (scan.header.frame_id, len(scan.ranges)) == ("laser", 720)
+        points = moved(to_camera, scan_points(scan))
+        ratio, same, hidden = compare(points, depth_of(image), camera_from_info(info))
+        print(f"{same.mean():.2%} of {len(ratio)} points are seen by the camera")
+        assert len(ratio) > 30
+        assert same.mean() > 0.9
+        assert (~same & ~hidden).mean() < 0.02
 
 
 @pytest.mark.parametrize("world", ["room", "street"])
