@@ -18,6 +18,7 @@ from depth_anything_ros.errors import DepthAnythingError
 from depth_anything_ros.frames import FloatArray, Prediction, PredictionKind, SparsePoints
 from depth_anything_ros.metric import few_points
 from depth_anything_ros.metric.few_points import Extent
+from depth_anything_ros.metric.scan_line import are_in_line
 
 _STREAM = 1  # apart from other users of the same seed
 _PAIRS = 128  # with half the points wrong, some 30 pairs are right
@@ -31,16 +32,6 @@ _FACTOR_OF_TWO = 0.693  # however bad the network, a point off by that does not 
 _SMALLEST_SPREAD = 1e-9
 _SAME_VALUE = 1e-3  # relative range of values within which all count as one
 _CONVERGED = 1e-7
-_IN_LINE = 0.02  # width of the points in the image against their length
-# A laser scan seen from above or below is a curve, lower where it is nearer, with a step where a
-# thing ends. Points of several lines lie now on one, now on the other.
-_LOOKED_AT = 150  # of its points
-_STEEPEST = 2.0  # rows per column
-# Share of neighbours beyond that, for so many points. One in a thousand random draws of points of
-# real frames has less than 0.07, 0.13, 0.34 and 0.56; simulated laser scans have 0.01 in the median
-# and up to 0.42, LiDARs of 4 beams 0.74 and more.
-_OF_A_CURVE = (30, 40, 60, 100)
-_STEPS = (0.05, 0.13, 0.34, 0.5)
 _SPREAD_IN_LINE = 0.15  # relative error that a network may well have along one line
 _SPREAD_OF_FEW = 0.15  # the same of few points, which do not show it
 _AS_MANY_IN_LINE = 16  # independent points that those of one line count as; chosen on real frames
@@ -204,21 +195,6 @@ def range_of(values: npt.NDArray[Any]) -> tuple[float, float]:
     if not len(known):
         return 0.0, 0.0
     return float(known[len(known) // 50]), float(known[-1 - len(known) // 50])
-
-
-def are_in_line(u: FloatArray, v: FloatArray) -> bool:
-    """Whether places lie in one line, as those of a laser scan: straight, or level and curved."""
-    if len(u) < 2:
-        return False
-    thin, long = np.linalg.eigvalsh(np.cov(u, v))
-    if thin < _IN_LINE**2 * long:
-        return True
-    if len(u) < _OF_A_CURVE[0]:
-        return False
-    order = np.argsort(u)[:: max(1, len(u) // _LOOKED_AT)]  # the same place may be there often
-    across, down = np.diff(u[order]), np.abs(np.diff(v[order]))
-    steps = down > _STEEPEST * np.maximum(across, (u.max() - u.min()) / len(order))
-    return bool(np.mean(steps) < np.interp(len(order), _OF_A_CURVE, _STEPS))
 
 
 def fit_line(

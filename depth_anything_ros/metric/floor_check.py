@@ -15,7 +15,8 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, Frame, Plane
 from depth_anything_ros.geometry.camera import rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
-from depth_anything_ros.metric.fit import UnmeasurableError, are_in_line
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.scan_line import are_in_line
 
 # Own choices; simulated rooms and streets stay below them.
 _PERIOD_S = 1.0

@@ -20,7 +20,7 @@ from depth_anything_ros.frames import FloatImage, RgbImage, SparsePoints
 from depth_anything_ros.metric.apply import FARTHEST_M
 from depth_anything_ros.metric.correction import correction
 from depth_anything_ros.metric.extrapolation import extrapolation, keep_to_the_highest_points
-from depth_anything_ros.metric.fit import are_in_line, range_of, values_at
+from depth_anything_ros.metric.fit import range_of, values_at
 from depth_anything_ros.metric.gross_errors import trusted_points
 from depth_anything_ros.metric.kriging import (
     VARIOGRAMS,
@@ -43,6 +43,7 @@ from depth_anything_ros.metric.samples import (
     left_out_error,
     spread_out,
 )
+from depth_anything_ros.metric.scan_line import are_in_line
 from depth_anything_ros.metric.tiling import Floats, Tiling, tiling
 from depth_anything_ros.metric.uncertainty import LeftOut, error_between_points, local_mean
 

@@ -10,7 +10,8 @@ import numpy as np
 from depth_anything_ros.frames import FloatArray, Frame, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.camera_mount import find_ground
-from depth_anything_ros.metric.fit import UnmeasurableError, are_in_line
+from depth_anything_ros.metric.fit import UnmeasurableError
+from depth_anything_ros.metric.scan_line import are_in_line
 
 _MIN_POINTS = 100  # fewer do not tell where the ground is
 _MOST_POINTS = 20_000

@@ -10,7 +10,6 @@ from depth_anything_ros.metric.fit import (
     FitSettings,
     OpposedError,
     UnmeasurableError,
-    are_in_line,
     fit_line,
     fit_points,
 )
@@ -47,22 +46,6 @@ def test_the_usual_shift_is_that_of_a_table_a_room_or_the_open(
     fit = fit_few(np.array([3.0]), np.array([metres]), Extent(1.0, 5.0, inverse=False))
     low, high = fit.scale * 1.0 + fit.shift, fit.scale * 5.0 + fit.shift
     assert least < low / high < most
-
-
-def test_a_laser_scan_seen_from_above_lies_in_a_line_and_nothing_else_does() -> None:
-    u = np.arange(0.0, 320.0, 2.3)
-    rng = np.random.default_rng(0)
-    depth = np.repeat(rng.uniform(1, 5, 7), 20)[: len(u)]  # things at seven distances
-    scan = 120 + 140 / depth
-    assert np.ptp(scan) > 40
-    assert are_in_line(u, scan)
-    assert are_in_line(u[::4], scan[::4])
-    assert are_in_line(u, np.full(len(u), 120.0))
-    two = np.concatenate([scan, scan - 30])
-    assert not are_in_line(np.tile(u, 2), two)
-    for count in (15, 40, 60, 100, 1000):
-        some, down = rng.uniform(0, 320, count), rng.uniform(0, 240, count)
-        assert not are_in_line(some, down)
 
 
 @pytest.mark.parametrize("count", [3, 6, 12])
