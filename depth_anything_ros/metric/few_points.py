@@ -13,6 +13,7 @@ that the many points of a laser scan count as few ones.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,8 @@ _EXACT = 1e-3  # sum of relative errors that are none
 _UNSEEN = 0.1  # errors of the two points that a line can always meet, added up
 _BELIEVED = 3  # points that nothing corrects later: a line through so few is taken as it is
 _BETWEEN = 0.5  # where they span this share of the image's range, and theta is usual
+_USUAL_ERROR = 0.1  # median |relative error| of a metric network: a deviation of 15 %
+_USUAL_COUNTS = 3.0  # as so many points
 _PLACES = np.linspace(0.05, 0.95, 7)  # between the farthest and the nearest value of the image
 
 
@@ -116,6 +119,20 @@ def fit_few(
     own = (float(weight @ error) + _UNSEEN) / count
     expected = own + float((weight @ apart).mean())
     return FewFit(scale, far - scale * low, float(np.expm1(np.log(2) * expected)))
+
+
+def error_of_scale(residual: float, count: int) -> float:
+    """Error of a metric network that is scaled by few points, which fit better than what is around.
+
+    Args:
+        residual: Median |relative error| at the points.
+        count: How many there are, at least one.
+
+    Returns:
+        Median |relative error| to be expected all over the image.
+    """
+    mean_square = (count - 1) * residual**2 + _USUAL_COUNTS * _USUAL_ERROR**2
+    return max(residual, math.sqrt(mean_square / (count - 1 + _USUAL_COUNTS)))
 
 
 def _usual(z: FloatArray) -> float:

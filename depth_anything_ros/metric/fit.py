@@ -238,7 +238,8 @@ def fit_line(
     # The errors of a network along a line are not independent: up to half of them may look like
     # outliers beside a part that a wrong scale explains.
     least_spread = _SPREAD_IN_LINE if in_line else _SMALLEST_SPREAD
-    if with_shift and extent is not None and (in_line or len(x) <= few_points.MOST):
+    few = in_line or len(x) <= few_points.MOST
+    if with_shift and extent is not None and few:
         fit = _few(few_x, few_y, extent, rng, least_spread)
         scale, shift, expected = fit.scale, fit.shift, fit.error
         least_spread = max(least_spread, _SPREAD_OF_FEW)
@@ -259,6 +260,8 @@ def fit_line(
             f"{settings.min_inlier_share:.0%} must"
         )
     residual = float(np.expm1(_median(few_error[few_error <= tolerance])))
+    if few and not with_shift:
+        expected = few_points.error_of_scale(residual, min(len(x), _AS_MANY_IN_LINE))
     return Fit(scale, shift, inliers, max(residual, expected))
 
 

@@ -71,6 +71,9 @@ _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of 
 _NEARLY_RIGHT = 0.04
 _BESIDE_A_LINE = 0.5  # reaches of a laser scan from where on that begins to count, all at one more
 _OFF_A_LINE = 0.15  # relative error of a fit beside a laser scan: as where nothing measures it
+_UNSEEN = 0.15  # relative error far from points that lie in a small part of the image
+_UNSEEN_FROM = 0.1  # image widths from where on it is far from a point; all of it at twice that
+_SMALL_PART = 0.25  # share of the image that is near to them; twice that is no small part
 _BY_CHANCE = 4.0  # points of which that says half of what is best, by left-out ones the other half
 _LINEAR = 2  # scale and shift, that the global fit takes from the points
 _LEAST_OF_TRUE = 1e-3
@@ -187,6 +190,11 @@ def refine(
             of_fit = max(of_fit, _OFF_A_LINE)
             away = np.clip(distance - np.float32(_BESIDE_A_LINE), 0, 1)
         beyond += away * np.float32(of_fit**2)
+        # Points in a small part of the image show the network's error there only.
+        far = distance * np.float32(reach / _UNSEEN_FROM) - 1
+        alone = float(np.clip(2 - np.mean(far < 0) / _SMALL_PART, 0, 1))
+        far = alone * np.clip(far, 0, 1)
+        np.maximum(beyond, far * np.float32(_UNSEEN**2), out=beyond)
         kept = 1 - resized(away, error.shape)
         error = np.sqrt(kept * np.square(error) + resized(beyond, error.shape))
     return Refined(level, error)

@@ -67,10 +67,11 @@ _SHOWN = 0.05  # evidence of the camera's motion from which on what it shows is 
 _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself sees no floor
 _ALL = 0.99  # need of help from which on nothing is taken for exact
 _RAISED = 0.1  # metres above the ground from which on something stands there
-_MUCH = 0.6  # share of an image far from measured points from which on motion is worth its time
-_NEAR_ENOUGH = (
-    0.3  # distance from points, 0 to 1, up to which these tell heights better than motion
-)
+_MUCH = 0.6  # share of an image far from measured points from which on motion is used
+_MUCH_OF_GROUND = 0.5  # the same of the ground
+_GROUND_WITHIN = 5.0  # up to these metres of Z
+_NEWEST = 0.1  # what each image counts in the mean of these shares
+_NEAR_ENOUGH = 0.3  # of `untouched`, up to which points tell heights better than motion
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -107,6 +108,7 @@ class GroundFusion:
         self._recent = RecentDepth()
         self._corners = CornerTracks()
         self._moved: Mask | None = None
+        self._far_from_points = 1.0  # steady, as motion shows between images that were looked at
 
     def scale(self, scaler: MetricScaler, prediction: Prediction, frame: Frame) -> ScaledDepth:
         """Scale a frame and put its depth on the ground.
@@ -139,7 +141,9 @@ class GroundFusion:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
         untouched = 1 - _trust_in_points(frame.rgb.shape[:2], frame.points)
-        if untouched.mean() < _MUCH:
+        far = _far_from_points(untouched, camera, ground)
+        self._far_from_points += _NEWEST * (far - self._far_from_points)
+        if self._far_from_points < 1:
             fused = _fused(scaled, frame, ground, self._exactness)
         else:
             fused = self._seen_in_motion(scaled, frame, camera, ground, untouched)
@@ -427,8 +431,14 @@ def _lifted(
     seen = log_plane - np.log(np.where(known, 1 - height, 1))
     of_seen = np.square(sigma / np.where(known, 1 - height, 1))
     weight = need * np.where(known, variance / (variance + of_seen), 0)
-    mixed = log_inverse + weight * np.where(known, seen - log_inverse, 0)
-    return np.asarray(mixed), np.asarray((1 - weight) * variance)
+    apart = np.where(known, seen - log_inverse, 0)
+    mixed = log_inverse + weight * apart
+    surer = (1 - weight) * variance
+    # Two that contradict each other are less sure by the ratio of Birge (1932, Phys. Rev. 40, 207),
+    # but no less than without what is seen.
+    birge = np.square(apart) / np.maximum(variance + of_seen, 1e-12)
+    contradicted = np.minimum(surer * np.maximum(birge, 1), variance)
+    return np.asarray(mixed), np.where(known, contradicted, variance)
 
 
 def _upright(log_inverse: FloatImage, division: Division, weight: FloatImage) -> FloatImage:
@@ -446,6 +456,15 @@ def _off_foot(upright: FloatImage, division: Division) -> FloatImage:
         left = np.abs(np.log(division.standing) - upright)
     left = np.where(np.isfinite(left), left, 0)
     return np.asarray(_PER_LEFT * np.maximum(left - _LEFT, 0))
+
+
+def _far_from_points(untouched: FloatImage, camera: Camera, ground: Plane | None) -> float:
+    """How much of the image and of the near ground is far from points; from 1 on it is much."""
+    much = float(untouched.mean()) / _MUCH
+    if ground is None or not ground.offset > 0:
+        return much
+    near = inverse_ground_depth(camera, ground) > 1 / _GROUND_WITHIN
+    return max(much, float(untouched[near].mean()) / _MUCH_OF_GROUND) if near.any() else much
 
 
 def _misfit(depth_m: FloatImage, points: SparsePoints | None) -> float:

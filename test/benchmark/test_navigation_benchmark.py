@@ -13,7 +13,8 @@ from bench_command import bench
 
 from depth_anything_ros.benchmark.navigation import Drive, Score, View, answers, navigate, record
 from depth_anything_ros.errors import SettingError
-from depth_anything_ros.frames import Prediction, PredictionKind, RgbImage
+from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
+from depth_anything_ros.geometry.camera import ray_table
 from depth_anything_ros.inference import selection
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
@@ -157,6 +158,24 @@ def test_a_laser_scanner_does_not_take_away_what_the_ground_shows() -> None:
     found = shares(navigate(drive, answers(drive, network, "laser")))
     assert found["found"] > 95
     assert found["found_exact"] > 70
+    assert found["phantom"] < 1
+
+
+def test_points_above_the_ground_do_not_take_away_what_it_shows() -> None:
+    """As of a LiDAR that looks up, or a map of house fronts: many, but none tells of the kerbs."""
+    drive = record("street", 1, 10.0, 5.0)
+    x, y = np.broadcast_arrays(*ray_table(drive.camera))
+    rows = np.s_[6:120:10, 5::10]
+
+    def front(depth_m: FloatImage) -> FloatImage:
+        points = np.stack([x * depth_m, y * depth_m, depth_m], axis=-1)[rows].reshape(-1, 3)
+        return points[np.isfinite(points).all(axis=1)].astype(np.float32)
+
+    ticks = [replace(tick, lidar=front(tick.depth_m)) for tick in drive.ticks]
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    drive = replace(drive, ticks=ticks)
+    found = shares(navigate(drive, answers(drive, network, "lidar")))
+    assert found["found"] > 90
     assert found["phantom"] < 1
 
 

@@ -97,6 +97,24 @@ def test_a_single_range_gives_depth_with_a_relative_network_and_says_how_unsure_
     assert 0.2 < sigma < 0.8
 
 
+def test_a_metric_network_that_meets_its_only_point_is_not_exact() -> None:
+    """One point always agrees with itself; more of them show the network's own error."""
+    off = (DEPTH * wavy_depth()[::-1] ** 0.1).astype(np.float32)
+    prediction = Prediction(off, PredictionKind.METRIC_DEPTH, DEPTH.shape)
+    of_count = []
+    for count in (1, 3, 12):
+        points = sample(DEPTH, count, 3)
+        measured = fit_points(prediction, points, ANY)
+        of_count.append(measured.residual)
+        if count > 3:
+            continue
+        scaled = LiveScaler([SparseSource(ANY)]).scale(prediction, frame(DEPTH, points=points))
+        assert scaled.depth_m is not None and scaled.sigma_m is not None
+        assert np.median(scaled.sigma_m / scaled.depth_m) > 0.1
+    assert of_count[0] == pytest.approx(0.1)
+    assert 0.09 > of_count[1] > of_count[2]
+
+
 def test_few_points_that_oppose_the_network_are_refused_and_a_network_that_says_nothing() -> None:
     points = sample(DEPTH, 12)
     with pytest.raises(OpposedError):

@@ -21,9 +21,9 @@ def grid() -> tuple[Array, Array]:
     return u.ravel(), v.ravel()
 
 
-def away_from_points() -> Array:
+def away_from_points(rows: int = SHAPE[0]) -> Array:
     """Reaches from the last points, for the rows below them; 0 up to 1, 1 from 3.5 on."""
-    distance = (np.arange(LAST, SHAPE[0]) - LAST) / REACH
+    distance = (np.arange(LAST, rows) - LAST) / REACH
     return np.clip((distance - 1) / 2.5, 0, 1)
 
 
@@ -64,13 +64,36 @@ def test_below_all_points_the_error_is_that_of_the_global_fit(
 ) -> None:
     u, v = grid()
     inverse = np.where(u < SPACING * far_columns, 0.3, 0.22)
-    refined = fusion.refine(np.full(SHAPE, 0.2, np.float32), SparsePoints(u, v, 1 / inverse))
+    shape = (165, SHAPE[1])  # points show half of it
+    refined = fusion.refine(np.full(shape, 0.2, np.float32), SparsePoints(u, v, 1 / inverse))
     assert refined is not None
-    rows = refined.error.shape[0] * np.arange(LAST, SHAPE[0]) // SHAPE[0]
-    error = refined.error[rows, refined.error.shape[1] * 100 // SHAPE[1]]
-    away = away_from_points()
+    error = below_points(refined, shape)
+    away = away_from_points(shape[0])
     np.testing.assert_allclose(error[away == 1][5:], of_fit, rtol=1e-3)
     np.testing.assert_allclose(error, of_fit * np.sqrt(away), atol=0.15 * of_fit)
+
+
+def below_points(refined: fusion.Refined, shape: tuple[int, int]) -> Array:
+    """Relative error in a column, from the last points on down."""
+    rows = refined.error.shape[0] * np.arange(LAST, shape[0]) // shape[0]
+    return refined.error[rows, refined.error.shape[1] * 100 // shape[1]]
+
+
+def test_points_in_a_small_part_of_the_image_do_not_show_how_good_the_fit_is_elsewhere() -> None:
+    """The zones of a time-of-flight sensor that see two metres of floor, say."""
+    u, v = grid()
+    shape = (480, SHAPE[1])
+    fit = np.full(shape, 0.2, np.float32)
+    refined = fusion.refine(fit, SparsePoints(u, v, np.full(len(u), 1 / 0.2)))
+    assert refined is not None
+    error = below_points(refined, shape)
+    assert error[: round(0.1 * SHAPE[1])].max() < 0.01
+    np.testing.assert_allclose(error[round(0.25 * SHAPE[1]) :], 0.15, atol=0.001)
+    everywhere = np.arange(5, shape[0], SPACING)
+    u, v = (axis.ravel().astype(float) for axis in np.meshgrid(np.arange(5, 120, 10), everywhere))
+    refined = fusion.refine(fit, SparsePoints(u, v, np.full(len(u), 1 / 0.2)))
+    assert refined is not None
+    assert refined.error.max() < 0.01
 
 
 def test_without_a_network_depth_ends_where_the_points_do() -> None:

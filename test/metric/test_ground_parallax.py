@@ -358,3 +358,29 @@ def test_the_motion_tells_the_ground_where_the_network_gives_no_metres() -> None
 @pytest.mark.parametrize(("scaler", "poses"), [("none", True), ("ground_plane", False)])
 def test_no_metres_where_none_are_wanted_or_nothing_moves(scaler: str, poses: bool) -> None:
     assert after_half_a_metre(scaler, poses)[0].depth_m is None
+
+
+def test_motion_that_contradicts_the_network_makes_nothing_sure() -> None:
+    """A wall 2 m ahead, which the network sees; motion sees it as 3 m away, or where it is."""
+    wall = np.full((240, 320), 2.0, np.float32)
+    with np.errstate(divide="ignore"):
+        road = (1 / np.maximum(inverse_ground_depth(CAMERA, GROUND), 1e-3)).astype(np.float32)
+    depth = np.minimum(road, wall)
+    sigma_m = (0.3 * depth).astype(np.float32)
+    seen = np.s_[66:90, 60:100]  # coarse pixels: below the horizon, on the wall
+    floor = np.where(depth < wall, 1, 0)[1::2, 1::2].astype(np.float32)
+    at = np.broadcast_to(ray_table(CAMERA)[1], wall.shape)[1::2, 1::2]
+    relative = []
+    for metres in (np.nan, 2.0, 3.0):
+        height, sigma = (np.full(SHAPE, np.nan, np.float32) for _ in range(2))
+        height[seen] = HEIGHT - metres * at[seen]
+        sigma[seen] = 0.03 * HEIGHT
+        parallax = Parallax(floor, height, sigma)
+        grounded = fuse_ground(depth, sigma_m, CAMERA, GROUND, parallax=parallax)
+        assert grounded is not None
+        share = (grounded.sigma_m / grounded.depth_m)[1::2, 1::2][seen]
+        relative.append(float(np.median(share)))
+    nothing, same, other = relative
+    print(f"sigma alone {nothing:.3f}, where both agree {same:.3f}, where not {other:.3f}")
+    assert same < 0.9 * nothing
+    assert other > 0.95 * nothing
