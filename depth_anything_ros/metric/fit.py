@@ -229,7 +229,8 @@ def fit_line(
     """
     if len(x) < settings.min_points:
         raise UnmeasurableError(
-            f"too few points: {len(x)} usable, at least {settings.min_points} are needed (min_points)"
+            f"too few points: {len(x)} usable, at least {settings.min_points} are needed "
+            "(min_points)"
         )
     rng = np.random.default_rng((settings.seed, _STREAM))
     order = rng.permutation(len(x))[:_MAX_POINTS]
