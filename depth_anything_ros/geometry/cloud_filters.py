@@ -188,7 +188,7 @@ def downsample(cloud: Cloud, voxel_size: float, nearest: bool = False) -> Cloud:
 
 def _voxels(xyz: FloatImage, size: float) -> tuple[npt.NDArray[np.int64], int]:
     """Index of every point's cube among the occupied cubes, and their number."""
-    cells = np.ascontiguousarray(xyz.T)
+    cells = np.array(xyz.T, order="C")  # a copy, even of a single point
     cells *= np.float32(1 / size)
     np.floor(cells, out=cells)
     lowest = cells.min(axis=1)

@@ -201,6 +201,18 @@ def test_the_nearest_point_keeps_its_own_fields() -> None:
         assert (cloud.points[members] == small.points[i]).all(axis=1).sum() == 1
 
 
+@pytest.mark.parametrize("nearest", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_cloud_of_hardly_any_points_stays_where_it_is(count: int, nearest: bool) -> None:
+    """A lone one came out at the camera itself: an obstacle on the robot."""
+    cloud = scattered(count)
+    before = cloud.data.copy()
+    small = downsample(cloud, 1e-3, nearest)
+    order = np.argsort(small.xyz[:, 0]), np.argsort(before[0, :, 0])
+    np.testing.assert_allclose(small.xyz[order[0]], before[0, order[1], :3], atol=1e-6)
+    np.testing.assert_array_equal(cloud.data, before)
+
+
 def test_voxels_of_an_organized_cloud_leave_unknown_points_out() -> None:
     depth = np.full((240, 320), 2.0, np.float32)
     depth[:, ::2] = np.nan
