@@ -68,8 +68,9 @@ _SHOWN_RAISED = 0.05  # of log inverse depth from the plane: the network itself 
 _ALL = 0.99  # need of help from which on nothing is taken for exact
 _RAISED = 0.1  # metres above the ground from which on something stands there
 _MUCH = 0.6  # share of an image far from measured points from which on motion is used
-_MUCH_OF_GROUND = 0.5  # the same of the ground
-_GROUND_WITHIN = 5.0  # up to these metres of Z
+_MUCH_OF_GROUND = (0.5, 0.9)  # the same of the ground, for few points and for many
+_FEW = 500  # points up to which they are few; a LiDAR's beams are more and lie evenly
+_GROUND_WITHIN = 3.0  # metres of Z up to which that ground counts
 _NEWEST = 0.1  # what each image counts in the mean of these shares
 _NEAR_ENOUGH = 0.3  # of `untouched`, up to which points tell heights better than motion
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
@@ -141,7 +142,8 @@ class GroundFusion:
             frame = replace(frame, points=subset(points, ~wrong))
             wrong = wrong[: len(measured)]  # those that were recalled follow after
         untouched = 1 - _trust_in_points(frame.rgb.shape[:2], frame.points)
-        far = _far_from_points(untouched, camera, ground)
+        many = frame.points is not None and len(frame.points) > _FEW
+        far = _far_from_points(untouched, camera, ground, _MUCH_OF_GROUND[many])
         self._far_from_points += _NEWEST * (far - self._far_from_points)
         if self._far_from_points < 1:
             fused = _fused(scaled, frame, ground, self._exactness)
@@ -458,13 +460,15 @@ def _off_foot(upright: FloatImage, division: Division) -> FloatImage:
     return np.asarray(_PER_LEFT * np.maximum(left - _LEFT, 0))
 
 
-def _far_from_points(untouched: FloatImage, camera: Camera, ground: Plane | None) -> float:
+def _far_from_points(
+    untouched: FloatImage, camera: Camera, ground: Plane | None, much_of_ground: float
+) -> float:
     """How much of the image and of the near ground is far from points; from 1 on it is much."""
     much = float(untouched.mean()) / _MUCH
     if ground is None or not ground.offset > 0:
         return much
     near = inverse_ground_depth(camera, ground) > 1 / _GROUND_WITHIN
-    return max(much, float(untouched[near].mean()) / _MUCH_OF_GROUND) if near.any() else much
+    return max(much, float(untouched[near].mean()) / much_of_ground) if near.any() else much
 
 
 def _misfit(depth_m: FloatImage, points: SparsePoints | None) -> float:
