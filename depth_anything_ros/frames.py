@@ -268,8 +268,8 @@ class DepthFrame:
         scale_state: How the metres were made.
         sigma_m: HxW float32, one standard deviation of `depth_m` along the optical Z axis in
             metres, NaN where the depth is not a number of metres; None where `depth_m` is None.
-        ground: The ground plane in the optical frame as the frame's points show it, else as the
-            frame knows it, or None.
+        ground: The ground plane in the optical frame as the frame's points or the camera's motion
+            show it, else as the frame knows it, or None.
         wrong_points: Of the frame's measured points, N bool, those that contradict the image and
             the others; None where they were not judged.
     """

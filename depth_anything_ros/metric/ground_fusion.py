@@ -96,8 +96,8 @@ class GroundFusion:
 
     From frame to frame it follows the ground that measured points show. While the camera's pose is
     known it remembers the low ones of them; without points it compares the images with those of a
-    moment ago, which tell the ground and what is on it even where the network gives no metres, and
-    their depths, which tell how sure they are.
+    moment ago, which tell how high the camera really is above the ground, and what is on it even
+    where the network gives no metres, and their depths, which tell how sure they are.
     """
 
     def __init__(self) -> None:
@@ -117,8 +117,8 @@ class GroundFusion:
         Args:
             scaler: The camera's scaler.
             prediction: What the network says of the frame.
-            frame: The frame; a ground plane that it has is corrected by its measured points, and
-                found among them where it has none.
+            frame: The frame; a ground plane that it has is corrected by its measured points, else
+                by what motion shows; where it has none it is found among the points.
 
         Returns:
             The depth with floor on the plane; the scaler's where no ground is known. Where the
@@ -128,6 +128,10 @@ class GroundFusion:
         if camera is None:
             return scaler.scale(prediction, frame)
         ground = self._ground.follow(frame, camera)
+        told = frame.ground if ground is frame.ground else None
+        if told is not None:
+            ground = self._parallax.correction.corrected(told)
+            frame = replace(frame, ground=ground)
         measured = frame.points
         points = self._memory.recall(frame, ground)
         if points is not measured:
@@ -148,7 +152,7 @@ class GroundFusion:
         if self._far_from_points < 1:
             fused = _fused(scaled, frame, ground, self._exactness)
         else:
-            fused = self._seen_in_motion(scaled, frame, camera, ground, untouched)
+            fused = self._seen_in_motion(scaled, frame, camera, ground, untouched, told)
         return replace(fused, ground=ground, wrong_points=wrong)
 
     def _seen_in_motion(
@@ -158,12 +162,13 @@ class GroundFusion:
         camera: Camera,
         ground: Plane | None,
         untouched: FloatImage,
+        told: Plane | None,
     ) -> ScaledDepth:
         """Depth of which the images before tell what stands, what moves and how sure it is."""
         parallax = None
         if ground is not None:
             shape = coarse_shape(*frame.rgb.shape[:2])
-            parallax = self._parallax.compare(frame, ground, shape)
+            parallax = self._parallax.compare(frame, ground, shape, told)
             if parallax is not None and self._moved is not None:
                 # What moves by itself is about where it was in the last image.
                 parallax = parallax.without(self._moved)

@@ -17,35 +17,25 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Plane
-from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
-
-Gray = npt.NDArray[np.uint8]
+from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.ground_correction import GroundCorrection
+from depth_anything_ros.metric.plane_sweep import (
+    HEIGHTS,
+    MOST_SHIFT,
+    NOISE,
+    Likely,
+    Picture,
+    PlaneSweep,
+)
 
 # Own choices, made on simulated rooms and streets 0 to 4.
-_HEIGHTS = np.array([0.0, 0.08, 0.16, 0.24, 0.33, 0.43, 0.54, 0.66])
-_BELOW = np.array([-0.2, -0.5])
-"""Heights of the planes in heights of the camera; stairs down and reflections fit those below."""
-_RANGE = 7.0  # heights of the camera up to which the ground is compared
 _BASELINE = 0.55  # heights of the camera between the two poses, as near to it as can be had
 _LEAST_BASELINE, _MOST_BASELINE = 0.25, 1.65
 _APART = 0.12  # heights of the camera between pictures that are remembered
 _REMEMBERED = 10
 _SECONDS = 6.0  # a robot that stands has nothing to compare; things move meanwhile
-_WINDOW = (15, 9)  # columns and rows over which differences are summed
-_NOISE = 0.7  # mean difference of grey values that says nothing
-_CELL = 8  # pixels between places whose shift is computed; between them it is interpolated
-_LEAST_ROWS = 24
-_THIN = 2  # every second row and column tells by how much poses are off,
-_MOST_SHIFT = 3.0  # pixels at most
-_ROUNDS = 3
-_LEAST_PIXELS = 200
-_STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
-_FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
-_ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right
-_FITS = 0.45  # share of places where they do, at least,
-_CLEAREST = 0.3  # among this share with most contrast: where nothing is to be seen all fits
+_FITS = 0.45  # share of places that fit better than shown aside, at least
 _DOUBTED = 0.6  # pixels by which poses are off where what is seen counts half
-_SPARSE = 4  # every fourth row and column tells
 _RAISED = -0.15  # evidence below which the height is looked for
 _PERHAPS = -0.04  # evidence below which it is that of what is around
 _AROUND = (25, 9)  # columns and rows of the answer,
@@ -92,27 +82,28 @@ class Parallax:
         )
 
 
-@dataclass(frozen=True)
-class _Picture:
-    stamp: int
-    pose: FloatArray
-    gray: Gray
-
-
 class GroundParallax:
-    """Compares the images of one camera with those of a moment ago, from a known distance away."""
+    """Compares the images of one camera with those of a moment ago, from a known distance away.
+
+    Attributes:
+        correction: How far off the ground is that it was told of.
+    """
 
     def __init__(self) -> None:
-        self._pictures: deque[_Picture] = deque(maxlen=_REMEMBERED)
+        self.correction = GroundCorrection()
+        self._pictures: deque[Picture] = deque(maxlen=_REMEMBERED)
         self._known: tuple[Camera, str] | None = None
 
-    def compare(self, frame: Frame, ground: Plane, shape: tuple[int, int]) -> Parallax | None:
+    def compare(
+        self, frame: Frame, ground: Plane, shape: tuple[int, int], told: Plane | None = None
+    ) -> Parallax | None:
         """What has been raised from the ground since the camera moved.
 
         Args:
             frame: The frame; without camera and pose nothing is compared.
             ground: The ground plane in its optical frame.
             shape: Rows and columns of the answer.
+            told: The ground of which `correction` is to learn how far off it is; None for none.
 
         Returns:
             What is seen; None where the camera has not moved or its poses do not fit the images.
@@ -125,20 +116,30 @@ class GroundParallax:
         gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
         small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
         smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
-        now = _Picture(frame.stamp, np.array(pose), smooth)
+        now = Picture(frame.stamp, np.array(pose), smooth)
         before = self._before(now, camera, frame.fixed_frame, ground.offset)
         if before is None:
             return None
-        return _compared(before, now, camera, ground, shape)
+        sweep = PlaneSweep(before, now, camera, ground)
+        if not sweep.sees_ground:
+            return None
+        match = _matched(sweep)
+        if match is None:
+            return None
+        shift, likely = match
+        if told is not None:
+            self.correction.learn(sweep, told, now.pose[:3, 3], likely.number == 0, shift)
+        return _parallax(sweep, shift, shape)
 
     def _before(
-        self, now: _Picture, camera: Camera, fixed_frame: str, height: float
-    ) -> _Picture | None:
+        self, now: Picture, camera: Camera, fixed_frame: str, height: float
+    ) -> Picture | None:
         """The remembered picture whose distance suits best; remembers the present one."""
         known = (camera, fixed_frame)
         pictures = self._pictures
         if known != self._known or (pictures and now.stamp < pictures[-1].stamp):
             pictures.clear()
+            self.correction = GroundCorrection()
         self._known = known
         while pictures and now.stamp - pictures[0].stamp > _SECONDS * 1e9:
             pictures.popleft()
@@ -153,14 +154,12 @@ class GroundParallax:
         return chosen
 
 
-def _compared(
-    before: _Picture, now: _Picture, camera: Camera, ground: Plane, shape: tuple[int, int]
-) -> Parallax | None:
-    sweep = _Sweep(before, now, camera, ground)
-    if not sweep.sees_ground:
-        return None
-    # At first the poses are right, or all that is seen is ground, whichever fits the images better;
-    # then each place is taken for the height that fits best.
+def _matched(sweep: PlaneSweep) -> tuple[FloatArray, Likely] | None:
+    """By how much poses are off and how high each place is; None where they fit no images.
+
+    At first the poses are right, or all that is seen is ground, whichever fits the images better;
+    then each place is taken for the height that fits best.
+    """
     as_given = np.zeros(2)
     all_ground = sweep.shift(as_given, None)
     shift, likely = as_given, sweep.likely_heights(as_given)
@@ -172,11 +171,15 @@ def _compared(
     fits, fits_as_given = sweep.fits(shift), sweep.fits(as_given)
     if fits < fits_as_given:
         shift, fits = as_given, fits_as_given
-    if fits < _FITS or np.abs(shift).max() >= _MOST_SHIFT:
-        return None  # these poses are not those of the images
+    if fits < _FITS or np.abs(shift).max() >= MOST_SHIFT:
+        return None
+    return shift, likely
+
+
+def _parallax(sweep: PlaneSweep, shift: FloatArray, shape: tuple[int, int]) -> Parallax:
     costs = sweep.costs(shift)
     rows, columns = shape
-    top = sweep.top * rows // now.gray.shape[0]
+    top = sweep.top * rows // sweep.rows
     below = (columns, rows - top)
     small = np.stack([cv2.resize(cost, below, interpolation=cv2.INTER_AREA) for cost in costs])
     inside = cv2.resize(sweep.inside.astype(np.uint8), below, interpolation=cv2.INTER_NEAREST)
@@ -189,8 +192,66 @@ def _compared(
     height, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
     # Where poses are off by some pixels, they are by others that no shift mends.
     floor[top:] = evidence / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
-    height[top:], sigma[top:] = sweep.heights(small, floor[top:])
+    height[top:], sigma[top:] = _heights(sweep, small, floor[top:])
     return Parallax(floor, height, sigma)
+
+
+def _heights(
+    sweep: PlaneSweep, costs: FloatImage, evidence: FloatImage
+) -> tuple[FloatImage, FloatImage]:
+    """Metres above the ground where it is surely raised, and their standard deviation."""
+    contrast = cv2.resize(sweep.contrast(), costs.shape[:0:-1], interpolation=cv2.INTER_AREA)
+    ground = evidence > 0
+    # What has much contrast differs more where it matches, too.
+    usual = contrast + np.float32(NOISE)
+    usual *= np.median((costs[0] / usual)[ground]) if ground.any() else 0
+    height, sigma = _best(sweep, costs, usual, _UNIQUE, _FLAT)
+    sure = evidence < _RAISED
+    height, sigma = (np.where(sure, each, np.float32(np.nan)) for each in (height, sigma))
+    # What is faint but level shows its height over more of the image.
+    raised = evidence < _PERHAPS
+    share = np.maximum(cv2.blur(raised.astype(np.float32), _AROUND), np.float32(1e-3))
+    wide = np.stack([cv2.blur(cost * raised, _AROUND) / share for cost in costs])
+    level, of_level = _best(sweep, wide, usual, _UNIQUE_AROUND, _FLAT_AROUND)
+    of_level = np.hypot(of_level, np.float32(_LEVEL))
+    with np.errstate(invalid="ignore"):
+        surer = np.isnan(height) | ((height < _STEP) & (of_level < sigma))
+    fills = raised & surer & (share > _SOME_RAISED) & (level < _STEP)
+    height, sigma = np.where(fills, level, height), np.where(fills, of_level, sigma)
+    return _filled(height, sigma, raised)
+
+
+def _best(
+    sweep: PlaneSweep, costs: FloatImage, usual: FloatImage, unique: float, flat: float
+) -> tuple[FloatImage, FloatImage]:
+    """Metres at which costs are least, and their standard deviation; NaN where it is unsure.
+
+    Args:
+        sweep: What was compared.
+        costs: Of each height.
+        usual: Cost that a match has on the ground, of as much contrast.
+        unique: Share of the cost at any other height that the least one may have.
+        flat: Heights by which it may be off where costs hardly change, times the ratio of
+            the cost of a match to their change.
+    """
+    best = 1 + np.argmin(costs[1:-1], axis=0)
+    before, at, after = (np.take_along_axis(costs, (best + k)[None], axis=0)[0] for k in (-1, 0, 1))
+    number = np.arange(len(costs))[:, None, None]
+    others = np.where(np.abs(number - best) > 1, costs, np.inf).min(axis=0)
+    known = (at <= after) & (at < _MATCHED * usual + NOISE)
+    known &= at + NOISE < unique * (others + NOISE)
+    bend = np.maximum(before + after - 2 * at, 1e-6)
+    offset = np.clip((before - after) / (2 * bend), -0.5, 0.5)
+    side = np.where(offset > 0, best, best - 1)
+    step = HEIGHTS[side + 1] - HEIGHTS[side]
+    share = HEIGHTS[best] + step * offset
+    depth = cv2.resize(sweep.depth, costs.shape[:0:-1]) * (1 - share)
+    # A height moves the match of a point ahead by focal * apart / (depth - apart)^2.
+    ahead = np.maximum(depth - sweep.apart, sweep.apart / 2)
+    of_match = _MATCH * np.square(ahead) / (sweep.focal * sweep.apart)
+    of_flat = flat * sweep.height * step * 2 * (usual + NOISE) / bend
+    sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
+    return np.where(known, share * sweep.height, np.nan).astype(np.float32), sigma
 
 
 def _filled(
@@ -225,218 +286,5 @@ def _evidence(costs: FloatImage, below: FloatImage) -> FloatImage:
     """
     raised = costs[1:].min(axis=0)
     ground, other = costs[0], np.minimum(raised, below)
-    evidence = (other - ground) / (other + ground + 2 * _NOISE)
+    evidence = (other - ground) / (other + ground + 2 * NOISE)
     return np.asarray(np.where((evidence < 0) & (below < raised), 0, evidence), np.float32)
-
-
-@dataclass(frozen=True)
-class _Likely:
-    """Number of the height at every second pixel, and the median difference that it leaves."""
-
-    number: npt.NDArray[np.intp]
-    difference: float
-
-
-class _Sweep:
-    """A picture shown as it would look from another pose, were all on one of several planes.
-
-    Attributes:
-        top: First row that is compared.
-        inside: Rows x columns bool from there on, what the other picture shows, too.
-        sees_ground: Whether there is anything to compare.
-    """
-
-    def __init__(self, before: _Picture, now: _Picture, camera: Camera, ground: Plane) -> None:
-        rows, columns = now.gray.shape
-        self._before, self._height = before.gray, ground.offset
-        self._pixel = camera.width / columns, camera.height / rows
-        motion = np.linalg.inv(before.pose) @ now.pose
-        self._apart = float(np.linalg.norm(motion[:3, 3]))
-        self._focal = camera.fy / self._pixel[1]
-        first = -0.5 * _CELL - 0.5  # so that resizing puts the nodes where they belong
-        v, u = np.mgrid[first : rows + _CELL : _CELL, first : columns + _CELL : _CELL]
-        at_u, at_v = (u + 0.5) * self._pixel[0] - 0.5, (v + 0.5) * self._pixel[1] - 0.5
-        x, y = rays_of_pixels(camera, at_u.ravel(), at_v.ravel())
-        rays = np.stack([x, y, np.ones_like(x)], axis=1)
-        down = -(rays @ np.array(ground.normal))
-        near = np.isfinite(down) & (down * _RANGE > 1)
-        first_row = float(v.ravel()[near].min()) if near.any() else rows
-        self.top = min(max(int(first_row) // 2 * 2, 0), rows)
-        self.sees_ground = rows - self.top >= _LEAST_ROWS
-        if not self.sees_ground:
-            return
-        self._now = now.gray[self.top :]
-        depth = ground.offset / np.maximum(down, 1 / (2 * _RANGE))
-        self._depth = self._fine(depth.reshape(u.shape))
-        turned = (depth[:, None] * rays) @ motion[:3, :3].T
-        maps = [
-            self._map(camera, (1 - height) * turned + motion[:3, 3], u.shape)
-            for height in (*_HEIGHTS, *_BELOW)
-        ]
-        self._maps, self._below = np.stack(maps[: len(_HEIGHTS)]), np.stack(maps[len(_HEIGHTS) :])
-        u_there, v_there = self._maps[:, 0], self._maps[:, 1]
-        seen = (u_there >= 0) & (v_there >= 0) & (u_there < columns - 1) & (v_there < rows - 1)
-        self.inside = seen.all(axis=0)
-        self.sees_ground = np.count_nonzero(self.inside) >= _LEAST_PIXELS * _THIN**2
-
-    def _fine(self, nodes: FloatArray) -> FloatImage:
-        """Values at the nodes interpolated to the pixels that are compared."""
-        size = (nodes.shape[1] * _CELL, nodes.shape[0] * _CELL)
-        whole = cv2.resize(nodes.astype(np.float32), size)
-        rows, columns = self._now.shape
-        below = _CELL + self.top
-        return np.asarray(whole[below : below + rows, _CELL : _CELL + columns])
-
-    def _map(self, camera: Camera, points: FloatArray, shape: tuple[int, ...]) -> FloatImage:
-        """Column and row at which the other picture shows points that are given at the nodes."""
-        z = points[:, 2]
-        ahead = z > 0.05
-        z = np.where(ahead, z, 1)
-        u, v = distort(camera, points[:, 0] / z, points[:, 1] / z)
-        u = np.where(ahead, (u + 0.5) / self._pixel[0] - 0.5, -1e4)
-        v = np.where(ahead, (v + 0.5) / self._pixel[1] - 0.5, -1e4)
-        return np.stack([self._fine(part.reshape(shape)) for part in (u, v)])
-
-    def _seen(self, maps: FloatImage, shift: FloatArray) -> FloatImage:
-        """The other picture through a map of columns and rows, as float32."""
-        u, v = (maps[k] + np.float32(shift[k]) for k in (0, 1))
-        return cv2.remap(self._before, u, v, cv2.INTER_LINEAR).astype(np.float32)
-
-    def shift(self, shift: FloatArray, height: npt.NDArray[np.intp] | None) -> FloatArray:
-        """Pixels by which the poses are off (Lucas and Kanade 1981, with robust weights).
-
-        Args:
-            shift: Columns and rows to begin with.
-            height: Number of the height at every second pixel; None for the ground everywhere.
-
-        Returns:
-            Columns and rows.
-        """
-        maps = self._maps[..., ::_THIN, ::_THIN]
-        if height is None:
-            chosen = np.ascontiguousarray(maps[0])
-        else:
-            chosen = np.take_along_axis(maps, height[None, None], axis=0)[0]
-        used = self.inside[::_THIN, ::_THIN]
-        now = self._now[::_THIN, ::_THIN].astype(np.float32)
-        for _ in range(_ROUNDS):
-            seen = self._seen(chosen, shift)
-            off = (now - seen)[used]
-            if len(off) < _LEAST_PIXELS:
-                break
-            along = [
-                cv2.Sobel(seen, cv2.CV_32F, *way, scale=1 / (8 * _THIN))[used]
-                for way in ((1, 0), (0, 1))
-            ]
-            slopes = np.stack(along)
-            usual = 2 * float(np.median(np.abs(off))) + _NOISE
-            weighed = slopes / (1 + np.square(off / usual))
-            stiff = len(off) * _STIFF
-            normal = weighed @ slopes.T + stiff * np.eye(2)
-            shift = shift + np.linalg.solve(normal, weighed @ off - stiff * shift)
-        return np.clip(shift, -_MOST_SHIFT, _MOST_SHIFT)
-
-    def likely_heights(self, shift: FloatArray) -> _Likely:
-        """The heights that fit best at every second pixel."""
-        costs = self._costs(self._maps, shift, _THIN) + np.float32(_NOISE)
-        costs[0] *= _FAVOUR
-        inside = self.inside[::_THIN, ::_THIN]
-        return _Likely(np.argmin(costs, axis=0), float(np.median(costs.min(axis=0)[inside])))
-
-    def costs(self, shift: FloatArray) -> FloatImage:
-        """Mean difference of grey values around each pixel for each height."""
-        return self._costs(self._maps, shift, 1)
-
-    def fits(self, shift: FloatArray) -> float:
-        """Share of places that fit better at some height than shown aside, left and right."""
-
-        def least(columns: float) -> FloatImage:
-            moved = shift + np.array([columns, 0])
-            return np.asarray(self._costs(self._maps, moved, _SPARSE).min(axis=0))
-
-        better = least(0.0) < np.minimum(least(-_ASIDE), least(_ASIDE))
-        inside = self.inside[::_SPARSE, ::_SPARSE]
-        if not inside.any():
-            return 0.0
-        contrast = self._contrast()[::_SPARSE, ::_SPARSE]
-        clear = inside & (contrast >= np.percentile(contrast[inside], 100 * (1 - _CLEAREST)))
-        return float(np.mean(better[clear]))
-
-    def _contrast(self) -> FloatImage:
-        """Mean difference of grey values to those around."""
-        now = self._now.astype(np.float32)
-        return np.asarray(cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW))
-
-    def least_below(self, shift: FloatArray) -> FloatImage:
-        """The same for the planes below the ground, of which the best counts."""
-        return np.asarray(self._costs(self._below, shift, 1).min(axis=0))
-
-    def _costs(self, maps: FloatImage, shift: FloatArray, thin: int) -> FloatImage:
-        now = self._now[::thin, ::thin].astype(np.float32)
-        window = (_WINDOW[0] // thin | 1, _WINDOW[1] // thin | 1)
-        inside = self.inside[::thin, ::thin].astype(np.float32)
-        share = np.maximum(cv2.blur(inside, window), np.float32(1e-3))
-        return np.stack(
-            [
-                cv2.blur(
-                    cv2.absdiff(self._seen(each[:, ::thin, ::thin], shift), now) * inside, window
-                )
-                / share
-                for each in maps
-            ]
-        )
-
-    def heights(self, costs: FloatImage, evidence: FloatImage) -> tuple[FloatImage, FloatImage]:
-        """Metres above the ground where it is surely raised, and their standard deviation."""
-        contrast = cv2.resize(self._contrast(), costs.shape[:0:-1], interpolation=cv2.INTER_AREA)
-        ground = evidence > 0
-        # What has much contrast differs more where it matches, too.
-        usual = contrast + np.float32(_NOISE)
-        usual *= np.median((costs[0] / usual)[ground]) if ground.any() else 0
-        height, sigma = self._best(costs, usual, _UNIQUE, _FLAT)
-        sure = evidence < _RAISED
-        height, sigma = (np.where(sure, each, np.float32(np.nan)) for each in (height, sigma))
-        # What is faint but level shows its height over more of the image.
-        raised = evidence < _PERHAPS
-        share = np.maximum(cv2.blur(raised.astype(np.float32), _AROUND), np.float32(1e-3))
-        wide = np.stack([cv2.blur(cost * raised, _AROUND) / share for cost in costs])
-        level, of_level = self._best(wide, usual, _UNIQUE_AROUND, _FLAT_AROUND)
-        of_level = np.hypot(of_level, np.float32(_LEVEL))
-        with np.errstate(invalid="ignore"):
-            surer = np.isnan(height) | ((height < _STEP) & (of_level < sigma))
-        fills = raised & surer & (share > _SOME_RAISED) & (level < _STEP)
-        height, sigma = np.where(fills, level, height), np.where(fills, of_level, sigma)
-        return _filled(height, sigma, raised)
-
-    def _best(
-        self, costs: FloatImage, usual: FloatImage, unique: float, flat: float
-    ) -> tuple[FloatImage, FloatImage]:
-        """Metres at which costs are least, and their standard deviation; NaN where it is unsure.
-
-        Args:
-            costs: Of each height.
-            usual: Cost that a match has on the ground, of as much contrast.
-            unique: Share of the cost at any other height that the least one may have.
-            flat: Heights by which it may be off where costs hardly change, times the ratio of
-                the cost of a match to their change.
-        """
-        best = 1 + np.argmin(costs[1:-1], axis=0)
-        before, at, after = (
-            np.take_along_axis(costs, (best + k)[None], axis=0)[0] for k in (-1, 0, 1)
-        )
-        number = np.arange(len(costs))[:, None, None]
-        others = np.where(np.abs(number - best) > 1, costs, np.inf).min(axis=0)
-        known = (at <= after) & (at < _MATCHED * usual + _NOISE)
-        known &= at + _NOISE < unique * (others + _NOISE)
-        bend = np.maximum(before + after - 2 * at, 1e-6)
-        offset = np.clip((before - after) / (2 * bend), -0.5, 0.5)
-        side = np.where(offset > 0, best, best - 1)
-        step = _HEIGHTS[side + 1] - _HEIGHTS[side]
-        share = _HEIGHTS[best] + step * offset
-        depth = cv2.resize(self._depth, costs.shape[:0:-1]) * (1 - share)
-        # A height moves the match of a point ahead by focal * apart / (depth - apart)^2.
-        ahead = np.maximum(depth - self._apart, self._apart / 2)
-        of_match = _MATCH * np.square(ahead) / (self._focal * self._apart)
-        of_flat = flat * self._height * step * 2 * (usual + _NOISE) / bend
-        sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
-        return np.where(known, share * self._height, np.nan).astype(np.float32), sigma

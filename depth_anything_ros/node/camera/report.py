@@ -85,7 +85,7 @@ class CameraReport:
             check_alignment: Whether to look whether its points fit the image.
         """
         self._state = answer.scale_state
-        self._floor.add(answer.frame, answer.wrong_points)
+        self._floor.add(answer.frame, answer.wrong_points, answer.ground)
         self._scales.add(answer)
         if check_alignment:
             self._alignment.offer(answer.frame)

@@ -1,0 +1,263 @@
+"""An image shown as it would look from another pose, were all that it shows on one of some planes.
+
+The images of a plane, taken from two known poses, are a homography apart (Hartley and Zisserman,
+Multiple View Geometry, 2004, section 13.1); of several planes the one that fits best tells how high
+a place is (a plane sweep, Collins 1996).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatArray, FloatImage, Plane
+from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
+
+Gray = npt.NDArray[np.uint8]
+
+# Own choices, made on simulated rooms and streets 0 to 4.
+HEIGHTS = np.array([0.0, 0.08, 0.16, 0.24, 0.33, 0.43, 0.54, 0.66])
+"""Heights of the planes in heights of the camera; the first is the ground."""
+_BELOW = np.array([-0.2, -0.5])  # stairs down and reflections fit planes below it
+_RANGE = 7.0  # heights of the camera up to which the ground is compared
+_WINDOW = (15, 9)  # columns and rows over which differences are summed
+NOISE = 0.7
+"""Mean difference of grey values that says nothing."""
+_CELL = 8  # pixels between places whose shift is computed; between them it is interpolated
+_LEAST_ROWS = 24
+THIN = 2
+"""Every second row and column tells by how much poses are off,"""
+MOST_SHIFT = 3.0
+"""pixels at most,"""
+LEAST_PIXELS = 200
+"""from that many of them."""
+_ROUNDS = 3
+_STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
+_FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
+_ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right,
+_CLEAREST = 0.3  # among this share with most contrast: where nothing is to be seen all fits
+_SPARSE = 4  # every fourth row and column tells
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image and where it was taken.
+
+    Attributes:
+        stamp: Nanoseconds.
+        pose: 4x4, optical frame -> fixed frame.
+        gray: Rows x columns uint8, the camera's image in any size.
+    """
+
+    stamp: int
+    pose: FloatArray
+    gray: Gray
+
+
+@dataclass(frozen=True)
+class Likely:
+    """Number of the height at every second pixel, and the median difference that it leaves."""
+
+    number: npt.NDArray[np.intp]
+    difference: float
+
+
+class PlaneSweep:
+    """A picture shown as it would look from another pose, were all on one of several planes.
+
+    Attributes:
+        height: Metres from the camera to the ground.
+        apart: Metres between the two poses.
+        focal: Pixels of the pictures.
+        rows: Rows of the pictures.
+        top: First row of them that is compared.
+        depth: Rows x columns float32 from there on, metres along Z of the ground.
+        inside: Rows x columns bool, what the other picture shows, too.
+        sees_ground: Whether there is anything to compare; without it only `top` is known.
+    """
+
+    def __init__(self, before: Picture, now: Picture, camera: Camera, ground: Plane) -> None:
+        self.rows, columns = now.gray.shape
+        rows = self.rows
+        self._before, self._camera, self.height = before.gray, camera, ground.offset
+        self._pixel = camera.width / columns, camera.height / rows
+        self._motion = motion = np.linalg.inv(before.pose) @ now.pose
+        self.apart = float(np.linalg.norm(motion[:3, 3]))
+        self.focal = camera.fy / self._pixel[1]
+        first = -0.5 * _CELL - 0.5  # so that resizing puts the nodes where they belong
+        v, u = np.mgrid[first : rows + _CELL : _CELL, first : columns + _CELL : _CELL]
+        at_u, at_v = (u + 0.5) * self._pixel[0] - 0.5, (v + 0.5) * self._pixel[1] - 0.5
+        x, y = rays_of_pixels(camera, at_u.ravel(), at_v.ravel())
+        self._rays, self._nodes = np.stack([x, y, np.ones_like(x)], axis=1), u.shape
+        down = -(self._rays @ np.array(ground.normal))
+        near = np.isfinite(down) & (down * _RANGE > 1)
+        first_row = float(v.ravel()[near].min()) if near.any() else rows
+        self.top = min(max(int(first_row) // 2 * 2, 0), rows)
+        self.sees_ground = rows - self.top >= _LEAST_ROWS
+        if not self.sees_ground:
+            return
+        self._now = now.gray[self.top :]
+        depth = _depth(ground, down)
+        self.depth = self._fine(depth.reshape(self._nodes))
+        turned = (depth[:, None] * self._rays) @ motion[:3, :3].T
+        maps = [self._map((1 - height) * turned + motion[:3, 3]) for height in (*HEIGHTS, *_BELOW)]
+        self._maps, self._below = np.stack(maps[: len(HEIGHTS)]), np.stack(maps[len(HEIGHTS) :])
+        u_there, v_there = self._maps[:, 0], self._maps[:, 1]
+        seen = (u_there >= 0) & (v_there >= 0) & (u_there < columns - 1) & (v_there < rows - 1)
+        self.inside = seen.all(axis=0)
+        self.sees_ground = np.count_nonzero(self.inside) >= LEAST_PIXELS * THIN**2
+
+    def _fine(self, nodes: FloatArray) -> FloatImage:
+        """Values at the nodes interpolated to the pixels that are compared."""
+        size = (nodes.shape[1] * _CELL, nodes.shape[0] * _CELL)
+        whole = cv2.resize(nodes.astype(np.float32), size)
+        rows, columns = self._now.shape
+        below = _CELL + self.top
+        return np.asarray(whole[below : below + rows, _CELL : _CELL + columns])
+
+    def _map(self, points: FloatArray) -> FloatImage:
+        """Column and row at which the other picture shows points that are given at the nodes."""
+        z = points[:, 2]
+        ahead = z > 0.05
+        z = np.where(ahead, z, 1)
+        u, v = distort(self._camera, points[:, 0] / z, points[:, 1] / z)
+        u = np.where(ahead, (u + 0.5) / self._pixel[0] - 0.5, -1e4)
+        v = np.where(ahead, (v + 0.5) / self._pixel[1] - 0.5, -1e4)
+        return np.stack([self._fine(part.reshape(self._nodes)) for part in (u, v)])
+
+    def _seen(self, maps: FloatImage, shift: FloatArray) -> FloatImage:
+        """The other picture through a map of columns and rows, as float32."""
+        u, v = (maps[k] + np.float32(shift[k]) for k in (0, 1))
+        return cv2.remap(self._before, u, v, cv2.INTER_LINEAR).astype(np.float32)
+
+    def ground_map(self, ground: Plane) -> FloatImage:
+        """Columns and rows where the other picture shows every second pixel of another ground.
+
+        Args:
+            ground: That ground, in the optical frame of this picture.
+
+        Returns:
+            2 x rows x columns float32.
+        """
+        depth = _depth(ground, -(self._rays @ np.array(ground.normal)))
+        turned = (depth[:, None] * self._rays) @ self._motion[:3, :3].T
+        return self._map(turned + self._motion[:3, 3])[:, ::THIN, ::THIN]
+
+    def differences(
+        self, maps: FloatImage, used: npt.NDArray[np.bool_]
+    ) -> tuple[FloatArray, FloatArray]:
+        """How grey values differ at every second pixel, and how a shift changes that.
+
+        Args:
+            maps: 2 x rows x columns float32, where the other picture shows them.
+            used: Rows x columns bool, those that are asked for.
+
+        Returns:
+            N float64, grey values of this picture less the other's; 2xN float64, slopes of the
+            other along its columns and rows.
+        """
+        u, v = (np.ascontiguousarray(part) for part in maps)
+        now = self._now[::THIN, ::THIN].astype(np.float32)
+        seen, *slopes = (
+            cv2.remap(picture, u, v, cv2.INTER_LINEAR)[used].astype(np.float64)
+            for picture in (
+                self._before,
+                *(
+                    cv2.Sobel(self._before, cv2.CV_32F, *way, scale=1 / 8)
+                    for way in ((1, 0), (0, 1))
+                ),
+            )
+        )
+        return now[used] - seen, np.stack(slopes)
+
+    def shift(self, shift: FloatArray, height: npt.NDArray[np.intp] | None) -> FloatArray:
+        """Pixels by which the poses are off (Lucas and Kanade 1981, with robust weights).
+
+        Args:
+            shift: Columns and rows to begin with.
+            height: Number of the height at every second pixel; None for the ground everywhere.
+
+        Returns:
+            Columns and rows.
+        """
+        maps = self._maps[..., ::THIN, ::THIN]
+        if height is None:
+            chosen = np.ascontiguousarray(maps[0])
+        else:
+            chosen = np.take_along_axis(maps, height[None, None], axis=0)[0]
+        used = self.inside[::THIN, ::THIN]
+        now = self._now[::THIN, ::THIN].astype(np.float32)
+        for _ in range(_ROUNDS):
+            seen = self._seen(chosen, shift)
+            off = (now - seen)[used]
+            if len(off) < LEAST_PIXELS:
+                break
+            along = [
+                cv2.Sobel(seen, cv2.CV_32F, *way, scale=1 / (8 * THIN))[used]
+                for way in ((1, 0), (0, 1))
+            ]
+            slopes = np.stack(along)
+            usual = 2 * float(np.median(np.abs(off))) + NOISE
+            weighed = slopes / (1 + np.square(off / usual))
+            stiff = len(off) * _STIFF
+            normal = weighed @ slopes.T + stiff * np.eye(2)
+            shift = shift + np.linalg.solve(normal, weighed @ off - stiff * shift)
+        return np.clip(shift, -MOST_SHIFT, MOST_SHIFT)
+
+    def likely_heights(self, shift: FloatArray) -> Likely:
+        """The heights that fit best at every second pixel."""
+        costs = self._costs(self._maps, shift, THIN) + np.float32(NOISE)
+        costs[0] *= _FAVOUR
+        inside = self.inside[::THIN, ::THIN]
+        return Likely(np.argmin(costs, axis=0), float(np.median(costs.min(axis=0)[inside])))
+
+    def costs(self, shift: FloatArray) -> FloatImage:
+        """Mean difference of grey values around each pixel for each height."""
+        return self._costs(self._maps, shift, 1)
+
+    def fits(self, shift: FloatArray) -> float:
+        """Share of places that fit better at some height than shown aside, left and right."""
+
+        def least(columns: float) -> FloatImage:
+            moved = shift + np.array([columns, 0])
+            return np.asarray(self._costs(self._maps, moved, _SPARSE).min(axis=0))
+
+        better = least(0.0) < np.minimum(least(-_ASIDE), least(_ASIDE))
+        inside = self.inside[::_SPARSE, ::_SPARSE]
+        if not inside.any():
+            return 0.0
+        contrast = self.contrast()[::_SPARSE, ::_SPARSE]
+        clear = inside & (contrast >= np.percentile(contrast[inside], 100 * (1 - _CLEAREST)))
+        return float(np.mean(better[clear]))
+
+    def contrast(self) -> FloatImage:
+        """Mean difference of grey values to those around."""
+        now = self._now.astype(np.float32)
+        return np.asarray(cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW))
+
+    def least_below(self, shift: FloatArray) -> FloatImage:
+        """The same for the planes below the ground, of which the best counts."""
+        return np.asarray(self._costs(self._below, shift, 1).min(axis=0))
+
+    def _costs(self, maps: FloatImage, shift: FloatArray, thin: int) -> FloatImage:
+        now = self._now[::thin, ::thin].astype(np.float32)
+        window = (_WINDOW[0] // thin | 1, _WINDOW[1] // thin | 1)
+        inside = self.inside[::thin, ::thin].astype(np.float32)
+        share = np.maximum(cv2.blur(inside, window), np.float32(1e-3))
+        return np.stack(
+            [
+                cv2.blur(
+                    cv2.absdiff(self._seen(each[:, ::thin, ::thin], shift), now) * inside, window
+                )
+                / share
+                for each in maps
+            ]
+        )
+
+
+def _depth(ground: Plane, down: FloatArray) -> FloatArray:
+    """Metres along Z of a ground by how much rays go down to it; those above it reach far."""
+    return np.asarray(ground.offset / np.maximum(down, 1 / (2 * _RANGE)))
