@@ -41,6 +41,7 @@ from depth_anything_ros.metric.floor_obstacles import (
     coarse_step,
     point_heights,
 )
+from depth_anything_ros.metric.ground_odometry import GroundOdometry
 from depth_anything_ros.metric.ground_parallax import GroundParallax, Parallax
 from depth_anything_ros.metric.measured_ground import FollowedGround, measured_ground
 from depth_anything_ros.metric.moving_things import MovingThings
@@ -108,6 +109,7 @@ class GroundFusion:
         self._moving = MovingThings()
         self._recent = RecentDepth()
         self._corners = CornerTracks()
+        self._odometry = GroundOdometry()
         self._moved: Mask | None = None
         self._far_from_points = 1.0  # steady, as motion shows between images that were looked at
 
@@ -132,6 +134,8 @@ class GroundFusion:
         if told is not None:
             ground = self._parallax.correction.corrected(told)
             frame = replace(frame, ground=ground)
+        if frame.pose is None and ground is not None:
+            frame, told = self._odometry.locate(frame, ground), None
         measured = frame.points
         points = self._memory.recall(frame, ground)
         if points is not measured:

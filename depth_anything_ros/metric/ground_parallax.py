@@ -19,6 +19,7 @@ import numpy.typing as npt
 from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Plane
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.ground_correction import GroundCorrection
+from depth_anything_ros.metric.ground_odometry import told_by_ground
 from depth_anything_ros.metric.plane_sweep import (
     HEIGHTS,
     MOST_SHIFT,
@@ -35,6 +36,7 @@ _APART = 0.12  # heights of the camera between pictures that are remembered
 _REMEMBERED = 10
 _SECONDS = 6.0  # a robot that stands has nothing to compare; things move meanwhile
 _FITS = 0.45  # share of places that fit better than shown aside, at least
+_MOSTLY = 0.6  # share of clear places on the ground where odometry comes from the ground itself
 _DOUBTED = 0.6  # pixels by which poses are off where what is seen counts half
 _RAISED = -0.15  # evidence below which the height is looked for
 _PERHAPS = -0.04  # evidence below which it is that of what is around
@@ -127,6 +129,8 @@ class GroundParallax:
         if match is None:
             return None
         shift, likely = match
+        if told_by_ground(frame) and sweep.share_of_ground(likely) < _MOSTLY:
+            return None  # the way was told by what is no ground
         if told is not None:
             self.correction.learn(sweep, told, now.pose[:3, 3], likely.number == 0, shift)
         return _parallax(sweep, shift, shape)

@@ -226,12 +226,20 @@ class PlaneSweep:
             return np.asarray(self._costs(self._maps, moved, _SPARSE).min(axis=0))
 
         better = least(0.0) < np.minimum(least(-_ASIDE), least(_ASIDE))
-        inside = self.inside[::_SPARSE, ::_SPARSE]
+        clear = self._clear(_SPARSE)
+        return float(np.mean(better[clear])) if clear.any() else 0.0
+
+    def share_of_ground(self, likely: Likely) -> float:
+        """Share of the places with most contrast where the ground fits best."""
+        clear = self._clear(THIN)
+        return float(np.mean(likely.number[clear] == 0)) if clear.any() else 0.0
+
+    def _clear(self, thin: int) -> npt.NDArray[np.bool_]:
+        """Where there is most contrast of what both pictures show."""
+        inside, contrast = self.inside[::thin, ::thin], self.contrast()[::thin, ::thin]
         if not inside.any():
-            return 0.0
-        contrast = self.contrast()[::_SPARSE, ::_SPARSE]
-        clear = inside & (contrast >= np.percentile(contrast[inside], 100 * (1 - _CLEAREST)))
-        return float(np.mean(better[clear]))
+            return inside
+        return inside & (contrast >= np.percentile(contrast[inside], 100 * (1 - _CLEAREST)))
 
     def contrast(self) -> FloatImage:
         """Mean difference of grey values to those around."""

@@ -139,9 +139,10 @@ class NodeParameters(ParameterSet):
     ground_fusion: bool = parameter(
         True,
         "Where the ground is known (base_frame, camera_height, returns of a LiDAR), put floor on "
-        "its plane and bring obstacles to the distance of their foot. With odometry, low points of "
-        "the last 5 s are remembered, and where no points are, how the image changes while the "
-        "robot moves tells what rises from the ground and how far its corners are.",
+        "its plane and bring obstacles to the distance of their foot. Low points of the last 5 s "
+        "are remembered, and where no points are, how the image changes while the robot moves "
+        "tells how the camera is really mounted, what rises from the ground and how far its "
+        "corners are. The motion is that of odometry, else what the ground shows.",
     )
     alignment_check: bool = parameter(
         True,

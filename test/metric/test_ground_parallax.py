@@ -315,3 +315,24 @@ def test_motion_that_contradicts_the_network_makes_nothing_sure() -> None:
     print(f"sigma alone {nothing:.3f}, where both agree {same:.3f}, where not {other:.3f}")
     assert same < 0.9 * nothing
     assert other > 0.95 * nothing
+
+
+def test_a_kerb_is_seen_without_odometry() -> None:
+    """The road itself tells how far the robot went; the network sees a flat road everywhere."""
+    fusion = GroundFusion()
+    for number in range(9):
+        frame, road, pavement = drive(0.12, 0.12 * number)
+        frame = replace(frame, pose=None)
+        prediction = Prediction(
+            np.ones((240, 320), np.float32), PredictionKind.RELATIVE_DISPARITY, (240, 320)
+        )
+        scaled = fusion.scale(SilentScaler("ground_plane"), prediction, frame)  # type: ignore[arg-type]
+    assert scaled.depth_m is not None
+    plane = inverse_ground_depth(CAMERA, GROUND)[::2, ::2]
+    with np.errstate(invalid="ignore"):
+        height = HEIGHT * (1 - scaled.depth_m[::2, ::2] * plane)
+    print(
+        f"road {np.nanmedian(height[road]):.3f} m, pavement {np.nanmedian(height[pavement]):.3f} m"
+    )
+    assert abs(np.nanmedian(height[road])) < 0.01
+    assert np.nanmedian(height[pavement]) == pytest.approx(0.12, abs=0.04)
