@@ -151,6 +151,27 @@ class View:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is told of the robot, right or wrong.
+
+    Attributes:
+        odometry: Whether it publishes odometry.
+        height_error: Share by which the camera is said to be higher than it is.
+        pitch_error_deg: Degrees by which the camera is said to look down more than it does.
+    """
+
+    odometry: bool = True
+    height_error: float = 0.0
+    pitch_error_deg: float = 0.0
+
+    def ground(self, true: Plane) -> Plane:
+        """The ground as it is told."""
+        turn, _ = cv2.Rodrigues(np.array([np.radians(self.pitch_error_deg), 0.0, 0.0]))
+        x, y, z = (float(part) for part in turn @ np.array(true.normal))
+        return Plane((x, y, z), true.offset * (1 + self.height_error))
+
+
+@dataclass(frozen=True)
 class Tick:
     """What the robot's sensors see at one moment.
 
@@ -371,7 +392,11 @@ def _in_world(camera: Camera, pose: FloatArray, depth_m: FloatImage) -> FloatArr
 
 
 def answers(
-    drive: Drive, network: LoadedModel | None, source: str, ground_fusion: bool = True
+    drive: Drive,
+    network: LoadedModel | None,
+    source: str,
+    ground_fusion: bool = True,
+    told: Told = Told(),
 ) -> Iterator[DepthFrame]:
     """Depth of every tick, as the node gives it.
 
@@ -380,6 +405,7 @@ def answers(
         network: The network; None for true depth, which needs no source.
         source: One of `SOURCES`.
         ground_fusion: The node's parameter.
+        told: What is told of the robot; it does not matter to true depth.
 
     Yields:
         One answer per tick.
@@ -388,7 +414,7 @@ def answers(
     if network is not None:
         scaler = make_scaler(ScalerSettings(scaler=SOURCES[source].scaler), network.info)
         pipeline = Pipeline(network.estimator, scaler, limits, ground_fusion=ground_fusion)
-        for frame in frames(drive, source):
+        for frame in frames(drive, source, told):
             yield pipeline.process(frame)
         return
     state = ScaleState(TRUTH, Quality.GOOD, "true depth")
@@ -402,9 +428,10 @@ def answers(
         yield DepthFrame(frame, prediction, depth_m, None, state, ground=frame.ground)
 
 
-def frames(drive: Drive, source: str) -> Iterator[Frame]:
-    """The frames of a drive with what a source may use."""
+def frames(drive: Drive, source: str, told: Told = Told()) -> Iterator[Frame]:
+    """The frames of a drive with what a source may use and is told."""
     way = SOURCES[source]
+    ground = told.ground(drive.ground) if way.ground else None
     for number, tick in enumerate(drive.ticks):
         points = None
         if way.sensor is not None:
@@ -415,8 +442,8 @@ def frames(drive: Drive, source: str) -> Iterator[Frame]:
             round(number * 1e9 / drive.rate) + 1,
             camera=drive.camera,
             points=points,
-            ground=drive.ground if way.ground else None,
-            pose=tick.pose,
+            ground=ground,
+            pose=tick.pose if told.odometry else None,
         )
 
 

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from bench_command import bench
 
-from depth_anything_ros.benchmark.navigation import Drive, Score, View, answers, navigate, record
+from depth_anything_ros.benchmark.navigation import (
+    Drive,
+    Score,
+    Told,
+    View,
+    answers,
+    navigate,
+    record,
+)
 from depth_anything_ros.errors import SettingError
 from depth_anything_ros.frames import FloatImage, Prediction, PredictionKind, RgbImage
 from depth_anything_ros.geometry.camera import ray_table
@@ -19,6 +27,7 @@ from depth_anything_ros.inference import selection
 from depth_anything_ros.inference.backend import LoadedModel
 from depth_anything_ros.inference.constant_estimator import ConstantEstimator
 from depth_anything_ros.metric.corner_depths import CornerTracks
+from depth_anything_ros.metric.ground_odometry import GroundOdometry
 from depth_anything_ros.metric.recent_depth import RecentDepth
 from depth_anything_ros.metric.sources.ground import inverse_ground_depth
 from depth_anything_ros.network.model_info import ModelInfo
@@ -240,6 +249,28 @@ def test_a_low_camera_finds_what_its_motion_shows(monkeypatch: pytest.MonkeyPatc
     assert after["phantom"] < 1
 
 
+def test_a_robot_without_odometry_finds_what_its_motion_shows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The ground tells how it moved."""
+    drive = record("room", 4, 6.0, 5.0)
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    told = Told(odometry=False)
+    after = shares(navigate(drive, answers(drive, network, "ground plane", told=told)))
+    monkeypatch.setattr(GroundOdometry, "locate", lambda self, frame, ground: frame)
+    before = shares(navigate(drive, answers(drive, network, "ground plane", told=told)))
+    assert after["found"] > before["found"] + 8
+    assert after["right"] > 97
+    assert after["phantom"] < 0.5
+
+
+def test_a_wrong_mount_is_told() -> None:
+    drive = record("room", 4, 0.2, 5.0)
+    ground = Told(height_error=0.1, pitch_error_deg=2.0).ground(drive.ground)
+    assert ground.offset == pytest.approx(1.1 * drive.ground.offset)
+    assert ground.normal[2] == pytest.approx(-np.sin(np.radians(2.0)), abs=1e-6)
+
+
 def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:
     """Of a street of kerbs, with a network that bends the road by as much as they are high."""
     drive = record("street", 1, 14.0, 1.0)
@@ -276,6 +307,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.json"
     arguments = ["--world", "room", "--source", "lidar", "--seconds", "0.5", "--rate", "2"]
     arguments += ["--camera-height", "1", "--camera-pitch", "20", "--hfov", "90"]
+    arguments += ["--no-odometry", "--height-error", "5", "--pitch-error", "1"]
     printed = bench("navigation", *arguments, "--json", path)
     assert "truth" in printed
     report = json.loads(path.read_text())

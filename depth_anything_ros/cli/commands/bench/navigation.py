@@ -55,6 +55,19 @@ _COLUMNS = {
     default=70.0,
     help="Its horizontal field of view in degrees.",
 )
+@option("--odometry/--no-odometry", default=True, help="Whether the robot publishes where it is.")
+@option(
+    "--height-error",
+    type=click.FloatRange(min=-50.0, max=100.0),
+    default=0.0,
+    help="Percent by which the camera is said to be higher than it is.",
+)
+@option(
+    "--pitch-error",
+    type=click.FloatRange(min=-30.0, max=30.0),
+    default=0.0,
+    help="Degrees by which the camera is said to look down more than it does.",
+)
 @option(
     "--ground-fusion/--no-ground-fusion",
     default=True,
@@ -73,6 +86,9 @@ def navigation(
     camera_height: float,
     camera_pitch: float,
     hfov: float,
+    odometry: bool,
+    height_error: float,
+    pitch_error: float,
     ground_fusion: bool,
     threads: int,
     json_file: Path | None,
@@ -86,6 +102,7 @@ def navigation(
         SOURCES,
         TRUTH,
         Score,
+        Told,
         View,
         answers,
         navigate,
@@ -115,6 +132,7 @@ def navigation(
     }
     scores: dict[tuple[str, str, str], Score] = {}
     view = View(camera_height, camera_pitch, hfov)
+    told = Told(odometry, height_error / 100, pitch_error)
     for kind in worlds or KINDS:
         for seed in range(first_seed, first_seed + seeds):
             drive = record(kind, seed, seconds, rate, view)
@@ -125,7 +143,7 @@ def navigation(
                 for source in sources or SOURCES
             ]
             for name, network, source in ways:
-                depths = answers(drive, network, source, ground_fusion)
+                depths = answers(drive, network, source, ground_fusion, told)
                 score = navigate(drive, depths)
                 key = (kind, name, source)
                 scores[key] = scores.get(key, Score()) + score
@@ -147,6 +165,9 @@ def navigation(
             "rate": rate,
             "camera_height": camera_height,
             "camera_pitch": camera_pitch,
+            "odometry": odometry,
+            "height_error": height_error,
+            "pitch_error": pitch_error,
             "hfov": hfov,
             "ground_fusion": ground_fusion,
             "rows": rows,
