@@ -134,17 +134,19 @@ class GroundFusion:
         if told is not None:
             ground = self._parallax.correction.corrected(told)
             frame = replace(frame, ground=ground)
+        given = frame.pose, frame.fixed_frame
         if frame.pose is None and ground is not None:
             frame, told = self._odometry.locate(frame, ground), None
         measured = frame.points
         points = self._memory.recall(frame, ground)
         if points is not measured:
             frame = replace(frame, points=points)
+        # What the ground tells of the way has its scale from the ground: no scaler's odometry.
+        for_scaler = replace(frame, pose=given[0], fixed_frame=given[1])
         if points is not None and ground is not None:
             floor = unmeasured_floor(points, prediction, replace(frame, ground=ground))
-            scaled = scaler.scale(prediction, replace(frame, floor=floor))
-        else:
-            scaled = scaler.scale(prediction, frame)
+            for_scaler = replace(for_scaler, floor=floor)
+        scaled = scaler.scale(prediction, for_scaler)
         wrong = scaled.wrong_points
         if wrong is not None and points is not None and measured is not None:
             frame = replace(frame, points=subset(points, ~wrong))

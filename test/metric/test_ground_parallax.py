@@ -234,8 +234,10 @@ class SilentScaler:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.poses: list[bool] = []
 
     def scale(self, prediction: Prediction, frame: Frame) -> ScaledDepth:
+        self.poses.append(frame.pose is not None)
         return ScaledDepth(None, ScaleState(self.name, Quality.INVALID, "no ground is seen"))
 
 
@@ -319,14 +321,15 @@ def test_motion_that_contradicts_the_network_makes_nothing_sure() -> None:
 
 def test_a_kerb_is_seen_without_odometry() -> None:
     """The road itself tells how far the robot went; the network sees a flat road everywhere."""
-    fusion = GroundFusion()
+    fusion, scaler = GroundFusion(), SilentScaler("ground_plane")
     for number in range(9):
         frame, road, pavement = drive(0.12, 0.12 * number)
         frame = replace(frame, pose=None)
         prediction = Prediction(
             np.ones((240, 320), np.float32), PredictionKind.RELATIVE_DISPARITY, (240, 320)
         )
-        scaled = fusion.scale(SilentScaler("ground_plane"), prediction, frame)  # type: ignore[arg-type]
+        scaled = fusion.scale(scaler, prediction, frame)  # type: ignore[arg-type]
+    assert scaler.poses == 9 * [False]  # its metres are the ground's, no odometry of a scaler's
     assert scaled.depth_m is not None
     plane = inverse_ground_depth(CAMERA, GROUND)[::2, ::2]
     with np.errstate(invalid="ignore"):
