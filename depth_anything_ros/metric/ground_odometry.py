@@ -44,9 +44,8 @@ _FITS_PX = 0.8  # by which corners are off their epipolar line, or their place o
 _SHARE_FITS_LINE = 0.7  # share of them that is no farther off it
 _LEAST_FITS, _SHARE_FITS = 4, 0.45  # how many, and which share of those that may be there
 _UNSEEN = 1.0  # seconds without, for which the robot is as fast as it was
-_TRACKED = np.array(
-    [0.01, 0.01, math.radians(0.5)]
-)  # by which the way may be off from image to image
+# Metres and angle by which the way may be off from image to image.
+_TRACKED = np.array([0.01, 0.01, math.radians(0.5)])
 _STEADY_S = 0.2  # seconds over which the velocity is a mean
 _STEPS = np.array([1e-3, 1e-3, 1e-4])  # metres and angle from which slopes are computed
 _NEW_MOVED, _NEW_TURNED = 0.5, math.radians(12)  # heights and angle from which on corners are new
@@ -129,16 +128,17 @@ class GroundOdometry:
         """Whether the way is known from where corners were first seen, or from the last picture."""
         if self._start is None or self._last is None:
             return False
-        starts = [self._start]
-        if self._start.grey is not self._last[0]:
-            starts.append(self._started(*self._last))
-        if any(self._follow(start, grey, view, seconds, by_ground=True) for start in starts):
+        start, seen = self._start, self._follow(self._start, grey, view, seconds, by_ground=True)
+        if not seen and start.grey is not self._last[0]:
+            start = self._started(*self._last)
+            seen = self._follow(start, grey, view, seconds, by_ground=True)
+        if seen:
             self._unseen = 0.0
             return True
         self._unseen += seconds
         if not self._steady or self._unseen > _UNSEEN:
             return False
-        return self._follow(starts[-1], grey, view, seconds, by_ground=False)
+        return self._follow(start, grey, view, seconds, by_ground=False)
 
     def _started(self, grey: GreyImage, view: _View) -> _Start:
         """The newest picture as one to follow corners from."""
@@ -180,10 +180,8 @@ class GroundOdometry:
         if seconds > 0:
             velocity = _parameters(np.linalg.inv(self._at) @ now) / seconds
             newest = min(1.0, seconds / _STEADY_S) if self._steady else 1.0
-            self._velocity, self._steady = (
-                self._velocity + newest * (velocity - self._velocity),
-                True,
-            )
+            self._velocity = self._velocity + newest * (velocity - self._velocity)
+            self._steady = True
         self._at = now
         far = math.hypot(way[0], way[1]) > _NEW_MOVED * view.height or abs(way[2]) > _NEW_TURNED
         ground = np.count_nonzero(np.isfinite(start.depth))
