@@ -15,6 +15,7 @@ import numpy as np
 from depth_anything_ros.frames import FloatArray, FloatImage, Frame, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, distort
 from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.ground_odometry import told_by_ground
 from depth_anything_ros.metric.triangulation import (
     MIN_TRACKS,
     GreyImage,
@@ -41,6 +42,7 @@ _EPIPOLAR_PX = 1.5
 _LEAST_ANGLE = np.radians(0.3)
 _TRACK_PX = 0.5  # standard deviation of where a corner is found
 _LEAST_SIGMA = 0.03  # of log depth: edges of things are not what is beside them, odometry errs
+_OF_GROUNDS_WAY = 0.07  # the same where only the ground tells how far the images are apart
 _ELSEWHERE_M = 5.0  # where a corner without depth is looked for
 _MARGIN_PX = 2.0
 
@@ -104,7 +106,9 @@ class CornerTracks:
         guess = values_at(depth_m, SparsePoints(there[:, 0], there[:, 1], np.ones(len(there))))
         guess = np.where(np.isfinite(guess), guess, _ELSEWHERE_M)
         each = [_compared(picture, now, smaller, pixels, guess) for picture in before]
-        return _together(there, *np.stack(each, axis=1))
+        of_way = _OF_GROUNDS_WAY if told_by_ground(frame) else 0.0
+        log_z, variance = np.stack(each, axis=1)
+        return _together(there, log_z, variance, of_way)
 
     def _before(self, now: _Picture, camera: Camera, fixed_frame: str) -> list[_Picture]:
         """The latest pictures from far enough away; remembers the present one."""
@@ -158,13 +162,16 @@ def _compared(
     return log_z, variance
 
 
-def _together(pixels: FloatArray, log_z: FloatArray, variance: FloatArray) -> CornerDepths | None:
+def _together(
+    pixels: FloatArray, log_z: FloatArray, variance: FloatArray, of_way: float
+) -> CornerDepths | None:
     """What several pictures say of the same corners, no surer than they agree.
 
     Args:
         pixels: Nx2.
         log_z: KxN of K pictures.
         variance: KxN, infinite where unknown.
+        of_way: Standard deviation of the log of the distance between the images.
     """
     known = np.isfinite(variance).any(axis=0)
     if not known.any():
@@ -173,6 +180,6 @@ def _together(pixels: FloatArray, log_z: FloatArray, variance: FloatArray) -> Co
     total = weight.sum(axis=0)
     mean = (weight * log_z[:, known]).sum(axis=0) / total
     spread = (weight * np.square(log_z[:, known] - mean)).sum(axis=0) / total
-    sigma = np.sqrt(1 / total + spread + _LEAST_SIGMA**2)
+    sigma = np.sqrt(1 / total + spread + _LEAST_SIGMA**2 + of_way**2)
     u, v = pixels[known].T
     return CornerDepths(SparsePoints(u, v, np.exp(mean), _SOURCE), sigma)

@@ -136,7 +136,9 @@ class GroundFusion:
             frame = replace(frame, ground=ground)
         given = frame.pose, frame.fixed_frame
         if frame.pose is None and ground is not None:
-            frame, told = self._odometry.locate(frame, ground), None
+            # The ground that points show is another from image to image: it would seem to move.
+            frame = self._odometry.locate(frame, frame.ground or ground)
+            told = None
         measured = frame.points
         points = self._memory.recall(frame, ground)
         if points is not measured:

@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, Frame, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import project, rays_of_pixels
+from depth_anything_ros.metric.ground_odometry import told_by_ground
+from depth_anything_ros.metric.scan_line import are_in_line
 
 Mask = npt.NDArray[np.bool_]
 
@@ -66,6 +68,10 @@ class PointMemory:
         points, camera, pose = frame.points, frame.camera, frame.pose
         if points is None or camera is None or pose is None or ground is None:
             return points
+        if told_by_ground(frame) and are_in_line(points.u, points.v):
+            return (
+                points  # a laser scan shows no floor, which a way that is a little off leaves flat
+            )
         newest = self._scans[-1].stamp if self._scans else frame.stamp
         moved = float(np.linalg.norm(pose[:3, 3] - self._place))
         if frame.stamp < newest or frame.fixed_frame != self._fixed_frame or moved > _JUMP:

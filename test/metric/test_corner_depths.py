@@ -15,6 +15,7 @@ from depth_anything_ros.geometry.camera import Camera, ray_table
 from depth_anything_ros.metric.corner_depths import CornerDepths, CornerTracks
 from depth_anything_ros.metric.corner_fusion import drawn_to_corners
 from depth_anything_ros.metric.fit import values_at
+from depth_anything_ros.metric.ground_odometry import GroundOdometry
 
 WALL = Plane((0.2, 0.0, -0.98), 4.0)
 GROUND = Plane((0.0, -1.0, 0.0), 1.2)
@@ -89,6 +90,20 @@ def test_pictures_of_another_frame_or_of_long_ago_are_forgotten() -> None:
     tracks = CornerTracks()
     tracks.measure(*frame_at(0.0))
     assert tracks.measure(*frame_at(0.5)) is not None
+
+
+def test_corners_are_less_sure_where_only_the_ground_tells_the_way() -> None:
+    """By what that way is off, which all corners share."""
+    own = GroundOdometry().locate(replace(frame_at(0.0)[0], pose=None), GROUND).fixed_frame
+    sigma = {}
+    for fixed_frame in ("odom", own):
+        tracks = CornerTracks()
+        for ahead in (0.0, 0.5):
+            frame, depth = frame_at(ahead)
+            found = tracks.measure(replace(frame, fixed_frame=fixed_frame), depth)
+        assert found is not None
+        sigma[fixed_frame] = found.sigma
+    assert np.sqrt(np.square(sigma[own]) - np.square(sigma["odom"])) == pytest.approx(0.07)
 
 
 def wall_and_floor(wall: float = 3.0) -> tuple[Array, Array]:

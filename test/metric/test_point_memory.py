@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from depth_anything_ros.frames import Frame, Plane, SparsePoints
 from depth_anything_ros.geometry.camera import Camera, project, rays_of_pixels
+from depth_anything_ros.metric.ground_odometry import GroundOdometry
 from depth_anything_ros.metric.point_memory import PointMemory
 
 CAMERA = Camera.from_hfov(320, 240, 70.0)
@@ -93,3 +96,19 @@ def test_frames_without_pose_or_ground_keep_their_points() -> None:
     assert memory.recall(seen, None) is seen.points
     unposed = Frame(seen.rgb, seen.stamp, camera=CAMERA, points=seen.points)
     assert memory.recall(unposed, GROUND) is seen.points
+
+
+def test_a_laser_scan_is_not_remembered_on_the_grounds_own_way() -> None:
+    """That way is off by some percent: floor stays floor, an obstacle would stand elsewhere."""
+    own = GroundOdometry().locate(replace(frame(line(0.0, 4.0), 0.0, 1.0), pose=None), GROUND)
+    scan = np.stack([np.linspace(-2, 2, 120), np.full(120, HEIGHT - 0.25), np.full(120, 4.0)], 1)
+    for fixed_frame, kept in (("odom", 120), (own.fixed_frame, 0)):
+        memory = PointMemory()
+        recalled(memory, frame(scan, 0.0, 1.0, fixed_frame))
+        gone = frame(line(0.0, 1.3), 0.2, 2.0, fixed_frame)
+        assert len(recalled(memory, gone)) == kept
+    floor = PointMemory()
+    recalled(
+        floor, frame(np.concatenate([line(0.0, 3.0), line(0.0, 4.0)]), 0.0, 1.0, own.fixed_frame)
+    )
+    assert len(recalled(floor, frame(line(0.0, 1.3), 0.2, 2.0, own.fixed_frame))) == 40
