@@ -131,6 +131,7 @@ NEAR = 0.2
 _CAMERA = "camera"
 _SPEED = 0.4  # m/s, the simulated robot's default
 _FOUND_WITHIN = 4.0
+_TURNED_PER_MM = 0.02  # degrees
 _FLOOR = 0.03  # height in metres up to which a true point is floor
 _CAMERA_SHAPE = (320, 240)  # columns and rows: the simulated robot's defaults
 
@@ -152,23 +153,43 @@ class View:
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of the robot, right or wrong.
+    """What is told of the robot, right or wrong, and how its images are exposed.
 
     Attributes:
         odometry: Whether it publishes odometry.
         height_error: Share by which the camera is said to be higher than it is.
         pitch_error_deg: Degrees by which the camera is said to look down more than it does.
+        odometry_noise_mm: Standard deviation of each pose in millimetres, per axis; its attitude
+            is off by 0.02 degrees for each of them.
+        exposure_noise: Standard deviation of how much brighter each image is, as a share.
     """
 
     odometry: bool = True
     height_error: float = 0.0
     pitch_error_deg: float = 0.0
+    odometry_noise_mm: float = 0.0
+    exposure_noise: float = 0.0
 
     def ground(self, true: Plane) -> Plane:
         """The ground as it is told."""
         turn, _ = cv2.Rodrigues(np.array([np.radians(self.pitch_error_deg), 0.0, 0.0]))
         x, y, z = (float(part) for part in turn @ np.array(true.normal))
         return Plane((x, y, z), true.offset * (1 + self.height_error))
+
+    def pose(self, true: FloatArray, chance: np.random.Generator) -> FloatArray | None:
+        """A pose of the camera as it is told."""
+        if not self.odometry:
+            return None
+        step = np.eye(4)
+        turned = chance.normal(0, np.radians(_TURNED_PER_MM * self.odometry_noise_mm), 3)
+        step[:3, :3], _ = cv2.Rodrigues(turned)
+        step[:3, 3] = chance.normal(0, 1e-3 * self.odometry_noise_mm, 3)
+        return np.asarray(true @ step)
+
+    def image(self, true: RgbImage, chance: np.random.Generator) -> RgbImage:
+        """An image as it is exposed."""
+        gain = float(np.exp(chance.normal(0, self.exposure_noise)))
+        return np.asarray(cv2.addWeighted(true, gain, true, 0, 0), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -432,18 +453,19 @@ def frames(drive: Drive, source: str, told: Told = Told()) -> Iterator[Frame]:
     """The frames of a drive with what a source may use and is told."""
     way = SOURCES[source]
     ground = told.ground(drive.ground) if way.ground else None
+    chance = np.random.default_rng(drive.seed)
     for number, tick in enumerate(drive.ticks):
         points = None
         if way.sensor is not None:
             seen = project(drive.camera, getattr(tick, way.sensor))
             points = SparsePoints(*seen, source=way.sensor)
         yield Frame(
-            tick.rgb,
+            told.image(tick.rgb, chance),
             round(number * 1e9 / drive.rate) + 1,
             camera=drive.camera,
             points=points,
             ground=ground,
-            pose=tick.pose if told.odometry else None,
+            pose=told.pose(tick.pose, chance),
         )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, Plane
+from depth_anything_ros.metric.direct_alignment import ALIKE
 from depth_anything_ros.metric.plane_sweep import LEAST_PIXELS, NOISE, THIN, PlaneSweep
 
 # Own choices, made on simulated rooms and streets 0 to 4. All triples are of the logarithm of the
@@ -24,7 +25,6 @@ _WANDER = np.array([0.0005, 0.02, 0.02])  # by how much it may change from one p
 _STEPS = np.array([0.02, 0.3, 0.3])  # over which images are taken to change linearly
 _MOST = np.array([0.15, 3.0, 3.0])  # by which a ground is corrected: more is another one
 _SHIFT = 0.5  # pixels, standard deviation of how far poses are off
-_ALIKE = 20.0  # pixels that say the same: they lie side by side
 _ROUNDS = 4
 _MOVED = 0.12  # heights of the camera from one pair to the next
 
@@ -92,7 +92,7 @@ class GroundCorrection:
             along = np.stack([*slopes, *((slopes * way).sum(axis=0) for way in ways)])
             usual = 2 * float(np.median(np.abs(off))) + NOISE
             weight = 1 / (1 + np.square(off / usual))
-            variance = _ALIKE * float(weight @ np.square(off)) / float(weight.sum()) + NOISE**2
+            variance = ALIKE * float(weight @ np.square(off)) / float(weight.sum()) + NOISE**2
             weighed = along * (weight / variance)
             normal = weighed @ along.T + sure
             now = now + np.linalg.solve(normal, weighed @ off - sure @ (now - before))

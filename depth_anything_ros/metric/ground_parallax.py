@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Plane
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.direct_alignment import aligned
 from depth_anything_ros.metric.ground_correction import GroundCorrection
 from depth_anything_ros.metric.ground_odometry import told_by_ground
 from depth_anything_ros.metric.plane_sweep import (
@@ -37,7 +38,8 @@ _REMEMBERED = 10
 _SECONDS = 6.0  # a robot that stands has nothing to compare; things move meanwhile
 _FITS = 0.45  # share of places that fit better than shown aside, at least
 _MOSTLY = 0.6  # share of clear places on the ground where odometry comes from the ground itself
-_DOUBTED = 0.6  # pixels by which poses are off where what is seen counts half
+_ALIGNED, _ENOUGH = 3, 0.995  # times, until the pictures differ by hardly less
+_DOUBTED = 3.0  # pixels by which poses are off where what is seen counts half
 _RAISED = -0.15  # evidence below which the height is looked for
 _PERHAPS = -0.04  # evidence below which it is that of what is around
 _AROUND = (25, 9)  # columns and rows of the answer,
@@ -133,7 +135,7 @@ class GroundParallax:
             return None  # the way was told by what is no ground
         if told is not None:
             self.correction.learn(sweep, told, now.pose[:3, 3], likely.number == 0, shift)
-        return _parallax(sweep, shift, shape)
+        return _parallax(*_aligned(sweep, shift, likely), shape)
 
     def _before(
         self, now: Picture, camera: Camera, fixed_frame: str, height: float
@@ -178,6 +180,22 @@ def _matched(sweep: PlaneSweep) -> tuple[FloatArray, Likely] | None:
     if fits < _FITS or np.abs(shift).max() >= MOST_SHIFT:
         return None
     return shift, likely
+
+
+def _aligned(sweep: PlaneSweep, shift: FloatArray, likely: Likely) -> tuple[PlaneSweep, FloatArray]:
+    """The pictures from poses that fit them best, and by how much these are still off."""
+    for _ in range(_ALIGNED):
+        other = aligned(sweep, shift, likely.number == 0)
+        if not other.sees_ground:
+            break
+        found = other.likely_heights(np.zeros(2))
+        improved = found.difference < likely.difference
+        enough = found.difference > _ENOUGH * likely.difference
+        if improved:
+            sweep, shift, likely = other, np.zeros(2), found
+        if enough:
+            break
+    return sweep, shift
 
 
 def _parallax(sweep: PlaneSweep, shift: FloatArray, shape: tuple[int, int]) -> Parallax:

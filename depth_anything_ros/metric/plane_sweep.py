@@ -7,7 +7,7 @@ a place is (a plane sweep, Collins 1996).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ NOISE = 0.7
 """Mean difference of grey values that says nothing."""
 _CELL = 8  # pixels between places whose shift is computed; between them it is interpolated
 _LEAST_ROWS = 24
+_NEAREST = 0.05  # metres along Z from which on a camera sees
 THIN = 2
 """Every second row and column tells by how much poses are off,"""
 MOST_SHIFT = 3.0
@@ -35,6 +36,10 @@ MOST_SHIFT = 3.0
 LEAST_PIXELS = 200
 """from that many of them."""
 _ROUNDS = 3
+_DARKEST, _BRIGHTEST = 3, 252  # grey values between which exposure is compared
+_EXPOSURE_ROUNDS = 8
+_EXPOSURE_STIFF = 100.0  # squared grey values that a pixel speaks for the same contrast
+_BETTER_EXPOSED = 0.9  # of the difference of grey values that is left where exposures differ
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
 _ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right,
@@ -65,13 +70,30 @@ class Likely:
     difference: float
 
 
+@dataclass(frozen=True)
+class Places:
+    """Where the other camera would see the ground that every second pixel shows.
+
+    Attributes:
+        points: 3xN float64 metres in its optical frame, of those it sees.
+        maps: 2 x rows x columns float32, columns and rows of its picture.
+        seen: Rows x columns bool, the N that it sees.
+    """
+
+    points: FloatArray
+    maps: FloatImage
+    seen: npt.NDArray[np.bool_]
+
+
 class PlaneSweep:
     """A picture shown as it would look from another pose, were all on one of several planes.
 
     Attributes:
+        pictures: The other picture, and the one that is shown.
         height: Metres from the camera to the ground.
         apart: Metres between the two poses.
-        focal: Pixels of the pictures.
+        focal_columns: Focal length in columns of the pictures.
+        focal: The same in their rows.
         rows: Rows of the pictures.
         top: First row of them that is compared.
         depth: Rows x columns float32 from there on, metres along Z of the ground.
@@ -79,14 +101,22 @@ class PlaneSweep:
         sees_ground: Whether there is anything to compare; without it only `top` is known.
     """
 
-    def __init__(self, before: Picture, now: Picture, camera: Camera, ground: Plane) -> None:
+    def __init__(
+        self,
+        before: Picture,
+        now: Picture,
+        camera: Camera,
+        ground: Plane,
+        exposed_alike: bool = False,
+    ) -> None:
         self.rows, columns = now.gray.shape
         rows = self.rows
         self._before, self._camera, self.height = before.gray, camera, ground.offset
+        self.pictures, self._seen_of = (before, now), (camera, ground)
         self._pixel = camera.width / columns, camera.height / rows
         self._motion = motion = np.linalg.inv(before.pose) @ now.pose
         self.apart = float(np.linalg.norm(motion[:3, 3]))
-        self.focal = camera.fy / self._pixel[1]
+        self.focal_columns, self.focal = camera.fx / self._pixel[0], camera.fy / self._pixel[1]
         first = -0.5 * _CELL - 0.5  # so that resizing puts the nodes where they belong
         v, u = np.mgrid[first : rows + _CELL : _CELL, first : columns + _CELL : _CELL]
         at_u, at_v = (u + 0.5) * self._pixel[0] - 0.5, (v + 0.5) * self._pixel[1] - 0.5
@@ -109,6 +139,39 @@ class PlaneSweep:
         seen = (u_there >= 0) & (v_there >= 0) & (u_there < columns - 1) & (v_there < rows - 1)
         self.inside = seen.all(axis=0)
         self.sees_ground = np.count_nonzero(self.inside) >= LEAST_PIXELS * THIN**2
+        if self.sees_ground and not exposed_alike:
+            self._before = self._exposed_alike()
+
+    def _exposed_alike(self) -> Gray:
+        """The other picture as bright as this one: cameras set their exposure anew all the time.
+
+        Where each place is taken for the height at which grey values change alike, they differ by
+        how pictures were exposed.
+        """
+        window = (_WINDOW[0] // THIN | 1, _WINDOW[1] // THIN | 1)
+        now = self._now[::THIN, ::THIN].astype(np.float32)
+        maps = self._maps[:, :, ::THIN, ::THIN]
+        seen = np.stack([self._seen(each, np.zeros(2)) for each in maps])
+        off = now - seen
+        changes = np.stack(
+            [cv2.blur(np.abs(each - cv2.blur(each, window)), window) for each in off]
+        )
+        best = np.argmin(changes, axis=0)[None]
+        there = np.take_along_axis(seen, best, axis=0)[0]
+        used = self.inside[::THIN, ::THIN] & (np.minimum(now, there) > _DARKEST)
+        used &= np.maximum(now, there) < _BRIGHTEST
+        if np.count_nonzero(used) < LEAST_PIXELS:
+            return self._before
+        gain, more = _exposure(there[used].astype(np.float64), now[used].astype(np.float64))
+
+        def misfit(pictures: FloatImage) -> float:
+            costs = [cv2.blur(cv2.absdiff(each, now), window) for each in pictures]
+            return float(np.median(np.stack(costs).min(axis=0)[used])) + NOISE
+
+        exposed = np.float32(gain) * seen + np.float32(more)
+        if misfit(exposed) > _BETTER_EXPOSED * misfit(seen):
+            return self._before
+        return np.asarray(cv2.addWeighted(self._before, gain, self._before, 0, more), np.uint8)
 
     def _fine(self, nodes: FloatArray) -> FloatImage:
         """Values at the nodes interpolated to the pixels that are compared."""
@@ -121,7 +184,7 @@ class PlaneSweep:
     def _map(self, points: FloatArray) -> FloatImage:
         """Column and row at which the other picture shows points that are given at the nodes."""
         z = points[:, 2]
-        ahead = z > 0.05
+        ahead = z > _NEAREST
         z = np.where(ahead, z, 1)
         u, v = distort(self._camera, points[:, 0] / z, points[:, 1] / z)
         u = np.where(ahead, (u + 0.5) / self._pixel[0] - 0.5, -1e4)
@@ -207,6 +270,31 @@ class PlaneSweep:
             shift = shift + np.linalg.solve(normal, weighed @ off - stiff * shift)
         return np.clip(shift, -MOST_SHIFT, MOST_SHIFT)
 
+    def of_ground(self, on_ground: npt.NDArray[np.bool_]) -> Places:
+        """Where the other camera would see the ground.
+
+        Args:
+            on_ground: What shows it, at every second pixel.
+        """
+        thin = (slice(None, None, THIN), slice(None, None, THIN))
+        x, y = (self._fine(part.reshape(self._nodes))[thin] for part in self._rays.T[:2])
+        depth = self.depth[thin]
+        here = np.stack([x * depth, y * depth, depth]).reshape(3, -1).astype(np.float64)
+        there = self._motion[:3, :3] @ here + self._motion[:3, 3:]
+        seen = self.inside[thin] & on_ground & (there[2] > _NEAREST).reshape(depth.shape)
+        return Places(there[:, seen.ravel()], self._maps[0, :, ::THIN, ::THIN], seen)
+
+    def moved(self, step: FloatArray) -> PlaneSweep:
+        """The same pictures, the other one from elsewhere.
+
+        Args:
+            step: 4x4, the other optical frame -> the one it should be.
+        """
+        before, now = self.pictures
+        pose = before.pose @ np.linalg.inv(step)
+        before = replace(before, gray=self._before, pose=pose)
+        return PlaneSweep(before, now, *self._seen_of, exposed_alike=True)
+
     def likely_heights(self, shift: FloatArray) -> Likely:
         """The heights that fit best at every second pixel."""
         costs = self._costs(self._maps, shift, THIN) + np.float32(NOISE)
@@ -264,6 +352,21 @@ class PlaneSweep:
                 for each in maps
             ]
         )
+
+
+def _exposure(before: FloatArray, now: FloatArray) -> tuple[float, float]:
+    """Factor and grey values more of another picture, by pixels that show mostly the same."""
+    gain, more = 1.0, float(np.median(now - before))
+    for _ in range(_EXPOSURE_ROUNDS):
+        off = now - gain * before - more
+        weight = 1 / (1 + np.square(off / (float(np.median(np.abs(off))) + NOISE)))
+        weight /= weight.sum()
+        mean, mean_now = float(weight @ before), float(weight @ now)
+        common = float(weight @ ((before - mean) * (now - mean_now)))
+        spread = float(weight @ np.square(before - mean))
+        gain = (common + _EXPOSURE_STIFF) / (spread + _EXPOSURE_STIFF)
+        more = mean_now - gain * mean
+    return gain, more
 
 
 def _depth(ground: Plane, down: FloatArray) -> FloatArray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from bench_command import bench
@@ -17,6 +18,7 @@ from depth_anything_ros.benchmark.navigation import (
     Told,
     View,
     answers,
+    frames,
     navigate,
     record,
 )
@@ -271,6 +273,38 @@ def test_a_wrong_mount_is_told() -> None:
     assert ground.normal[2] == pytest.approx(-np.sin(np.radians(2.0)), abs=1e-6)
 
 
+def test_odometry_that_trembles_and_exposure_that_changes_are_told() -> None:
+    drive = record("room", 4, 1.0, 10.0)
+    exact = list(frames(drive, "ground plane"))
+    other = list(frames(drive, "ground plane", Told(odometry_noise_mm=10, exposure_noise=0.1)))
+    off: list[float] = []
+    turned: list[float] = []
+    brighter: list[float] = []
+    for frame, wrong, tick in zip(exact, other, drive.ticks, strict=True):
+        assert frame.pose is not None and wrong.pose is not None
+        np.testing.assert_array_equal(frame.rgb, tick.rgb)
+        np.testing.assert_array_equal(frame.pose, tick.pose)
+        step = np.linalg.inv(frame.pose) @ wrong.pose
+        off.extend(1e3 * step[:3, 3])
+        turned.extend(np.degrees(cv2.Rodrigues(step[:3, :3])[0]).ravel())
+        brighter.append(np.log(wrong.rgb.mean() / frame.rgb.mean()))
+    assert np.std(off) == pytest.approx(10, rel=0.4)
+    assert np.std(turned) == pytest.approx(0.2, rel=0.4)
+    assert 0.04 < np.std(brighter) < 0.2
+
+
+def test_what_motion_shows_stands_trembling_odometry_and_exposure() -> None:
+    drive = record("room", 4, 6.0, 5.0)
+    network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
+    told = Told(odometry_noise_mm=10, exposure_noise=0.1)
+    exact = shares(navigate(drive, answers(drive, network, "ground plane")))
+    other = shares(navigate(drive, answers(drive, network, "ground plane", told=told)))
+    print(exact, other)
+    assert other["found"] > exact["found"] - 5
+    assert other["right"] > 95
+    assert other["phantom"] < 2
+
+
 def test_kerbs_nearer_than_a_lidar_looks_are_found() -> None:
     """Of a street of kerbs, with a network that bends the road by as much as they are high."""
     drive = record("street", 1, 14.0, 1.0)
@@ -308,6 +342,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--world", "room", "--source", "lidar", "--seconds", "0.5", "--rate", "2"]
     arguments += ["--camera-height", "1", "--camera-pitch", "20", "--hfov", "90"]
     arguments += ["--no-odometry", "--height-error", "5", "--pitch-error", "1"]
+    arguments += ["--odometry-noise", "5", "--exposure-noise", "10"]
     printed = bench("navigation", *arguments, "--json", path)
     assert "truth" in printed
     report = json.loads(path.read_text())

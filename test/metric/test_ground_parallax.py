@@ -68,6 +68,57 @@ def test_a_kerb_stands_out_and_its_height_is_known(camera: Camera, pitch_deg: fl
     assert np.mean(off < 2 * parallax.sigma_m[pavement][known]) > 0.9
 
 
+def exposed(frame: Frame, gain: float, more: float) -> Frame:
+    """The same, as a camera that is exposed in another way sees it."""
+    grey = np.rint(gain * frame.rgb.astype(np.float64) + more)
+    return replace(frame, rgb=np.clip(grey, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(("gain", "more"), [(1.2, 0.0), (0.8, 0.0), (1.0, 20.0), (1.1, -25.0)])
+def test_a_kerb_stands_out_however_the_images_are_exposed(gain: float, more: float) -> None:
+    compares = GroundParallax()
+    compares.compare(drive(0.12, 0.0)[0], GROUND, SHAPE)
+    frame, road, pavement = drive(0.12, 0.45)
+    parallax = compares.compare(exposed(frame, gain, more), GROUND, SHAPE)
+    assert parallax is not None
+    right, raised = np.mean(parallax.floor[road] > 0), np.mean(parallax.floor[pavement] < -0.15)
+    off = np.abs(parallax.height_m[pavement] - 0.12)
+    print(f"road {right:.2f}, pavement {raised:.2f}, off {np.nanpercentile(off, 90):.3f}")
+    assert right > 0.93
+    assert raised > 0.9
+    assert np.isfinite(off).mean() > 0.75
+    assert np.nanpercentile(off, 90) < 0.025
+
+
+@pytest.mark.parametrize(
+    ("turned_deg", "moved"),
+    [
+        ((0.3, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        ((0.0, 0.3, -0.3), (0.0, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.01, -0.01, 0.01)),
+        ((-0.2, 0.2, 0.3), (0.01, 0.01, -0.015)),
+    ],
+)
+def test_a_kerb_stands_out_where_odometry_trembles(
+    turned_deg: tuple[float, ...], moved: tuple[float, ...]
+) -> None:
+    compares = GroundParallax()
+    compares.compare(drive(0.12, 0.0)[0], GROUND, SHAPE)
+    frame, road, pavement = drive(0.12, 0.45)
+    assert frame.pose is not None
+    step = np.eye(4)
+    step[:3, :3], step[:3, 3] = cv2.Rodrigues(np.radians(turned_deg))[0], moved
+    parallax = compares.compare(replace(frame, pose=frame.pose @ step), GROUND, SHAPE)
+    assert parallax is not None
+    right, raised = np.mean(parallax.floor[road] > 0), np.mean(parallax.floor[pavement] < -0.15)
+    off = np.abs(parallax.height_m[pavement] - 0.12)
+    print(f"road {right:.2f}, pavement {raised:.2f}, off {np.nanpercentile(off, 90):.3f}")
+    assert right > 0.95
+    assert raised > 0.85
+    assert np.isfinite(off).mean() > 0.75
+    assert np.nanpercentile(off, 90) < 0.03
+
+
 def test_the_ground_is_not_raised_where_the_other_picture_ends() -> None:
     """A robot that turns sees on one side what it has not seen before."""
     image, level = texture(1), Plane((0.0, 0.0, 1.0), 0.0)

@@ -32,6 +32,7 @@ from depth_anything_ros.metric.triangulation import (
     adjusted_motion,
     depths_along,
     epipolar_distance,
+    evenly_lit,
     follow_both_ways,
     rays_of,
 )
@@ -123,7 +124,7 @@ class MotionSource:
         Returns:
             Points of this image; none while the camera has not moved.
         """
-        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+        grey = evenly_lit(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False))
         found: list[FloatArray] = []
         parallax = np.inf
         for keyframe in self._keyframes:

@@ -69,6 +69,19 @@ _COLUMNS = {
     help="Degrees by which the camera is said to look down more than it does.",
 )
 @option(
+    "--odometry-noise",
+    type=click.FloatRange(min=0.0, max=1000.0),
+    default=0.0,
+    help="Millimetres by which each pose is off at random, per axis; its attitude by 0.02 degrees "
+    "for each of them.",
+)
+@option(
+    "--exposure-noise",
+    type=click.FloatRange(min=0.0, max=100.0),
+    default=0.0,
+    help="Percent by which each image is brighter or darker at random.",
+)
+@option(
     "--ground-fusion/--no-ground-fusion",
     default=True,
     help="As the node's parameter ground_fusion.",
@@ -89,6 +102,8 @@ def navigation(
     odometry: bool,
     height_error: float,
     pitch_error: float,
+    odometry_noise: float,
+    exposure_noise: float,
     ground_fusion: bool,
     threads: int,
     json_file: Path | None,
@@ -132,7 +147,7 @@ def navigation(
     }
     scores: dict[tuple[str, str, str], Score] = {}
     view = View(camera_height, camera_pitch, hfov)
-    told = Told(odometry, height_error / 100, pitch_error)
+    told = Told(odometry, height_error / 100, pitch_error, odometry_noise, exposure_noise / 100)
     for kind in worlds or KINDS:
         for seed in range(first_seed, first_seed + seeds):
             drive = record(kind, seed, seconds, rate, view)
