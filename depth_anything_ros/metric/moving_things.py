@@ -16,6 +16,7 @@ from depth_anything_ros.geometry.camera_motion import (
     sample_displaced,
     small_picture,
 )
+from depth_anything_ros.metric.exposure import exposed, exposure_by_flow
 from depth_anything_ros.metric.independent_motion import (
     Mask,
     MovedPicture,
@@ -76,13 +77,15 @@ class MovingThings:
         small_camera = camera.resized(*size)
         motion = np.linalg.inv(last.pose) @ now.pose
         moved = displacement(small_camera, inverse, motion)
-        (by_motion,) = sample_displaced((last.grey.astype(np.float32),), *moved[:2])
         start: FloatImage = np.empty(0, np.float32)
+        flow = np.asarray(self._flow.calc(grey, last.grey, start), np.float32)
+        before = exposed(last.grey, *exposure_by_flow(grey, last.grey, flow))
+        (by_motion,) = sample_displaced((before.astype(np.float32),), *moved[:2])
         pictures = MovedPicture(
             grey,
-            last.grey,
+            before,
             by_motion,
-            np.asarray(self._flow.calc(grey, last.grey, start), np.float32),
+            flow,
             moved[:2],
             parallax(small_camera, moved, motion),
             inverse,

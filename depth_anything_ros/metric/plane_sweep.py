@@ -15,8 +15,13 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, FloatImage, Plane
 from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
-
-Gray = npt.NDArray[np.uint8]
+from depth_anything_ros.metric.exposure import (
+    BRIGHTEST,
+    DARKEST,
+    Gray,
+    exposed,
+    exposure_between,
+)
 
 # Own choices, made on simulated rooms and streets 0 to 4.
 HEIGHTS = np.array([0.0, 0.08, 0.16, 0.24, 0.33, 0.43, 0.54, 0.66])
@@ -36,9 +41,6 @@ MOST_SHIFT = 3.0
 LEAST_PIXELS = 200
 """from that many of them."""
 _ROUNDS = 3
-_DARKEST, _BRIGHTEST = 3, 252  # grey values between which exposure is compared
-_EXPOSURE_ROUNDS = 8
-_EXPOSURE_STIFF = 100.0  # squared grey values that a pixel speaks for the same contrast
 _BETTER_EXPOSED = 0.9  # of the difference of grey values that is left where exposures differ
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
@@ -158,20 +160,19 @@ class PlaneSweep:
         )
         best = np.argmin(changes, axis=0)[None]
         there = np.take_along_axis(seen, best, axis=0)[0]
-        used = self.inside[::THIN, ::THIN] & (np.minimum(now, there) > _DARKEST)
-        used &= np.maximum(now, there) < _BRIGHTEST
+        used = self.inside[::THIN, ::THIN] & (np.minimum(now, there) > DARKEST)
+        used &= np.maximum(now, there) < BRIGHTEST
         if np.count_nonzero(used) < LEAST_PIXELS:
             return self._before
-        gain, more = _exposure(there[used].astype(np.float64), now[used].astype(np.float64))
+        gain, more = exposure_between(there[used].astype(np.float64), now[used].astype(np.float64))
 
         def misfit(pictures: FloatImage) -> float:
             costs = [cv2.blur(cv2.absdiff(each, now), window) for each in pictures]
             return float(np.median(np.stack(costs).min(axis=0)[used])) + NOISE
 
-        exposed = np.float32(gain) * seen + np.float32(more)
-        if misfit(exposed) > _BETTER_EXPOSED * misfit(seen):
+        if misfit(np.float32(gain) * seen + np.float32(more)) > _BETTER_EXPOSED * misfit(seen):
             return self._before
-        return np.asarray(cv2.addWeighted(self._before, gain, self._before, 0, more), np.uint8)
+        return exposed(self._before, gain, more)
 
     def _fine(self, nodes: FloatArray) -> FloatImage:
         """Values at the nodes interpolated to the pixels that are compared."""
@@ -352,21 +353,6 @@ class PlaneSweep:
                 for each in maps
             ]
         )
-
-
-def _exposure(before: FloatArray, now: FloatArray) -> tuple[float, float]:
-    """Factor and grey values more of another picture, by pixels that show mostly the same."""
-    gain, more = 1.0, float(np.median(now - before))
-    for _ in range(_EXPOSURE_ROUNDS):
-        off = now - gain * before - more
-        weight = 1 / (1 + np.square(off / (float(np.median(np.abs(off))) + NOISE)))
-        weight /= weight.sum()
-        mean, mean_now = float(weight @ before), float(weight @ now)
-        common = float(weight @ ((before - mean) * (now - mean_now)))
-        spread = float(weight @ np.square(before - mean))
-        gain = (common + _EXPOSURE_STIFF) / (spread + _EXPOSURE_STIFF)
-        more = mean_now - gain * mean
-    return gain, more
 
 
 def _depth(ground: Plane, down: FloatArray) -> FloatArray:

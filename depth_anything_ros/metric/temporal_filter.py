@@ -27,6 +27,7 @@ from depth_anything_ros.geometry.camera_motion import (
     small_picture,
 )
 from depth_anything_ros.metric.apply import FARTHEST_M
+from depth_anything_ros.metric.exposure import exposed, exposure_by_flow
 from depth_anything_ros.metric.independent_motion import (
     MovedPicture,
     filled,
@@ -122,6 +123,7 @@ class TemporalFilter:
             scale=scaled.state.quality is not Quality.HELD,
         )
         flow = self._flow(now, last, of.motion)
+        last.expose_as(now, flow)
         motion = self._motion_of_flow(now, flow) if known is None else known
         if motion is None:
             return scaled
@@ -194,6 +196,11 @@ class _Seen:
         """Whether this image comes from the same camera shortly after another one."""
         gap = self.frame.stamp - last.frame.stamp
         return self.camera == last.camera and 0 < gap < _LONGEST_GAP * 1e9
+
+    def expose_as(self, now: _Seen, flow: FloatImage) -> None:
+        """Make the picture as bright as the present one, by the flow from there to here."""
+        exposure = exposure_by_flow(now.grey, self.grey, flow)
+        self.grey, self.picture = exposed(self.grey, *exposure), exposed(self.picture, *exposure)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,21 @@ def test_what_moves_is_seen() -> None:
         assert not (found.surely & ~found.perhaps).any()
 
 
+@pytest.mark.parametrize("pixels", [0, 9])
+def test_what_moves_is_seen_while_exposure_changes(pixels: int) -> None:
+    things, chance = MovingThings(), np.random.default_rng(3)
+    lasting = []
+    for step in range(10):
+        frame, depth, moving = seen(step, pixels)
+        rgb = np.clip(frame.rgb * np.exp(chance.normal(0, 0.2)), 0, 255)
+        found = things.seen(depth, replace(frame, rgb=rgb.astype(np.uint8)))
+        assert found.perhaps[~moving].mean() < (0.25 if pixels else 0.01)
+        if pixels and step > 2:
+            assert found.perhaps[moving].mean() > 0.8
+            lasting.append(found.surely[moving].mean())
+    assert not pixels or np.mean(lasting) > 0.8
+
+
 @pytest.mark.parametrize("factor", [1.0, 0.8, 1.25])
 def test_what_is_still_is_not_though_its_depth_is_wrong(factor: float) -> None:
     things = MovingThings()

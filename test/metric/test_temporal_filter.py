@@ -149,6 +149,20 @@ def test_what_moves_by_itself_is_not_smeared() -> None:
         assert error(steady, seen) < 0.8 * error(raw, seen)
 
 
+def test_depth_is_steadied_while_exposure_changes() -> None:
+    chance = np.random.default_rng(3)
+    seen = drive(with_object=True)
+    for each in seen:
+        rgb = each.frame.rgb * np.exp(chance.normal(0, 0.1))
+        each.frame = replace(each.frame, rgb=np.clip(rgb, 0, 255).astype(np.uint8))
+    raw = [each.scaled.depth_m for each in seen if each.scaled.depth_m is not None]
+    for with_pose in (True, False):
+        steady = steadied(seen, with_pose)
+        print(f"AbsRel {error(raw, seen):.4f} -> {error(steady, seen):.4f}, pose {with_pose}")
+        assert error(steady, seen) < 0.75 * error(raw, seen)
+        assert error(steady, seen, True) < 1.03 * error(raw, seen, True)
+
+
 def test_what_is_beside_a_thing_that_moves_is_steadied() -> None:
     seen = drive(with_object=True)
     for each in seen:  # points on the object alone

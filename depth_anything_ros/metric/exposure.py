@@ -1,0 +1,87 @@
+"""By how much one picture is brighter than another: cameras change their exposure all the time."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from depth_anything_ros.frames import FloatArray, FloatImage
+from depth_anything_ros.geometry.camera_motion import sample_displaced
+
+Gray = npt.NDArray[np.uint8]
+_Picture = TypeVar("_Picture", bound=npt.NDArray[np.uint8])
+
+# Own choices.
+DARKEST, BRIGHTEST = 3, 252
+"""Grey values between which pixels tell how they are exposed: beyond, sensors saturate."""
+_ROUNDS = 8
+_STIFF = 20.0  # squared grey values that a pixel speaks for the same contrast
+_USUAL = 0.7  # difference of grey values that says nothing
+_LEAST_PIXELS = 200
+_THIN = 2  # every second row and column tells
+_SEEN = 2.0  # mean change of grey values from which on exposure has changed
+
+
+def exposure_between(before: FloatArray, now: FloatArray) -> tuple[float, float]:
+    """Gain and offset that make grey values of one picture those of another, robustly.
+
+    Args:
+        before: N grey values.
+        now: N grey values, mostly of the same places.
+
+    Returns:
+        Gain, and grey values to be added after it.
+    """
+    gain, more = 1.0, float(np.median(now - before))
+    for _ in range(_ROUNDS):
+        off = now - gain * before - more
+        weight = 1 / (1 + np.square(off / (float(np.median(np.abs(off))) + _USUAL)))
+        weight /= weight.sum()
+        mean, mean_now = float(weight @ before), float(weight @ now)
+        common = float(weight @ ((before - mean) * (now - mean_now)))
+        spread = float(weight @ np.square(before - mean))
+        gain = (common + _STIFF) / (spread + _STIFF)
+        more = mean_now - gain * mean
+    return gain, more
+
+
+def exposure_by_flow(now: Gray, last: Gray, flow: FloatImage) -> tuple[float, float]:
+    """Gain and offset that make an earlier picture as bright as the present one.
+
+    Args:
+        now: HxW uint8.
+        last: HxW uint8.
+        flow: HxWx2 float32, columns and rows from each present pixel to the last picture.
+
+    Returns:
+        Gain and offset in grey values; 1 and 0 where they hardly change anything.
+    """
+    (seen,) = sample_displaced((last.astype(np.float32),), flow[..., 0], flow[..., 1])
+    here, there = now[::_THIN, ::_THIN], seen[::_THIN, ::_THIN]
+    with np.errstate(invalid="ignore"):
+        used = (np.minimum(here, there) > DARKEST) & (np.maximum(here, there) < BRIGHTEST)
+    if np.count_nonzero(used) < _LEAST_PIXELS:
+        return 1.0, 0.0
+    before = there[used].astype(np.float64)
+    gain, more = exposure_between(before, here[used].astype(np.float64))
+    change = float(np.mean(np.abs((gain - 1) * before + more)))
+    return (gain, more) if change > _SEEN else (1.0, 0.0)
+
+
+def exposed(picture: _Picture, gain: float, more: float) -> _Picture:
+    """A picture with another gain and offset.
+
+    Args:
+        picture: uint8.
+        gain: Factor on its values.
+        more: Added after it.
+
+    Returns:
+        uint8 of the same shape.
+    """
+    if gain == 1 and more == 0:
+        return picture
+    return cv2.addWeighted(picture, gain, picture, 0, more)  # type: ignore[return-value]
