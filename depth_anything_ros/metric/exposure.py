@@ -18,7 +18,7 @@ _Picture = TypeVar("_Picture", bound=npt.NDArray[np.uint8])
 DARKEST, BRIGHTEST = 3, 252
 """Grey values between which pixels tell how they are exposed: beyond, sensors saturate."""
 _ROUNDS = 8
-_STIFF = 20.0  # squared grey values that a pixel speaks for the same contrast
+_STIFF = 4.0  # squared grey values that a pixel speaks for the same contrast
 _USUAL = 0.7  # difference of grey values that says nothing
 _LEAST_PIXELS = 200
 _THIN = 2  # every second row and column tells
