@@ -19,7 +19,7 @@ TRANSLATION_ERROR = 0.05
 """The same of its relative translation, as a share of the way."""
 MIN_TRACKS = 20
 """Corners below which the motion is left as odometry says."""
-_LIGHT_PX = 101  # pixels across over which light is taken to be even
+_LIGHT_PX = 61  # pixels across over which light is taken to be even
 _CONTRAST = 40.0  # grey values from the mean around, of images that are followed,
 _LEAST_CONTRAST = 3.0  # and of those that are made no richer
 
