@@ -18,7 +18,6 @@ from depth_anything_ros.frames import FloatArray, Frame
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
 from depth_anything_ros.metric.alignment import Alignment, estimate_alignment
 from depth_anything_ros.metric.alignment_moment import CameraMotion, Moment, moment_of
-from depth_anything_ros.metric.triangulation import evenly_lit
 
 # Own choices; simulated drives without an error stay below them.
 _PERIOD_NS, _LATER_PERIOD_NS = 200_000_000, 500_000_000
@@ -302,7 +301,7 @@ def camera_motion(before: Frame | None, frame: Frame) -> CameraMotion | None:
 def _grey(frame: Frame) -> Grey:
     height = max(8, round(frame.rgb.shape[0] * _FLOW_WIDTH / frame.rgb.shape[1]))
     small = cv2.resize(frame.rgb, (_FLOW_WIDTH, height), interpolation=cv2.INTER_AREA)
-    return evenly_lit(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8))
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _rotation_between(before: Grey, now: Grey, camera: Camera) -> FloatArray | None:

@@ -22,7 +22,6 @@ from depth_anything_ros.metric.triangulation import (
     adjusted_motion,
     depths_along,
     epipolar_distance,
-    evenly_lit,
     follow_both_ways,
     rays_of,
 )
@@ -92,8 +91,7 @@ class CornerTracks:
         columns = min(_COLUMNS, frame.rgb.shape[1])
         size = (columns, max(1, round(columns * frame.rgb.shape[0] / frame.rgb.shape[1])))
         grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-        smaller_grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        small = evenly_lit(np.asarray(smaller_grey, np.uint8))
+        small = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
         now = _Picture(frame.stamp, np.array(pose), small)
         before = self._before(now, camera, frame.fixed_frame)
         if not before:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -20,7 +20,8 @@ DARKEST, BRIGHTEST = 3, 252
 _ROUNDS = 8
 _STIFF = 4.0  # squared grey values that a pixel speaks for the same contrast
 _USUAL = 0.7  # difference of grey values that says nothing
-_LEAST_PIXELS = 200
+_LEAST_PIXELS, _LEAST_CORNERS = 200, 20
+_ABOUT = (15, 15)  # pixels around a corner that is about there
 _THIN = 2  # every second row and column tells
 _SEEN = 2.0  # mean change of grey values from which on exposure has changed
 
@@ -60,14 +61,39 @@ def exposure_by_flow(now: Gray, last: Gray, flow: FloatImage) -> tuple[float, fl
         Gain and offset in grey values; 1 and 0 where they hardly change anything.
     """
     (seen,) = sample_displaced((last.astype(np.float32),), flow[..., 0], flow[..., 1])
-    here, there = now[::_THIN, ::_THIN], seen[::_THIN, ::_THIN]
+    return _if_changed(seen[::_THIN, ::_THIN], now[::_THIN, ::_THIN], _LEAST_PIXELS)
+
+
+def exposure_at(
+    first: Gray, second: Gray, start: npt.NDArray[np.float32], guess: npt.NDArray[np.float32]
+) -> tuple[float, float]:
+    """Gain and offset that make a picture as bright as another one.
+
+    Args:
+        first: HxW uint8.
+        second: HxW uint8.
+        start: Nx2 float32 pixels of the first one.
+        guess: Nx2 float32, about where the second one shows the same.
+
+    Returns:
+        Gain and offset in grey values; 1 and 0 where they hardly change anything.
+    """
+    before, now = (
+        cv2.remap(cv2.blur(picture, _ABOUT), pixels[:, 0], pixels[:, 1], cv2.INTER_LINEAR)
+        for picture, pixels in ((first, start), (second, guess))
+    )
+    return _if_changed(before, now, _LEAST_CORNERS)
+
+
+def _if_changed(before: npt.NDArray[Any], now: npt.NDArray[Any], least: int) -> tuple[float, float]:
+    """`exposure_between` those that tell it; 1 and 0 where few do or it hardly changes anything."""
     with np.errstate(invalid="ignore"):
-        used = (np.minimum(here, there) > DARKEST) & (np.maximum(here, there) < BRIGHTEST)
-    if np.count_nonzero(used) < _LEAST_PIXELS:
+        used = (np.minimum(now, before) > DARKEST) & (np.maximum(now, before) < BRIGHTEST)
+    if np.count_nonzero(used) < least:
         return 1.0, 0.0
-    before = there[used].astype(np.float64)
-    gain, more = exposure_between(before, here[used].astype(np.float64))
-    change = float(np.mean(np.abs((gain - 1) * before + more)))
+    usual = before[used].astype(np.float64)
+    gain, more = exposure_between(usual, now[used].astype(np.float64))
+    change = float(np.mean(np.abs((gain - 1) * usual + more)))
     return (gain, more) if change > _SEEN else (1.0, 0.0)
 
 

@@ -20,7 +20,6 @@ from depth_anything_ros.frames import FloatArray, Frame, Plane
 from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
 from depth_anything_ros.metric.triangulation import (
     GreyImage,
-    evenly_lit,
     follow_both_ways,
 )
 
@@ -110,8 +109,7 @@ class GroundOdometry:
         columns = min(_COLUMNS, frame.rgb.shape[1])
         size = (columns, max(1, round(columns * frame.rgb.shape[0] / frame.rgb.shape[1])))
         gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-        small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        grey = evenly_lit(np.asarray(small, np.uint8))
+        grey = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
         view = _View(camera.resized(*size), ground)
         seconds = (frame.stamp - self._stamp) * 1e-9
         if camera != self._camera or not 0 <= seconds < _GAP:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray
 from depth_anything_ros.geometry.camera import Camera, rays_of_pixels
+from depth_anything_ros.metric.exposure import exposed, exposure_at
 
 GreyImage = npt.NDArray[np.uint8]
 
@@ -19,26 +20,6 @@ TRANSLATION_ERROR = 0.05
 """The same of its relative translation, as a share of the way."""
 MIN_TRACKS = 20
 """Corners below which the motion is left as odometry says."""
-_LIGHT_PX = 61  # pixels across over which light is taken to be even
-_CONTRAST = 40.0  # grey values from the mean around, of images that are followed,
-_LEAST_CONTRAST = 3.0  # and of those that are made no richer
-
-
-def evenly_lit(grey: GreyImage) -> GreyImage:
-    """An image of even light and always the same contrast, however it was exposed.
-
-    KLT takes an image that is brighter for one that has moved.
-
-    Args:
-        grey: HxW uint8.
-
-    Returns:
-        HxW uint8.
-    """
-    detail = cv2.subtract(grey, cv2.blur(grey, (_LIGHT_PX, _LIGHT_PX)), dtype=cv2.CV_32F)
-    contrast = max(float(cv2.norm(detail, cv2.NORM_L1)) / detail.size, _LEAST_CONTRAST)
-    even = cv2.addWeighted(detail, _CONTRAST / contrast, detail, 0, 128, dtype=cv2.CV_8U)
-    return np.asarray(even, np.uint8)
 
 
 def rays_of(camera: Camera, pixels: FloatArray) -> FloatArray:
@@ -57,9 +38,11 @@ def follow_both_ways(
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """KLT (Lucas and Kanade 1981, Bouguet 2001) there and back.
 
+    It takes an image that is brighter for one that has moved, so both are exposed alike first.
+
     Args:
-        first: HxW uint8, evenly lit.
-        second: HxW uint8, evenly lit.
+        first: HxW uint8.
+        second: HxW uint8.
         start: Nx2 float32 pixels in the first image.
         guess: Nx2 float32 pixels in the second one where they are looked for.
         window: Pixels across the patch that is compared.
@@ -75,6 +58,7 @@ def follow_both_ways(
         "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
     }
+    first = exposed(first, *exposure_at(first, second, start, guess))
     forward, there, difference = cv2.calcOpticalFlowPyrLK(
         first, second, start, guess.copy(), **options
     )

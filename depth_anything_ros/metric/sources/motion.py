@@ -32,7 +32,6 @@ from depth_anything_ros.metric.triangulation import (
     adjusted_motion,
     depths_along,
     epipolar_distance,
-    evenly_lit,
     follow_both_ways,
     rays_of,
 )
@@ -124,7 +123,7 @@ class MotionSource:
         Returns:
             Points of this image; none while the camera has not moved.
         """
-        grey = evenly_lit(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False))
+        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
         found: list[FloatArray] = []
         parallax = np.inf
         for keyframe in self._keyframes:
