@@ -23,6 +23,8 @@ _USUAL = 0.7  # difference of grey values that says nothing
 _LEAST_PIXELS, _LEAST_CORNERS = 200, 20
 _ABOUT = (15, 15)  # pixels around a corner that is about there
 _THIN = 2  # every second row and column tells
+_MOST_GAIN = 2.5
+_LEFT = 0.8  # of the median difference of grey values that is left where exposure has changed
 _SEEN = 2.0  # mean change of grey values from which on exposure has changed
 
 
@@ -91,10 +93,14 @@ def _if_changed(before: npt.NDArray[Any], now: npt.NDArray[Any], least: int) -> 
         used = (np.minimum(now, before) > DARKEST) & (np.maximum(now, before) < BRIGHTEST)
     if np.count_nonzero(used) < least:
         return 1.0, 0.0
-    usual = before[used].astype(np.float64)
-    gain, more = exposure_between(usual, now[used].astype(np.float64))
-    change = float(np.mean(np.abs((gain - 1) * usual + more)))
-    return (gain, more) if change > _SEEN else (1.0, 0.0)
+    here, there = now[used].astype(np.float64), before[used].astype(np.float64)
+    gain, more = exposure_between(there, here)
+    alike = gain * there + more
+    changed = float(np.mean(np.abs(alike - there))) > _SEEN
+    # Where places do not belong together any gain fits as badly.
+    left, without = (float(np.median(np.abs(here - each))) for each in (alike, there))
+    likely = 1 / _MOST_GAIN < gain < _MOST_GAIN and left < _LEFT * without
+    return (gain, more) if changed and likely else (1.0, 0.0)
 
 
 def exposed(picture: _Picture, gain: float, more: float) -> _Picture:

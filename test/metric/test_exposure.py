@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from metric_scenes import texture
 
-from depth_anything_ros.metric.exposure import exposed, exposure_between, exposure_by_flow
+from depth_anything_ros.metric.exposure import (
+    exposed,
+    exposure_at,
+    exposure_between,
+    exposure_by_flow,
+)
 
 HEIGHT, WIDTH = 120, 160
 
@@ -37,6 +42,15 @@ def test_exposure_is_found_along_the_flow_and_left_alone_where_it_has_not_change
     np.testing.assert_allclose(exposed(now, gain, more), brighter, atol=3)
     night = np.zeros_like(now)
     assert exposure_by_flow(night, last[:, :WIDTH], flow) == (1.0, 0.0)
+
+
+def test_places_that_do_not_belong_together_tell_nothing() -> None:
+    chance = np.random.default_rng(1)
+    first, second = texture(3)[:HEIGHT, :WIDTH], texture(5)[:HEIGHT, :WIDTH]
+    corners = chance.uniform(10, 110, (60, 2)).astype(np.float32)
+    assert exposure_at(first, exposed(first, 0.7, 20.0), corners, corners) != (1.0, 0.0)
+    assert exposure_at(first, second, corners, corners) == (1.0, 0.0)
+    assert exposure_at(first, first, corners, corners[::-1].copy()) == (1.0, 0.0)
 
 
 def test_a_picture_of_other_exposure_saturates_and_keeps_its_colours() -> None:
