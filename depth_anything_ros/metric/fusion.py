@@ -62,8 +62,12 @@ _BEYOND_NEAR = 1.2  # times the depth of the farthest point within reach, from w
 _SEEN_BY = 200.0  # points that show half of the way between their own range and that of the network
 _ALONE = 3.5  # reaches of the points beyond which they say nothing that pairs of them do not show
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
-_COHERENT = 0.8  # error of left-out points, relative to that of their median, that is not chance
+_COHERENT = 0.85  # error of left-out points, relative to that of their median, that is not chance
 _COHERENT_OF_SOME = 0.6  # the same where points were dropped because they do not agree
+# Relative error of the points' median up to which it may stand for all between them, and up to
+# which for what is around them as well.
+_NEARLY_ONE_DEPTH = 0.15
+_ONE_DEPTH = 0.05
 _MANY_GROSS = 0.15  # share of dropped points from which on they say nothing of the depth's error
 # Median log error of the global fit up to which a network is nearly right; none of twice that is.
 # Correction and means of near points are made for others: on real frames with disparity from dense
@@ -315,8 +319,8 @@ def interpolate(
         rgb: HxWx3 image, whose edges tell surfaces apart; None for without.
 
     Returns:
-        Inverse depth, NaN beyond the reach of the points; None where there are too few or they
-        say no more of each other than their median does.
+        Inverse depth, NaN beyond the reach of the points unless they lie at one depth; None where
+        there are too few or they say no more of each other than a median that is far off.
     """
     if len(points) < FEWEST_ALONE:
         return None
@@ -331,11 +335,14 @@ def interpolate(
     error, _ = left_out_error(samples, JUDGING_TILES)
     alone = np.minimum(relative_error(samples.fitted, samples.inverse), LARGEST_ERROR)
     most = _COHERENT if trusted.all() else _COHERENT_OF_SOME
-    if error > most * float(alone.mean()):
+    of_median = float(alone.mean())
+    nearly_one_depth = trusted.all() and of_median <= _NEARLY_ONE_DEPTH
+    if error > most * of_median and not nearly_one_depth:
         return None
+    everywhere = nearly_one_depth and of_median <= _ONE_DEPTH
     refined = refine(flat, points, seed, rgb)
-    if refined is None:
-        return None
+    if refined is None or everywhere:
+        return refined
     places = places[spread_out(places)]
     tiles = tiling(places)
     apart = np.ones(shape, np.uint8)

@@ -26,6 +26,13 @@ _ALIKE = 0.02  # of log kriged depth
 _NEAREST_SQUARE = 0.3  # square cells that are added to the square distance
 _FEW = 150.0  # points with which the mean of measured values counts half
 _MOST_OFF = 0.5  # of the kriged value, that a point's difference counts
+# Distance of points along lines, as beams draw them, over that across from which on and up to which
+# they count as such; there, the weight of the nearest point whatever kriged depth is like (that of
+# few points of other lines goes to and fro along an edge), and the share of the distance along a
+# line up to which a pixel is on it.
+_IN_LINES = (0.5, 0.25)
+_UNLIKE = 0.01
+_ON_A_LINE = 0.35
 _LEAST = 1e-4  # 1/m
 _EACH_BESIDE = 1_000  # points from which on each has others beside it
 _GROSS = 0.3  # of log depth
@@ -34,7 +41,7 @@ _BESIDE = 17.0  # places around where there must be another, times root of the s
 _MOST_BESIDE = 4  # of them, as right points beside edges that kriging smooths have no more,
 _MOSTLY_WRONG = 0.16  # share of gross ones from which on those are few among them
 _MOST_BESIDE_OF_WRONG = 6
-_LIKE_NONE = 1e6  # log of kriged depth of a point that counts nowhere
+_NOWHERE = 1e6  # cells: place of a point that does not count
 _MORE_THAN_LEFT_OUT = 2.0  # as pixels have nearer points than left-out points have
 _JUDGED = 400  # points that are predicted from the others, for cost
 _OF_RIGHT = 2.0  # weight of the kriged depth itself where the network is right; else
@@ -83,8 +90,11 @@ def follow_points(
     border = 2 * high, 2 * high, 2 * wide, 2 * wide
     nearest = np.asarray(cv2.copyMakeBorder(nearest, *border, cv2.BORDER_REPLICATE), np.int32)
     if len(samples) > _EACH_BESIDE:
-        values[0, _alone(values, nearest, (high, wide))] = _LIKE_NONE
+        values[-2:, _alone(values, nearest, (high, wide))] = _NOWHERE
     around = [each.take(nearest) for each in values]
+    narrow = min(apart) / max(apart)
+    in_lines = float(np.interp(narrow, _IN_LINES[::-1], (1, 0)))
+    unlike = np.float32(in_lines * _UNLIKE * min(apart) ** 2)
     mass, off, weight, part, square = np.zeros((5, rows, columns), np.float32)
     little = (1 - doubt) * _OF_RIGHT + doubt * _OF_DOUBTED / len(samples)
     little /= apart[0] * apart[1]
@@ -103,6 +113,8 @@ def follow_points(
         np.square(np.subtract(v, down, out=square), out=square)
         part += square
         part += np.float32(_NEAREST_SQUARE)
+        if unlike:
+            weight += np.divide(unlike, part, out=square)
         weight /= part
         mass += weight
         measured += np.multiply(weight, value, out=part)
@@ -117,12 +129,17 @@ def follow_points(
     # are left out, corrected as it is (`correction`). Between beams depth slopes: what lies between
     # two has the value of none, which points left out of a beam do not show.
     share = left_out**2 / max(left_out**2 + error**2, 1e-12)
-    share *= len(samples) / (len(samples) + _FEW) * min(apart) / max(apart)
-    share = np.float32(doubt * share)
+    share *= doubt * len(samples) / (len(samples) + _FEW)
     if share:
+        if in_lines:
+            middle = slice(2 * high, 2 * high + rows), slice(2 * wide, 2 * wide + columns)
+            away = np.hypot(around[-2][middle] - across, around[-1][middle] - down)
+            on_it = np.float32(_ON_A_LINE * min(apart)) / np.maximum(away, np.float32(_LEAST))
+            narrow += in_lines * (np.clip(on_it, narrow, 1) - narrow)
+        shares = np.full((rows, columns), share * narrow, np.float32)
         measured /= mass
-        measured *= share
-        followed *= 1 - share
+        measured *= shares
+        followed *= 1 - cv2.resize(shares, (width, height), interpolation=cv2.INTER_LINEAR)
         followed += cv2.resize(measured, (width, height), interpolation=cv2.INTER_LINEAR)
     return followed
 
@@ -183,7 +200,7 @@ def _judged(
         Which share of the mean difference around predicts that of a point by least squares, 0 where
         it is noise; and mean relative error of the mean value around, each at most LARGEST_ERROR.
     """
-    values = values[:, values[0] < _LIKE_NONE]
+    values = values[:, values[-1] < _NOWHERE]
     log, inverse, difference, x, y = values[:, :: max(1, len(values[0]) // _JUDGED)]
     alike, value, differences, u, v = (
         each.take(_there(x, y, around[0].shape, steps)) for each in around
