@@ -33,10 +33,11 @@ FEWEST_ALONE = 8
 """Fewer points than this cannot tell a trend from chance."""
 
 # Own choices, made on real frames.
-_FEWEST_IN_LINES = 200  # points that show whether they lie in lines
+_FEWEST_IN_LINES = 100  # points that show whether they lie in lines
 _NEAREST_IN_LINE = 9
 _IN_BAND = 4_000  # points that show the same as many more, for cost
 _THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
+_CROWDED = 9.0  # mean area of a point over the square of the distance to the next; by chance 4.5
 _SAME_PLACE = 1e-5  # image widths: nearer points are one that was given twice, not a line
 
 
@@ -63,9 +64,11 @@ class Samples:
 
 
 def spread_out(places: Floats) -> Indices:
-    """Which points to take where they lie in lines, as beams do: all neighbours would be in one.
+    """Which points to take where they crowd: all neighbours would be in one line or one corner.
 
-    One is then taken in every square of a third of the lines' distance.
+    Of those in lines, as beams draw them, one is taken in every square of a third of the lines'
+    distance; of those that crowd otherwise, as corners and broken lines do, one in every square of
+    their mean distance.
 
     Args:
         places: Nx4.
@@ -89,13 +92,16 @@ def spread_out(places: Floats) -> Indices:
     # Eigenvalues of the moments of inertia.
     middle, turned = (wide + high) / 2, np.einsum("tk,tk->t", across, down)
     apart = np.hypot((wide - high) / 2, turned)
-    if np.median(np.maximum(middle - apart, 0) / np.maximum(middle + apart, 1e-12)) > _THIN**2:
-        return everyone
     along = float(np.median(distance[:, 1]))
     if along < _SAME_PLACE:
         return everyone
     between = float(np.prod(np.ptp(where, axis=0))) / (len(places) * along)
-    if between < 3 * along:
+    thin = np.maximum(middle - apart, 0) / np.maximum(middle + apart, 1e-12)
+    if np.median(thin) > _THIN**2:
+        if between < _CROWDED * along:
+            return everyone
+        between = 3 * (between * along) ** 0.5
+    elif between < 3 * along:
         return everyone
     square = np.floor(where * (3 / between)).astype(np.int64)
     _, first = np.unique(square[:, 1] * (1 << 32) + square[:, 0], return_index=True)
