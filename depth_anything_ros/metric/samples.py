@@ -33,7 +33,7 @@ FEWEST_ALONE = 8
 """Fewer points than this cannot tell a trend from chance."""
 
 # Own choices, made on real frames.
-_FEWEST_IN_LINES = 100  # points that show whether they lie in lines
+_FEWEST_IN_LINES = 120  # points that show whether they lie in lines
 _NEAREST_IN_LINE = 9
 _IN_BAND = 4_000  # points that show the same as many more, for cost
 _THIN = 0.2  # width of such neighbours against their length; lines have 0.01, scattered points 0.6
