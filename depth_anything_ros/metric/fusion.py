@@ -61,6 +61,9 @@ _NEARER = 0.5
 _BEYOND_NEAR = 1.2  # times the depth of the farthest point within reach, from where on it is unsure
 _SEEN_BY = 200.0  # points that show half of the way between their own range and that of the network
 _ALONE = 3.5  # reaches of the points beyond which they say nothing that pairs of them do not show
+# The same, and reaches from where on the network counts, of few points and one nearly right.
+_NEAR_OF_RIGHT = 0.75
+_ALONE_OF_RIGHT = 1.3
 _MOST_OFF = 3.0  # relative error of a left-out point in the depth's deviation
 _COHERENT = 0.85  # error of left-out points, relative to that of their median, that is not chance
 _COHERENT_OF_SOME = 0.6  # the same where points were dropped because they do not agree
@@ -171,7 +174,9 @@ def refine(
     in_line = are_in_line(few.places[:, 0], few.places[:, 1])  # which shows nothing beside it
     # In reaches. Where no point is near, kriging extrapolates: the global fit may be better there.
     distance = lattice.distance(few) / np.float32(reach)
-    away = np.clip((distance - 1) * np.float32(1 / (_ALONE - 1)), 0, 1)
+    right = _nearly_right(few) if len(few) <= FEW else 0.0
+    near, alone = 1 + (_NEAR_OF_RIGHT - 1) * right, _ALONE + (_ALONE_OF_RIGHT - _ALONE) * right
+    away = np.clip((distance - np.float32(near)) * np.float32(1 / (alone - near)), 0, 1)
     beyond = np.zeros_like(away)  # square of the error of what points say beyond their reach
     if away.any():
         apart = resized(away, inverse_m.shape)
@@ -196,8 +201,8 @@ def refine(
         beyond += away * np.float32(of_fit**2)
         # Points in a small part of the image show the network's error there only.
         far = distance * np.float32(reach / _UNSEEN_FROM) - 1
-        alone = float(np.clip(2 - np.mean(far < 0) / _SMALL_PART, 0, 1))
-        far = alone * np.clip(far, 0, 1)
+        small = float(np.clip(2 - np.mean(far < 0) / _SMALL_PART, 0, 1))
+        far = small * np.clip(far, 0, 1)
         np.maximum(beyond, far * np.float32(_UNSEEN**2), out=beyond)
         kept = 1 - resized(away, error.shape)
         error = np.sqrt(kept * np.square(error) + resized(beyond, error.shape))
