@@ -116,6 +116,32 @@ def test_without_a_network_depth_ends_where_the_points_do() -> None:
     assert fusion.interpolate(SHAPE, SparsePoints(u, v, chance)) is None
 
 
+def test_without_a_network_points_at_nearly_one_depth_stand_for_all_between_them() -> None:
+    """Their very median is right to a few percent, though no point foretells another."""
+    u, v = grid()
+    rng = np.random.default_rng(0)
+    for spread, known in ((0.04, 1.0), (0.12, 0.5)):
+        z = 0.8 * np.exp(rng.permutation(np.linspace(-2 * spread, 2 * spread, len(u))))
+        refined = fusion.interpolate(SHAPE, SparsePoints(u, v, z))
+        assert refined is not None
+        finite = np.isfinite(refined.inverse_m)
+        assert finite.all() if known == 1 else finite.mean() < known
+        off = np.abs(0.8 * refined.inverse_m[finite] - 1)
+        print(f"{spread:.0%} apart: known {finite.mean():.0%}, off by {off.mean():.1%}")
+        assert off.mean() < 1.5 * spread
+        assert refined.error[0].mean() > 0.7 * spread
+
+
+def test_beside_few_points_a_network_that_is_nearly_right_counts_sooner() -> None:
+    u, v = grid()
+    fit = np.full(SHAPE, 0.2, np.float32)
+    refined = fusion.refine(fit, SparsePoints(u, v, np.full(len(u), 1 / 0.206)))
+    assert refined is not None
+    factor = refined.inverse_m[:, 60] / 0.2
+    np.testing.assert_allclose(factor[:LAST], 1.03, atol=2e-3)
+    np.testing.assert_allclose(factor[LAST + round(1.4 * REACH) :], 1, atol=2e-3)
+
+
 def test_far_behind_a_gap_between_points_is_as_far_as_the_global_fit_says() -> None:
     """An opening without a point, five times and more as far as the points around it."""
     rows, columns = np.mgrid[0:240, 0:320]
