@@ -16,7 +16,7 @@ def scattered(count: int, seed: int) -> Places:
 
 
 def crowded(count: int, seed: int) -> Places:
-    """Ten corners of things with their share of the points around each, and half as many anywhere."""
+    """Two thirds of the points around ten corners of things, the others anywhere."""
     rng = np.random.default_rng(seed)
     around = scattered(10, seed + 100)[rng.integers(0, 10, 2 * count // 3)]
     around += rng.normal(0, 0.004, around.shape)
