@@ -91,13 +91,15 @@ def keep_to_the_highest_points(
     samples: Samples,
     lattice: Lattice,
     reach: float,
+    nearly_right: float = 0.0,
     in_line: bool = False,
 ) -> None:
     """Bound inverse depth above all points by what the nearest one says, in place.
 
     Walls, trees and backgrounds go on above the highest beam of a LiDAR or above a laser scan.
     There a trend that the points show is no guide: depth stays between that of the nearest point,
-    the global fit and the fit times what it is off by at that point, and nearer to the first.
+    the global fit and the fit times what it is off by at that point, and nearer to the first, the
+    less so the better the fit.
 
     Args:
         level: HxW float32 1/m, modified.
@@ -105,6 +107,7 @@ def keep_to_the_highest_points(
         samples: The points.
         lattice: Nodes over the image.
         reach: Distance in image widths within which points speak for what is around them.
+        nearly_right: 0 to 1, by how little the global fit is off at the points.
         in_line: Whether the points lie in one line of the image, as those of a laser scan.
     """
     highest = float(np.quantile(samples.places[:, 1], _ABOVE))
@@ -124,5 +127,5 @@ def keep_to_the_highest_points(
     least, most = np.float32(least), np.float32(most)
     claims = point, np.clip(fit, least, most), np.clip(fit * times, least, most)
     bounded = np.clip(own, np.minimum.reduce(claims), np.maximum.reduce(claims))
-    to_nearest = _TO_NEAREST_OF_LINE if in_line else _TO_NEAREST
+    to_nearest = (_TO_NEAREST_OF_LINE if in_line else _TO_NEAREST) * (1 - nearly_right)
     own[:] = bounded ** np.float32(1 - to_nearest) * point ** np.float32(to_nearest)

@@ -174,8 +174,9 @@ def refine(
     in_line = are_in_line(few.places[:, 0], few.places[:, 1])  # which shows nothing beside it
     # In reaches. Where no point is near, kriging extrapolates: the global fit may be better there.
     distance = lattice.distance(few) / np.float32(reach)
-    right = _nearly_right(few) if len(few) <= FEW else 0.0
-    near, alone = 1 + (_NEAR_OF_RIGHT - 1) * right, _ALONE + (_ALONE_OF_RIGHT - _ALONE) * right
+    right = _nearly_right(few)
+    sooner = right if len(few) <= FEW else 0.0
+    near, alone = 1 + (_NEAR_OF_RIGHT - 1) * sooner, _ALONE + (_ALONE_OF_RIGHT - _ALONE) * sooner
     away = np.clip((distance - np.float32(near)) * np.float32(1 / (alone - near)), 0, 1)
     beyond = np.zeros_like(away)  # square of the error of what points say beyond their reach
     if away.any():
@@ -189,7 +190,7 @@ def refine(
         # The step back to the fit, in its place.
         apart *= np.subtract(inverse_m, level)
         level += apart
-    keep_to_the_highest_points(level, inverse_m, few, lattice, reach, in_line)
+    keep_to_the_highest_points(level, inverse_m, few, lattice, reach, right, in_line)
     error = error_between_points(left_out, level, lattice.colour, reach)
     if away.any() or beyond.any():
         off = np.sort(np.abs(few.fitted / few.inverse - 1))

@@ -100,6 +100,15 @@ def test_above_a_laser_scan_less_is_drawn_to_the_nearest_point() -> None:
     np.testing.assert_allclose(whole[:19, 35], 0.4**0.85 * 0.25**0.15, rtol=1e-3)
 
 
+def test_above_all_points_a_network_that_is_nearly_right_is_drawn_less_to_the_nearest() -> None:
+    points, inverse_m, lattice = beams()
+    for nearly_right, drawn in ((0.4, 0.21), (1.0, 0.0)):
+        whole = np.full((30, 40), 5.0, np.float32)
+        keep_to_the_highest_points(whole, inverse_m, points, lattice, 0.05, nearly_right)
+        expected = 0.4 ** (1 - drawn) * 0.25**drawn
+        np.testing.assert_allclose(whole[:19, 35], expected, rtol=1e-3)
+
+
 def test_unknown_above_all_points_stays_unknown() -> None:
     points, inverse_m, lattice = beams()
     level = np.full((30, 40), np.nan, np.float32)
