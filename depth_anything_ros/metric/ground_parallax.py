@@ -10,7 +10,7 @@ no network sees in a single image.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.direct_alignment import aligned
 from depth_anything_ros.metric.ground_correction import GroundCorrection
 from depth_anything_ros.metric.ground_odometry import told_by_ground
+from depth_anything_ros.metric.lens_falloff import LensFalloff
 from depth_anything_ros.metric.plane_sweep import (
     HEIGHTS,
     MOST_SHIFT,
@@ -97,6 +98,7 @@ class GroundParallax:
         self.correction = GroundCorrection()
         self._pictures: deque[Picture] = deque(maxlen=_REMEMBERED)
         self._known: tuple[Camera, str] | None = None
+        self._falloff: LensFalloff | None = None
 
     def compare(
         self, frame: Frame, ground: Plane, shape: tuple[int, int], told: Plane | None = None
@@ -122,15 +124,17 @@ class GroundParallax:
         smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
         now = Picture(frame.stamp, np.array(pose), smooth)
         before = self._before(now, camera, frame.fixed_frame, ground.offset)
-        if before is None:
+        if before is None or self._falloff is None:
             return None
-        sweep = PlaneSweep(before, now, camera, ground)
+        flat = [replace(each, gray=self._falloff.flattened(each.gray)) for each in (before, now)]
+        sweep = PlaneSweep(flat[0], flat[1], camera, ground)
         if not sweep.sees_ground:
             return None
         match = _matched(sweep)
         if match is None:
             return None
         shift, likely = match
+        self._falloff.learn(before.gray, now.gray, sweep.matches(shift, likely))
         if told_by_ground(frame) and sweep.share_of_ground(likely) < _MOSTLY:
             return None  # the way was told by what is no ground
         if told is not None:
@@ -146,6 +150,8 @@ class GroundParallax:
         if known != self._known or (pictures and now.stamp < pictures[-1].stamp):
             pictures.clear()
             self.correction = GroundCorrection()
+        if self._falloff is None or self._known is None or camera != self._known[0]:
+            self._falloff = LensFalloff(camera)
         self._known = known
         while pictures and now.stamp - pictures[0].stamp > _SECONDS * 1e9:
             pictures.popleft()

@@ -271,6 +271,23 @@ class PlaneSweep:
             shift = shift + np.linalg.solve(normal, weighed @ off - stiff * shift)
         return np.clip(shift, -MOST_SHIFT, MOST_SHIFT)
 
+    def matches(self, shift: FloatArray, likely: Likely) -> FloatImage:
+        """Where both pictures show the same.
+
+        Args:
+            shift: Columns and rows by which the poses are off.
+            likely: The height of each place.
+
+        Returns:
+            4xN float32: column and row in this picture, and in the other one.
+        """
+        maps = self._maps[..., ::THIN, ::THIN]
+        there = np.take_along_axis(maps, likely.number[None, None], axis=0)[0]
+        row, column = np.nonzero(self.inside[::THIN, ::THIN])
+        here = np.stack([THIN * column, self.top + THIN * row])
+        moved = there[:, row, column] + shift[:, None]
+        return np.concatenate([here, moved]).astype(np.float32)
+
     def of_ground(self, on_ground: npt.NDArray[np.bool_]) -> Places:
         """Where the other camera would see the ground.
 
