@@ -25,6 +25,7 @@ from depth_anything_ros.frames import (
     SparsePoints,
 )
 from depth_anything_ros.geometry.camera import Camera
+from depth_anything_ros.metric.confirmed_depth import ConfirmedDepth
 from depth_anything_ros.metric.corner_depths import CornerTracks
 from depth_anything_ros.metric.corner_fusion import drawn_to_corners
 from depth_anything_ros.metric.fit import values_at
@@ -74,6 +75,8 @@ _FEW = 500  # points up to which they are few; a LiDAR's beams are more and lie 
 _GROUND_WITHIN = 3.0  # metres of Z up to which that ground counts
 _NEWEST = 0.1  # what each image counts in the mean of these shares
 _NEAR_ENOUGH = 0.3  # of `untouched`, up to which points tell heights better than motion
+_UNCONFIRMED = 0.05  # standard deviation of log depth that neither motion nor points confirm,
+_UNCONFIRMED_GROUND = 0.13  # and of what lies on the ground: a seat and a table are as level
 _PER_METRE = 0.03  # of log inverse depth per metre where nothing confirms it: the shift is off
 
 
@@ -108,6 +111,7 @@ class GroundFusion:
         self._exactness = FloorExactness()
         self._moving = MovingThings()
         self._recent = RecentDepth()
+        self._confirmed = ConfirmedDepth()
         self._corners = CornerTracks()
         self._odometry = GroundOdometry()
         self._moved: Mask | None = None
@@ -173,16 +177,24 @@ class GroundFusion:
         told: Plane | None,
     ) -> ScaledDepth:
         """Depth of which the images before tell what stands, what moves and how sure it is."""
-        parallax = None
+        parallax, confirmed = None, False
         if ground is not None:
             shape = coarse_shape(*frame.rgb.shape[:2])
             parallax = self._parallax.compare(frame, ground, shape, told)
             if parallax is not None and self._moved is not None:
                 # What moves by itself is about where it was in the last image.
                 parallax = parallax.without(self._moved)
+            confirmed = parallax is not None
             if parallax is not None:
                 parallax = parallax.without(untouched < _NEAR_ENOUGH)
         fused = self._seen_to_stand(scaled, frame, ground, parallax)
+        if not confirmed:
+            doubt = _UNCONFIRMED * untouched
+            if fused.depth_m is not None and ground is not None and ground.offset > 0:
+                stands = _stands(fused.depth_m, camera, ground)
+                doubt = np.where(stands, doubt, _UNCONFIRMED_GROUND * untouched)
+            wanted = scaled.state.method != NONE
+            fused = self._confirmed.fused(fused, frame, doubt.astype(np.float32), wanted)
         if fused.depth_m is None:
             return fused
         moving = self._moving.seen(fused.depth_m, frame)
@@ -199,6 +211,8 @@ class GroundFusion:
                 )
             still &= _stands(depth_m, camera, ground)
         sigma_m = self._recent.doubted(depth_m, sigma_m, frame, still)
+        if confirmed:
+            self._confirmed.remember(depth_m, sigma_m, frame, ~moving.perhaps)
         return replace(fused, depth_m=depth_m, sigma_m=sigma_m)
 
     def _seen_to_stand(
