@@ -281,7 +281,14 @@ class Score:
         }
 
 
-def record(kind: str, seed: int, seconds: float, rate: float, view: View = View()) -> Drive:
+def record(
+    kind: str,
+    seed: int,
+    seconds: float,
+    rate: float,
+    view: View = View(),
+    turns_deg: float = 0.0,
+) -> Drive:
     """Drive the simulated robot.
 
     Args:
@@ -290,6 +297,7 @@ def record(kind: str, seed: int, seconds: float, rate: float, view: View = View(
         seconds: Length of the drive.
         rate: Ticks per second.
         view: How its camera sees.
+        turns_deg: Degrees it turns to both sides wherever it stops; 0 for a robot that never does.
 
     Returns:
         The drive.
@@ -300,7 +308,7 @@ def record(kind: str, seed: int, seconds: float, rate: float, view: View = View(
     if kind not in KINDS:
         raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
     camera = Camera.from_hfov(*_CAMERA_SHAPE, view.hfov_deg)
-    robot = Robot(kind, seed, {_CAMERA: camera}, view.height, view.pitch_deg)
+    robot = Robot(kind, seed, {_CAMERA: camera}, view.height, view.pitch_deg, turns_deg)
     mounted = robot.base_camera[_CAMERA]
     of_lidar, of_laser = (
         np.linalg.inv(mounted) @ base for base in (robot.base_lidar, robot.base_laser)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Quality, ScaledDepth
+from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Quality, RgbImage, ScaledDepth
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.geometry.camera_motion import displacement
 from depth_anything_ros.metric.ground_odometry import told_by_ground
@@ -29,7 +29,9 @@ _SECONDS = 12.0  # for which they are: people move meanwhile
 _TURNED, _WAY = math.radians(8.0), 0.05  # radians and metres between them
 _MOST_WAY = 0.3  # metres: from farther off, what stands hides other places
 _SURE = 0.1  # most relative standard deviation of what is remembered
-_LOOKS = 2  # times that a place is looked up, each from the depth found before
+_SAME = 1.1  # ratio of depths of the same thing
+_MOST_GAIN = 1.4  # of the brightness: more is another thing in front of most of the image
+_UNLIKE, _UNLIKE_SHARE = 6.0, 0.12  # grey values by which the same place may differ, and share
 _FADES = 0.02  # of log depth by which what is remembered may be off, per square root of a second
 _NEARER = 2.0  # standard deviations by which a thing is in front of what was confirmed
 _CONTRADICTED = 0.25  # of log depth by which most may be off what was confirmed,
@@ -42,6 +44,7 @@ class _Seen:
     pose: FloatArray
     depth_m: FloatImage
     sigma_m: FloatImage
+    gray: FloatImage
 
 
 class ConfirmedDepth:
@@ -76,7 +79,7 @@ class ConfirmedDepth:
         depth, sigma = (
             _nearest(np.where(kept, each, np.float32(np.nan)), size) for each in (depth_m, sigma_m)
         )
-        self._seen.append(_Seen(frame.stamp, np.array(pose), depth, sigma))
+        self._seen.append(_Seen(frame.stamp, np.array(pose), depth, sigma, _gray(frame.rgb, size)))
 
     def fused(
         self, scaled: ScaledDepth, frame: Frame, doubt: FloatImage, wanted: bool
@@ -100,7 +103,7 @@ class ConfirmedDepth:
         self._forget(camera, frame)
         if not self._seen:
             return scaled
-        depth, variance = self._recalled(camera, pose, frame.stamp)
+        depth, variance = self._recalled(camera, pose, frame)
         own_m, own_sigma_m = scaled.depth_m, scaled.sigma_m
         if own_m is None or own_sigma_m is None:
             known = wanted and bool(np.isfinite(depth).any())
@@ -127,19 +130,21 @@ class ConfirmedDepth:
         return replace(scaled, depth_m=fused, sigma_m=np.sqrt(left) * fused)
 
     def _recalled(
-        self, camera: Camera, pose: FloatArray, stamp: int
+        self, camera: Camera, pose: FloatArray, frame: Frame
     ) -> tuple[FloatImage, FloatImage]:
-        """Metres of what was confirmed, the newest first, and the variance of their logarithm."""
+        """Metres of what was confirmed and looks the same, and the variance of their logarithm."""
         size = _size((camera.height, camera.width))
+        gray = _gray(frame.rgb, size)
         small = camera.resized(*size)
         depth, variance = (np.full(size[::-1], np.nan, np.float32) for _ in range(2))
         for seen in reversed(self._seen):
-            motion = np.linalg.inv(seen.pose) @ pose
+            motion = np.linalg.inv(pose) @ seen.pose
             if float(np.linalg.norm(motion[:3, 3])) > _MOST_WAY:
                 continue
-            here, of_it = _from_here(seen, small, motion)
-            new = np.isnan(depth) & np.isfinite(here)
-            age = (stamp - seen.stamp) * 1e-9
+            here, of_it, looked = _from_here(seen, small, motion)
+            here = np.where(_look_alike(looked, gray), here, np.float32(np.nan))
+            age = (frame.stamp - seen.stamp) * 1e-9
+            new = np.isfinite(here) & np.isnan(depth)
             depth[new] = here[new]
             variance[new] = of_it[new] + np.float32(_FADES**2 * age)
         whole = (camera.width, camera.height)
@@ -156,30 +161,54 @@ class ConfirmedDepth:
             self._seen.popleft()
 
 
-def _from_here(seen: _Seen, camera: Camera, motion: FloatArray) -> tuple[FloatImage, FloatImage]:
+def _from_here(
+    seen: _Seen, camera: Camera, motion: FloatArray
+) -> tuple[FloatImage, FloatImage, FloatImage]:
     """A depth as another pose sees it, and the variance of its logarithm; NaN where unknown.
 
     Args:
         seen: The depth.
         camera: The camera in its size.
-        motion: 4x4, optical frame of the other pose -> that of the depth.
+        motion: 4x4, optical frame of the depth -> that of the other pose.
     """
-    turn = motion.copy()
-    turn[:3, 3] = 0
-    rows, columns = np.indices(seen.depth_m.shape, np.float32)
-    inverse = np.ones_like(rows)
-    for way in (turn, *[motion] * _LOOKS):
-        du, dv, ratio = displacement(camera, inverse, way)
-        u, v = (
-            np.nan_to_num(each, nan=-9).astype(np.float32) for each in (columns + du, rows + dv)
-        )
-        depth, sigma = (_looked_up(each, u, v) for each in (seen.depth_m, seen.sigma_m))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            here = depth / ratio
-            inverse = 1 / here
+    rows, columns = seen.depth_m.shape
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = np.square(sigma / depth)
-    return np.where(here > 0, here, np.float32(np.nan)), variance
+        inverse = np.float32(1) / seen.depth_m
+        du, dv, ratio = displacement(camera, inverse, motion)
+        u, v = np.rint(np.arange(columns) + du), np.rint(np.arange(rows)[:, None] + dv)
+        there = seen.depth_m * ratio
+        variance = np.square(seen.sigma_m * inverse)
+        inside = (u >= 0) & (v >= 0) & (u < columns) & (v < rows) & (there > 0)
+    order = np.argsort(-there[inside])  # what is nearer comes last and hides what is behind
+    at = (v[inside][order].astype(np.intp), u[inside][order].astype(np.intp))
+    depth, of_it, gray = np.zeros((3, rows, columns), np.float32)
+    depth[at] = 1 / there[inside][order]
+    of_it[at], gray[at] = (each[inside][order] for each in (variance, seen.gray))
+    # Between pixels that are seen larger from here, what is behind shows through, or nothing.
+    around = np.ones((3, 3), np.uint8)
+    closed = np.asarray(cv2.morphologyEx(depth, cv2.MORPH_CLOSE, around), np.float32)
+    gaps = closed > np.float32(_SAME) * depth
+    of_it, gray = (np.where(gaps, cv2.dilate(each, around), each) for each in (of_it, gray))
+    unknown = closed <= 0
+    closed[unknown], gray[unknown] = np.nan, np.nan
+    return np.float32(1) / closed, of_it, gray
+
+
+def _gray(rgb: RgbImage, size: tuple[int, int]) -> FloatImage:
+    small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(small.astype(np.float32), (3, 3)), np.float32)
+
+
+def _look_alike(before: FloatImage, now: FloatImage) -> Mask:
+    """Where grey values are the same but for how pictures are exposed: nothing came in between."""
+    known = np.isfinite(before)
+    if not known.any():
+        return known
+    gain = float(np.median((now[known] + 1) / (before[known] + 1)))
+    gain = min(max(gain, 1 / _MOST_GAIN), _MOST_GAIN)
+    off = np.abs(now - np.float32(gain) * np.where(known, before, 0))
+    alike = off < np.float32(_UNLIKE) + np.float32(_UNLIKE_SHARE) * now
+    return known & alike
 
 
 def _of_before(scaled: ScaledDepth, depth_m: FloatImage, variance: FloatImage) -> ScaledDepth:
@@ -202,16 +231,3 @@ def _size(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def _nearest(image: FloatImage, size: tuple[int, int]) -> FloatImage:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), np.float32)
-
-
-def _looked_up(image: FloatImage, u: FloatImage, v: FloatImage) -> FloatImage:
-    """The nearest values at columns and rows; NaN outside."""
-    found = cv2.remap(
-        image,
-        u,
-        v,
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=float("nan"),
-    )
-    return np.asarray(found, np.float32)

@@ -32,6 +32,7 @@ _LIDAR_HEIGHT = 1.0
 _BEAMS, _HIGHEST_BEAM_DEG, _SHOTS = 16, 15.0, 900
 # A laser scanner as robots carry it in front, low and level: half a degree between shots.
 _LASER_AHEAD, _LASER_HEIGHT, _LASER_SHOTS = 0.1, 0.25, 720
+_STOPS_APART, _OF_A_TURN = 1.5, 3.0  # metres driven between two turns; what one takes counts as
 _WORLDS_TRIED = 50
 
 Pose = npt.NDArray[np.float64]
@@ -57,6 +58,7 @@ class Robot:
         cameras: Mapping[str, Camera],
         camera_height: float = CAMERA_HEIGHT,
         camera_pitch_deg: float = 0.0,
+        turns_deg: float = 0.0,
     ) -> None:
         """Build the world and find a route through it.
 
@@ -67,6 +69,8 @@ class Robot:
                 the next one to its left.
             camera_height: Metres of all of them above the ground.
             camera_pitch_deg: Degrees all of them look down.
+            turns_deg: Degrees it turns to both sides wherever it stops, every 1.5 m; as it takes a
+                while, a distance grows by 3 m meanwhile. It never stops for 0.
 
         Raises:
             SettingError: There is no such kind of world, or no route in any world of this seed.
@@ -74,6 +78,7 @@ class Robot:
         if kind not in KINDS:
             raise SettingError(f"world is '{kind}'; use one of {', '.join(KINDS)}")
         self.cameras = dict(cameras)
+        self._turns = math.radians(turns_deg)
         self.base_camera = {
             name: camera_pose(
                 _CAMERA_AHEAD * math.cos(yaw),
@@ -105,7 +110,15 @@ class Robot:
         Returns:
             4x4 float64, base (x forward, y left, z up, on the ground) -> world.
         """
-        return self.route.pose(self._start + distance)
+        if not self._turns:
+            return self.route.pose(self._start + distance)
+        stops, way = divmod(distance, _STOPS_APART + _OF_A_TURN)
+        driven = stops * _STOPS_APART + min(way, _STOPS_APART)
+        of_turn = max(way - _STOPS_APART, 0) / _OF_A_TURN
+        yaw = self._turns * math.sin(2 * math.pi * of_turn)
+        turned = np.eye(4)
+        turned[:2, :2] = [[math.cos(yaw), -math.sin(yaw)], [math.sin(yaw), math.cos(yaw)]]
+        return self.route.pose(self._start + driven) @ turned
 
     def curvature(self, distance: float) -> float:
         """Curvature of its route, positive to the left, in 1/m.

@@ -60,6 +60,18 @@ def test_the_seed_decides_the_world() -> None:
     np.testing.assert_array_equal(first.measure(1.5), again.measure(1.5))
 
 
+def test_a_robot_that_stops_looks_to_both_sides() -> None:
+    robot, driving = (Robot("room", 2, CAMERAS, turns_deg=turns) for turns in (70.0, 0.0))
+    np.testing.assert_array_equal(robot.pose(1.0), driving.pose(1.0))
+    stopped = driving.pose(1.5)
+    for distance, yaw in ((1.5, 0.0), (2.25, 70.0), (3.0, 0.0), (3.75, -70.0), (4.5, 0.0)):
+        pose = robot.pose(distance)
+        np.testing.assert_allclose(pose[:3, 3], stopped[:3, 3])
+        turned = np.linalg.inv(stopped) @ pose
+        assert np.degrees(np.arctan2(turned[1, 0], turned[0, 0])) == pytest.approx(yaw, abs=1e-6)
+    np.testing.assert_allclose(robot.pose(5.0), driving.pose(2.0))
+
+
 def test_depth_needs_no_colour() -> None:
     robot = Robot("street", 1, CAMERAS)
     _, depth = robot.photograph("camera", 0.7)

@@ -55,6 +55,12 @@ _COLUMNS = {
     default=70.0,
     help="Its horizontal field of view in degrees.",
 )
+@option(
+    "--turns",
+    type=click.FloatRange(min=0.0, max=180.0),
+    default=0.0,
+    help="Degrees the robot turns to both sides wherever it stops, every 1.5 m.",
+)
 @option("--odometry/--no-odometry", default=True, help="Whether the robot publishes where it is.")
 @option(
     "--height-error",
@@ -99,6 +105,7 @@ def navigation(
     camera_height: float,
     camera_pitch: float,
     hfov: float,
+    turns: float,
     odometry: bool,
     height_error: float,
     pitch_error: float,
@@ -150,7 +157,7 @@ def navigation(
     told = Told(odometry, height_error / 100, pitch_error, odometry_noise, exposure_noise / 100)
     for kind in worlds or KINDS:
         for seed in range(first_seed, first_seed + seeds):
-            drive = record(kind, seed, seconds, rate, view)
+            drive = record(kind, seed, seconds, rate, view, turns)
             ways: list[tuple[str, LoadedModel | None, str]] = [(TRUTH, None, "ground plane")]
             ways += [
                 (Path(name).stem, network, source)
@@ -184,6 +191,7 @@ def navigation(
             "height_error": height_error,
             "pitch_error": pitch_error,
             "hfov": hfov,
+            "turns": turns,
             "ground_fusion": ground_fusion,
             "rows": rows,
         },
