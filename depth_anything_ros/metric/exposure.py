@@ -12,7 +12,7 @@ from depth_anything_ros.frames import FloatArray, FloatImage
 from depth_anything_ros.geometry.camera_motion import sample_displaced
 
 Gray = npt.NDArray[np.uint8]
-_Picture = TypeVar("_Picture", bound=npt.NDArray[np.uint8])
+_Picture = TypeVar("_Picture", Gray, FloatImage)
 
 # Own choices.
 DARKEST, BRIGHTEST = 3, 252
@@ -107,13 +107,14 @@ def exposed(picture: _Picture, gain: float, more: float) -> _Picture:
     """A picture with another gain and offset.
 
     Args:
-        picture: uint8.
+        picture: uint8, or float32 grey values.
         gain: Factor on its values.
         more: Added after it.
 
     Returns:
-        uint8 of the same shape.
+        The same shape and type, from 0 to 255.
     """
     if gain == 1 and more == 0:
         return picture
-    return cv2.addWeighted(picture, gain, picture, 0, more)  # type: ignore[return-value]
+    changed = np.asarray(cv2.addWeighted(picture, gain, picture, 0, more), picture.dtype)
+    return np.clip(changed, 0, 255)

@@ -20,12 +20,12 @@ from depth_anything_ros.frames import FloatArray, FloatImage, Frame, Plane
 from depth_anything_ros.geometry.camera import Camera
 from depth_anything_ros.metric.direct_alignment import aligned
 from depth_anything_ros.metric.ground_correction import GroundCorrection
+from depth_anything_ros.metric.ground_evidence import ground_evidence
 from depth_anything_ros.metric.ground_odometry import told_by_ground
 from depth_anything_ros.metric.lens_falloff import LensFalloff
 from depth_anything_ros.metric.plane_sweep import (
     HEIGHTS,
     MOST_SHIFT,
-    NOISE,
     Likely,
     Picture,
     PlaneSweep,
@@ -39,6 +39,7 @@ _REMEMBERED = 10
 _SECONDS = 6.0  # a robot that stands has nothing to compare; things move meanwhile
 _FITS = 0.45  # share of places that fit better than shown aside, at least
 _MOSTLY = 0.6  # share of clear places on the ground where odometry comes from the ground itself
+_CLEARLY = 0.97  # of the difference that is left where poses are taken for wrong
 _ALIGNED, _ENOUGH = 3, 0.995  # times, until the pictures differ by hardly less
 _DOUBTED = 3.0  # pixels by which poses are off where what is seen counts half
 _RAISED = -0.15  # evidence below which the height is looked for
@@ -119,9 +120,10 @@ class GroundParallax:
             return None
         finer = max(1, min(2, camera.height // shape[0]))
         size = (finer * shape[1], finer * shape[0])
-        gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
+        # As float32: faint ground differs from pose to pose by less than rounding.
+        gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
         small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.uint8)
+        smooth = np.asarray(cv2.GaussianBlur(small, (3, 3), 0), np.float32)
         now = Picture(frame.stamp, np.array(pose), smooth)
         before = self._before(now, camera, frame.fixed_frame, ground.offset)
         if before is None or self._falloff is None:
@@ -176,7 +178,7 @@ def _matched(sweep: PlaneSweep) -> tuple[FloatArray, Likely] | None:
     all_ground = sweep.shift(as_given, None)
     shift, likely = as_given, sweep.likely_heights(as_given)
     other = sweep.likely_heights(all_ground)
-    if other.difference < likely.difference:
+    if other.difference < _CLEARLY * likely.difference:
         shift, likely = all_ground, other
     shift = sweep.shift(shift, likely.number)
     # Where little is to be seen the images mislead: then the poses stay as they are.
@@ -215,32 +217,33 @@ def _parallax(sweep: PlaneSweep, shift: FloatArray, shape: tuple[int, int]) -> P
     below_ground = np.asarray(
         cv2.resize(least_below, below, interpolation=cv2.INTER_AREA), np.float32
     )
-    evidence = np.where(inside > 0, _evidence(small, below_ground), np.float32(0))
+    gray = np.asarray(cv2.resize(sweep.gray, below, interpolation=cv2.INTER_AREA), np.float32)
+    seen = ground_evidence(small, below_ground, gray, inside > 0)
     floor = np.zeros(shape, np.float32)
     height, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
     # Where poses are off by some pixels, they are by others that no shift mends.
-    floor[top:] = evidence / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
-    height[top:], sigma[top:] = _heights(sweep, small, floor[top:])
+    floor[top:] = seen.floor / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
+    height[top:], sigma[top:] = _heights(sweep, seen.costs, floor[top:], seen.quiet)
     return Parallax(floor, height, sigma)
 
 
 def _heights(
-    sweep: PlaneSweep, costs: FloatImage, evidence: FloatImage
+    sweep: PlaneSweep, costs: FloatImage, evidence: FloatImage, quiet: float
 ) -> tuple[FloatImage, FloatImage]:
     """Metres above the ground where it is surely raised, and their standard deviation."""
     contrast = cv2.resize(sweep.contrast(), costs.shape[:0:-1], interpolation=cv2.INTER_AREA)
     ground = evidence > 0
     # What has much contrast differs more where it matches, too.
-    usual = contrast + np.float32(NOISE)
+    usual = contrast + np.float32(quiet)
     usual *= np.median((costs[0] / usual)[ground]) if ground.any() else 0
-    height, sigma = _best(sweep, costs, usual, _UNIQUE, _FLAT)
+    height, sigma = _best(sweep, costs, usual, quiet, _UNIQUE, _FLAT)
     sure = evidence < _RAISED
     height, sigma = (np.where(sure, each, np.float32(np.nan)) for each in (height, sigma))
     # What is faint but level shows its height over more of the image.
     raised = evidence < _PERHAPS
     share = np.maximum(cv2.blur(raised.astype(np.float32), _AROUND), np.float32(1e-3))
     wide = np.stack([cv2.blur(cost * raised, _AROUND) / share for cost in costs])
-    level, of_level = _best(sweep, wide, usual, _UNIQUE_AROUND, _FLAT_AROUND)
+    level, of_level = _best(sweep, wide, usual, quiet, _UNIQUE_AROUND, _FLAT_AROUND)
     of_level = np.hypot(of_level, np.float32(_LEVEL))
     with np.errstate(invalid="ignore"):
         surer = np.isnan(height) | ((height < _STEP) & (of_level < sigma))
@@ -250,7 +253,12 @@ def _heights(
 
 
 def _best(
-    sweep: PlaneSweep, costs: FloatImage, usual: FloatImage, unique: float, flat: float
+    sweep: PlaneSweep,
+    costs: FloatImage,
+    usual: FloatImage,
+    quiet: float,
+    unique: float,
+    flat: float,
 ) -> tuple[FloatImage, FloatImage]:
     """Metres at which costs are least, and their standard deviation; NaN where it is unsure.
 
@@ -258,6 +266,7 @@ def _best(
         sweep: What was compared.
         costs: Of each height.
         usual: Cost that a match has on the ground, of as much contrast.
+        quiet: Difference of costs that says nothing.
         unique: Share of the cost at any other height that the least one may have.
         flat: Heights by which it may be off where costs hardly change, times the ratio of
             the cost of a match to their change.
@@ -266,8 +275,8 @@ def _best(
     before, at, after = (np.take_along_axis(costs, (best + k)[None], axis=0)[0] for k in (-1, 0, 1))
     number = np.arange(len(costs))[:, None, None]
     others = np.where(np.abs(number - best) > 1, costs, np.inf).min(axis=0)
-    known = (at <= after) & (at < _MATCHED * usual + NOISE)
-    known &= at + NOISE < unique * (others + NOISE)
+    known = (at <= after) & (at < _MATCHED * usual + quiet)
+    known &= at + quiet < unique * (others + quiet)
     bend = np.maximum(before + after - 2 * at, 1e-6)
     offset = np.clip((before - after) / (2 * bend), -0.5, 0.5)
     side = np.where(offset > 0, best, best - 1)
@@ -277,7 +286,7 @@ def _best(
     # A height moves the match of a point ahead by focal * apart / (depth - apart)^2.
     ahead = np.maximum(depth - sweep.apart, sweep.apart / 2)
     of_match = _MATCH * np.square(ahead) / (sweep.focal * sweep.apart)
-    of_flat = flat * sweep.height * step * 2 * (usual + NOISE) / bend
+    of_flat = flat * sweep.height * step * 2 * (usual + quiet) / bend
     sigma = np.where(known, np.hypot(of_match, of_flat), np.nan).astype(np.float32)
     return np.where(known, share * sweep.height, np.nan).astype(np.float32), sigma
 
@@ -305,14 +314,3 @@ def _filled(
         np.where(fills, mean, height).astype(np.float32),
         np.where(fills, of_mean, sigma).astype(np.float32),
     )
-
-
-def _evidence(costs: FloatImage, below: FloatImage) -> FloatImage:
-    """How much better the ground fits than any plane above it, from -1 to 1.
-
-    Where one below fits better than the ground it is 0: motion does not tell what is there.
-    """
-    raised = costs[1:].min(axis=0)
-    ground, other = costs[0], np.minimum(raised, below)
-    evidence = (other - ground) / (other + ground + 2 * NOISE)
-    return np.asarray(np.where((evidence < 0) & (below < raised), 0, evidence), np.float32)

@@ -7,7 +7,6 @@ import numpy as np
 
 from depth_anything_ros.frames import FloatArray, FloatImage
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.metric.exposure import Gray
 
 # Own choices.
 _DARK, _BRIGHT = 15, 245  # grey values between which the ratio of two is exact enough
@@ -44,11 +43,11 @@ class LensFalloff:
         """Brightness at the farthest corner, relative to the centre."""
         return float(np.exp(self._log.sum()))
 
-    def flattened(self, picture: Gray) -> Gray:
+    def flattened(self, picture: FloatImage) -> FloatImage:
         """A picture as a lens that darkens nothing would give it.
 
         Args:
-            picture: Rows x columns uint8, the whole image in any size.
+            picture: Rows x columns float32 grey values, the whole image in any size.
 
         Returns:
             Of the same shape; the same where nothing is known to be darkened.
@@ -57,13 +56,13 @@ class LensFalloff:
             return picture
         rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
         factor = np.exp(-self._logs(self._square(columns, rows, picture.shape)))
-        return np.asarray(cv2.multiply(picture, factor, dtype=cv2.CV_8U), np.uint8)
+        return np.minimum(picture * factor, np.float32(255))
 
-    def learn(self, before: Gray, now: Gray, matches: FloatImage) -> None:
+    def learn(self, before: FloatImage, now: FloatImage, matches: FloatImage) -> None:
         """Learn from two pictures of the same scene, as the camera gave them.
 
         Args:
-            before: Rows x columns uint8.
+            before: Rows x columns float32 grey values.
             now: The same size.
             matches: 4xN float32, column and row in `now` and in `before` of what both show.
         """

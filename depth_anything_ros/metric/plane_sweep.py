@@ -18,7 +18,6 @@ from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
 from depth_anything_ros.metric.exposure import (
     BRIGHTEST,
     DARKEST,
-    Gray,
     exposed,
     exposure_between,
 )
@@ -29,7 +28,7 @@ HEIGHTS = np.array([0.0, 0.08, 0.16, 0.24, 0.33, 0.43, 0.54, 0.66])
 _BELOW = np.array([-0.2, -0.5])  # stairs down and reflections fit planes below it
 _RANGE = 7.0  # heights of the camera up to which the ground is compared
 _WINDOW = (15, 9)  # columns and rows over which differences are summed
-NOISE = 0.7
+NOISE = 0.25
 """Mean difference of grey values that says nothing."""
 _CELL = 8  # pixels between places whose shift is computed; between them it is interpolated
 _LEAST_ROWS = 24
@@ -56,12 +55,12 @@ class Picture:
     Attributes:
         stamp: Nanoseconds.
         pose: 4x4, optical frame -> fixed frame.
-        gray: Rows x columns uint8, the camera's image in any size.
+        gray: Rows x columns float32 grey values, the camera's image in any size.
     """
 
     stamp: int
     pose: FloatArray
-    gray: Gray
+    gray: FloatImage
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,7 @@ class PlaneSweep:
         focal: The same in their rows.
         rows: Rows of the pictures.
         top: First row of them that is compared.
+        gray: Rows x columns float32 from there on, the grey values of the one that is shown.
         depth: Rows x columns float32 from there on, metres along Z of the ground.
         inside: Rows x columns bool, what the other picture shows, too.
         sees_ground: Whether there is anything to compare; without it only `top` is known.
@@ -131,7 +131,7 @@ class PlaneSweep:
         self.sees_ground = rows - self.top >= _LEAST_ROWS
         if not self.sees_ground:
             return
-        self._now = now.gray[self.top :]
+        self.gray = now.gray[self.top :]
         depth = _depth(ground, down)
         self.depth = self._fine(depth.reshape(self._nodes))
         turned = (depth[:, None] * self._rays) @ motion[:3, :3].T
@@ -144,14 +144,14 @@ class PlaneSweep:
         if self.sees_ground and not exposed_alike:
             self._before = self._exposed_alike()
 
-    def _exposed_alike(self) -> Gray:
+    def _exposed_alike(self) -> FloatImage:
         """The other picture as bright as this one: cameras set their exposure anew all the time.
 
         Where each place is taken for the height at which grey values change alike, they differ by
         how pictures were exposed.
         """
         window = (_WINDOW[0] // THIN | 1, _WINDOW[1] // THIN | 1)
-        now = self._now[::THIN, ::THIN].astype(np.float32)
+        now = self.gray[::THIN, ::THIN]
         maps = self._maps[:, :, ::THIN, ::THIN]
         seen = np.stack([self._seen(each, np.zeros(2)) for each in maps])
         off = now - seen
@@ -178,7 +178,7 @@ class PlaneSweep:
         """Values at the nodes interpolated to the pixels that are compared."""
         size = (nodes.shape[1] * _CELL, nodes.shape[0] * _CELL)
         whole = cv2.resize(nodes.astype(np.float32), size)
-        rows, columns = self._now.shape
+        rows, columns = self.gray.shape
         below = _CELL + self.top
         return np.asarray(whole[below : below + rows, _CELL : _CELL + columns])
 
@@ -195,7 +195,7 @@ class PlaneSweep:
     def _seen(self, maps: FloatImage, shift: FloatArray) -> FloatImage:
         """The other picture through a map of columns and rows, as float32."""
         u, v = (maps[k] + np.float32(shift[k]) for k in (0, 1))
-        return cv2.remap(self._before, u, v, cv2.INTER_LINEAR).astype(np.float32)
+        return np.asarray(cv2.remap(self._before, u, v, cv2.INTER_LINEAR), np.float32)
 
     def ground_map(self, ground: Plane) -> FloatImage:
         """Columns and rows where the other picture shows every second pixel of another ground.
@@ -224,7 +224,7 @@ class PlaneSweep:
             other along its columns and rows.
         """
         u, v = (np.ascontiguousarray(part) for part in maps)
-        now = self._now[::THIN, ::THIN].astype(np.float32)
+        now = self.gray[::THIN, ::THIN]
         seen, *slopes = (
             cv2.remap(picture, u, v, cv2.INTER_LINEAR)[used].astype(np.float64)
             for picture in (
@@ -253,7 +253,7 @@ class PlaneSweep:
         else:
             chosen = np.take_along_axis(maps, height[None, None], axis=0)[0]
         used = self.inside[::THIN, ::THIN]
-        now = self._now[::THIN, ::THIN].astype(np.float32)
+        now = self.gray[::THIN, ::THIN]
         for _ in range(_ROUNDS):
             seen = self._seen(chosen, shift)
             off = (now - seen)[used]
@@ -349,7 +349,7 @@ class PlaneSweep:
 
     def contrast(self) -> FloatImage:
         """Mean difference of grey values to those around."""
-        now = self._now.astype(np.float32)
+        now = self.gray
         return np.asarray(cv2.blur(cv2.absdiff(now, cv2.blur(now, _WINDOW)), _WINDOW))
 
     def least_below(self, shift: FloatArray) -> FloatImage:
@@ -357,7 +357,7 @@ class PlaneSweep:
         return np.asarray(self._costs(self._below, shift, 1).min(axis=0))
 
     def _costs(self, maps: FloatImage, shift: FloatArray, thin: int) -> FloatImage:
-        now = self._now[::thin, ::thin].astype(np.float32)
+        now = self.gray[::thin, ::thin]
         window = (_WINDOW[0] // thin | 1, _WINDOW[1] // thin | 1)
         inside = self.inside[::thin, ::thin].astype(np.float32)
         share = np.maximum(cv2.blur(inside, window), np.float32(1e-3))

@@ -29,8 +29,8 @@ def picture(
 ) -> Picture:
     """A picture of a level road, whose pose may be off."""
     frame = drive(0.0, moved, camera, road_contrast=contrast)[0]
-    gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
-    smooth = np.asarray(cv2.GaussianBlur(gray, (3, 3), 0), np.uint8)
+    gray = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    smooth = np.asarray(cv2.GaussianBlur(gray, (3, 3), 0), np.float32)
     assert frame.pose is not None
     return Picture(frame.stamp, frame.pose if step is None else frame.pose @ step, smooth)
 

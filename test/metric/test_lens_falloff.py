@@ -8,7 +8,6 @@ import pytest
 
 from depth_anything_ros.frames import FloatImage
 from depth_anything_ros.geometry.camera import Camera
-from depth_anything_ros.metric.exposure import Gray
 from depth_anything_ros.metric.lens_falloff import LensFalloff
 
 SHAPE = (120, 160)
@@ -16,21 +15,21 @@ CAMERA = Camera(640, 480, 400.0, 400.0, 319.5, 239.5)
 AHEAD = 12  # rows by which the picture moved
 
 
-def darkened(picture: Gray, corner: float) -> Gray:
+def darkened(picture: FloatImage, corner: float) -> FloatImage:
     """The picture with its corners at a share of their brightness."""
     rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
     square = np.square(columns + 0.5 - SHAPE[1] / 2) + np.square(rows + 0.5 - SHAPE[0] / 2)
     factor = 1 - (1 - corner) * square / square.max()
-    return np.asarray(np.rint(picture * factor), np.uint8)
+    return np.asarray(np.rint(picture * factor), np.float32)
 
 
-def pictures(corner: float, gain: float = 1.0, seed: int = 0) -> tuple[Gray, Gray]:
+def pictures(corner: float, gain: float = 1.0, seed: int = 0) -> tuple[FloatImage, FloatImage]:
     """Two pictures of a road, AHEAD rows apart, the earlier one exposed by a gain."""
     rng = np.random.default_rng(seed)
     scene = cv2.GaussianBlur(rng.uniform(0, 255, (SHAPE[0] + AHEAD, SHAPE[1])), (0, 0), 2)
-    scene = np.clip(120 + 3 * (scene - scene.mean()), 30, 210).astype(np.uint8)
+    scene = np.clip(120 + 3 * (scene - scene.mean()), 30, 210).astype(np.float32)
     before, now = scene[AHEAD:], scene[:-AHEAD]
-    return np.rint(gain * darkened(before, corner)).astype(np.uint8), darkened(now, corner)
+    return np.rint(np.float32(gain) * darkened(before, corner)), darkened(now, corner)
 
 
 def matches(off: float = 0.0) -> FloatImage:
@@ -52,7 +51,7 @@ def test_the_darkening_is_found_and_taken_away(corner: float, gain: float) -> No
     falloff = learned(corner, gain)
     print(f"corners at {falloff.at_corner:.3f}, in truth at {corner}")
     assert falloff.at_corner == pytest.approx(corner, abs=0.03)
-    grey = np.full(SHAPE, 100, np.uint8)
+    grey = np.full(SHAPE, 100, np.float32)
     flat = falloff.flattened(darkened(grey, corner))
     np.testing.assert_allclose(flat, 100, atol=3.5)
 
@@ -70,6 +69,6 @@ def test_a_lens_that_darkens_nothing_is_left_as_it_is() -> None:
 def test_few_matches_and_saturated_pixels_say_nothing() -> None:
     falloff = LensFalloff(CAMERA)
     falloff.learn(*pictures(0.6), matches()[:, :300])
-    bright = np.full(SHAPE, 255, np.uint8)
+    bright = np.full(SHAPE, 255, np.float32)
     falloff.learn(bright, darkened(bright, 0.99), matches())
     assert falloff.at_corner == 1
