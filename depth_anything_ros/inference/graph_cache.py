@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from depth_anything_ros.inference.build_cache import file_hash, get_or_build, versions
+from depth_anything_ros.inference.build_cache import file_hash, find, get_or_build, versions
 from depth_anything_ros.network.catalogue import EMBEDDED_FILES
 from depth_anything_ros.network.checkpoints import ModelFile, load_network
 
@@ -51,7 +51,22 @@ def onnx_graph(file: ModelFile, root: Path | None = None) -> Path:
     def build(folder: Path) -> None:
         export_into(file, folder)
 
-    return get_or_build(f"{file.name}-onnx", made_of(file), build, root) / "network.onnx"
+    return get_or_build(_name(file), made_of(file), build, root) / "network.onnx"
+
+
+def kept_export(file: ModelFile, root: Path | None = None) -> Path | None:
+    """The export that `onnx_graph` has made of a model's weights before; None where it has not.
+
+    Args:
+        file: The model, with weights.
+        root: Folder of the cache; None for the user's.
+    """
+    entry = find(_name(file), made_of(file), root)
+    return entry / "network.onnx" if entry else None
+
+
+def _name(file: ModelFile) -> str:
+    return f"{file.name}-onnx"
 
 
 def export_into(file: ModelFile, folder: Path) -> Path:

@@ -15,8 +15,10 @@ import torch
 from lite_weights import published_like
 
 from depth_anything_ros.frames import FloatImage, RgbImage
+from depth_anything_ros.inference.backends.openvino import graphs
+from depth_anything_ros.inference.graph_cache import onnx_graph
 from depth_anything_ros.inference.selection import make_estimator
-from depth_anything_ros.network.checkpoints import save_network
+from depth_anything_ros.network.checkpoints import resolve, save_network
 from depth_anything_ros.network.families.depth_anything.network import DepthAnything
 from depth_anything_ros.network.families.lite.encoder import imagenet_weights
 from depth_anything_ros.network.families.lite.network import LiteConfig, LiteDepth
@@ -56,6 +58,19 @@ def weights(
 def answers(weights: Path, backend: str, images: list[RgbImage]) -> list[FloatImage]:
     settings = ModelSettings(str(weights), "cpu", "fp32", 112, 1, backend)
     return [prediction.values for prediction in make_estimator(settings).estimator.estimate(images)]
+
+
+def test_openvino_takes_the_export_that_is_there(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    file = resolve(weights)
+    exported = onnx_graph(file)
+    monkeypatch.setattr(graphs, "export_into", lambda *_: pytest.fail("exported again"))
+    graph = graphs.openvino_graph(file)
+    assert graph.with_suffix(".yaml").read_text() == exported.with_suffix(".yaml").read_text()
+    assert not graph.with_suffix(".onnx").exists()
+    assert exported.is_file()
 
 
 def test_every_backend_says_the_same(weights: Path) -> None:

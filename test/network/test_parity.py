@@ -106,10 +106,12 @@ def test_equals_transformers(encoder: str, version: str, max_depth: float | None
     theirs = transformers_network(encoder, version, max_depth)
     ours = DepthAnything(DepthAnythingConfig.official(encoder, version, max_depth)).eval()
     generator = torch.Generator().manual_seed(4)
-    images = [torch.randn(1, 3, height, width, generator=generator) for height, width in SIZES]
+    # Sizes matter to all networks alike: a large one sees each of them once.
+    sizes = SIZES if version == "v2" and max_depth is None else SIZES[-1:]
+    images = [torch.randn(1, 3, height, width, generator=generator) for height, width in sizes]
     # Scale the last convolution so that outputs are of the order of 1 and hardly ever cut to 0.
     last = theirs.head.conv3
-    small = F.interpolate(images[2], (140, 196), mode="bilinear")
+    small = F.interpolate(images[-1], (140, 196), mode="bilinear")
     theirs.head.activation2 = torch.nn.Identity()
     raw = theirs(pixel_values=small).predicted_depth / theirs.head.max_depth
     theirs.head.activation2 = torch.nn.ReLU() if max_depth is None else torch.nn.Sigmoid()

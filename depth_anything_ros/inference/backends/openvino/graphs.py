@@ -8,7 +8,12 @@ from pathlib import Path
 from depth_anything_ros.errors import require
 from depth_anything_ros.inference.backends.openvino.core import openvino_core
 from depth_anything_ros.inference.build_cache import get_or_build
-from depth_anything_ros.inference.graph_cache import export_into, made_of, ready_graph
+from depth_anything_ros.inference.graph_cache import (
+    export_into,
+    kept_export,
+    made_of,
+    ready_graph,
+)
 from depth_anything_ros.network.checkpoints import ModelFile
 
 
@@ -39,9 +44,13 @@ def openvino_graph(file: ModelFile, half: bool = False, root: Path | None = None
             convert(whole, folder / "network.xml", half=True)
             shutil.copyfile(whole.with_suffix(".yaml"), folder / "network.yaml")
             return
-        onnx = export_into(file, folder)
-        convert(onnx, onnx.with_suffix(".xml"))
-        onnx.unlink()
+        kept = kept_export(file, root)
+        onnx = kept or export_into(file, folder)
+        convert(onnx, folder / "network.xml")
+        if kept:
+            shutil.copyfile(onnx.with_suffix(".yaml"), folder / "network.yaml")
+        else:
+            onnx.unlink()
 
     name = f"{file.name}-openvino{'-half' if half else ''}"
     return get_or_build(name, made_of(file, "openvino"), build, root) / "network.xml"
