@@ -223,7 +223,7 @@ def _parallax(sweep: PlaneSweep, shift: FloatArray, shape: tuple[int, int]) -> P
     height, sigma = (np.full(shape, np.nan, np.float32) for _ in range(2))
     # Where poses are off by some pixels, they are by others that no shift mends.
     floor[top:] = seen.floor / np.float32(1 + np.linalg.norm(shift) / _DOUBTED)
-    height[top:], sigma[top:] = _heights(sweep, seen.costs, floor[top:], seen.quiet)
+    height[top:], sigma[top:] = _heights(sweep, seen.costs, floor[top:], seen.quiet + sweep.unsure)
     return Parallax(floor, height, sigma)
 
 

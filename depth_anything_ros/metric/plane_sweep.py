@@ -15,12 +15,8 @@ import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray, FloatImage, Plane
 from depth_anything_ros.geometry.camera import Camera, distort, rays_of_pixels
-from depth_anything_ros.metric.exposure import (
-    BRIGHTEST,
-    DARKEST,
-    exposed,
-    exposure_between,
-)
+from depth_anything_ros.metric.exposure import BRIGHTEST, DARKEST, exposed, exposure_between
+from depth_anything_ros.metric.flicker import brightness_of_rows
 
 # Own choices, made on simulated rooms and streets 0 to 4.
 HEIGHTS = np.array([0.0, 0.08, 0.16, 0.24, 0.33, 0.43, 0.54, 0.66])
@@ -39,8 +35,13 @@ MOST_SHIFT = 3.0
 """pixels at most,"""
 LEAST_PIXELS = 200
 """from that many of them."""
+_THIN_WINDOW = (_WINDOW[0] // THIN | 1, _WINDOW[1] // THIN | 1)
 _ROUNDS = 3
-_BETTER_EXPOSED = 0.9  # of the difference of grey values that is left where exposures differ
+_BETTER_EXPOSED = 0.9  # of the difference of grey values that is left where exposures differ,
+_BETTER_LIT = 0.9  # and of that where lamps flicker;
+_LEFT_OF_FLICKER = 1.0  # grey values by which what is then shown may be wrong
+_DARK = 15  # grey value above which the ratio of two is exact enough
+_MOST_PLACES = 3_000  # for cost
 _STIFF = 0.02  # of squared slopes: where there is no texture nothing is shifted
 _FAVOUR = 0.9  # the ground is taken where it fits nearly as well as a plane above it
 _ASIDE = 6.0  # pixels: pictures shown so far aside fit worse where poses are right,
@@ -101,6 +102,7 @@ class PlaneSweep:
         depth: Rows x columns float32 from there on, metres along Z of the ground.
         inside: Rows x columns bool, what the other picture shows, too.
         sees_ground: Whether there is anything to compare; without it only `top` is known.
+        unsure: Grey values by which the two may differ after flicker was taken away; 0 without.
     """
 
     def __init__(
@@ -109,9 +111,11 @@ class PlaneSweep:
         now: Picture,
         camera: Camera,
         ground: Plane,
-        exposed_alike: bool = False,
+        shown_alike: bool = False,
+        unsure: float = 0.0,
     ) -> None:
         self.rows, columns = now.gray.shape
+        self.unsure = unsure
         rows = self.rows
         self._before, self._camera, self.height = before.gray, camera, ground.offset
         self.pictures, self._seen_of = (before, now), (camera, ground)
@@ -141,38 +145,64 @@ class PlaneSweep:
         seen = (u_there >= 0) & (v_there >= 0) & (u_there < columns - 1) & (v_there < rows - 1)
         self.inside = seen.all(axis=0)
         self.sees_ground = np.count_nonzero(self.inside) >= LEAST_PIXELS * THIN**2
-        if self.sees_ground and not exposed_alike:
-            self._before = self._exposed_alike()
+        if self.sees_ground and not shown_alike:
+            self._shown_alike()
 
-    def _exposed_alike(self) -> FloatImage:
-        """The other picture as bright as this one: cameras set their exposure anew all the time.
+    def _shown_alike(self) -> None:
+        """Make both pictures as bright as each other.
 
-        Where each place is taken for the height at which grey values change alike, they differ by
-        how pictures were exposed.
+        Cameras set their exposure anew all the time, and lamps flicker. Where each place is taken
+        for the height at which grey values change alike, they differ by no more than that.
         """
-        window = (_WINDOW[0] // THIN | 1, _WINDOW[1] // THIN | 1)
-        now = self.gray[::THIN, ::THIN]
-        maps = self._maps[:, :, ::THIN, ::THIN]
+        maps, now = self._maps[:, :, ::THIN, ::THIN], self.gray[::THIN, ::THIN]
         seen = np.stack([self._seen(each, np.zeros(2)) for each in maps])
         off = now - seen
         changes = np.stack(
-            [cv2.blur(np.abs(each - cv2.blur(each, window)), window) for each in off]
+            [cv2.blur(np.abs(each - cv2.blur(each, _THIN_WINDOW)), _THIN_WINDOW) for each in off]
         )
         best = np.argmin(changes, axis=0)[None]
         there = np.take_along_axis(seen, best, axis=0)[0]
         used = self.inside[::THIN, ::THIN] & (np.minimum(now, there) > DARKEST)
         used &= np.maximum(now, there) < BRIGHTEST
         if np.count_nonzero(used) < LEAST_PIXELS:
-            return self._before
+            return
         gain, more = exposure_between(there[used].astype(np.float64), now[used].astype(np.float64))
+        usual = _misfit(seen, now, used)
+        left = _misfit(np.float32(gain) * seen + np.float32(more), now, used)
+        given = self._before, self.gray
+        if left <= _BETTER_EXPOSED * usual:
+            given, usual = (exposed(self._before, gain, more), self.gray), left
+        self._without_flicker(np.take_along_axis(maps[:, 1], best, axis=0)[0], there, used)
+        seen = np.stack([self._seen(each, np.zeros(2)) for each in maps])
+        if _misfit(seen, self.gray[::THIN, ::THIN], used) > _BETTER_LIT * usual:
+            self._before, self.gray = given
+            return
+        self.unsure = _LEFT_OF_FLICKER
+        other, shown = self.pictures
+        whole = np.concatenate([shown.gray[: self.top], self.gray])
+        self.pictures = other, replace(shown, gray=whole)
 
-        def misfit(pictures: FloatImage) -> float:
-            costs = [cv2.blur(cv2.absdiff(each, now), window) for each in pictures]
-            return float(np.median(np.stack(costs).min(axis=0)[used])) + NOISE
+    def _without_flicker(
+        self, row_before: FloatImage, there: FloatImage, used: npt.NDArray[np.bool_]
+    ) -> None:
+        """Take bands of flickering lamps from both pictures.
 
-        if misfit(np.float32(gain) * seen + np.float32(more)) > _BETTER_EXPOSED * misfit(seen):
-            return self._before
-        return exposed(self._before, gain, more)
+        Args:
+            row_before: Row of the other picture that shows every second pixel.
+            there: What it shows there.
+            used: Those that tell.
+        """
+        now = self.gray[::THIN, ::THIN]
+        bright = used & (np.minimum(now, there) > _DARK)
+        if np.count_nonzero(bright) < LEAST_PIXELS:
+            return
+        step = max(1, np.count_nonzero(bright) // _MOST_PLACES)
+        row = (self.top + THIN * np.nonzero(bright)[0]).astype(np.float64)
+        ratio = np.log(now[bright] / there[bright]).astype(np.float64)
+        of_before = row_before[bright].astype(np.float64)
+        before, shown = brightness_of_rows(ratio[::step], of_before[::step], row[::step], self.rows)
+        self._before = self._before * np.exp(-before)[:, None].astype(np.float32)
+        self.gray = self.gray * np.exp(-shown[self.top :])[:, None].astype(np.float32)
 
     def _fine(self, nodes: FloatArray) -> FloatImage:
         """Values at the nodes interpolated to the pixels that are compared."""
@@ -311,7 +341,7 @@ class PlaneSweep:
         before, now = self.pictures
         pose = before.pose @ np.linalg.inv(step)
         before = replace(before, gray=self._before, pose=pose)
-        return PlaneSweep(before, now, *self._seen_of, exposed_alike=True)
+        return PlaneSweep(before, now, *self._seen_of, shown_alike=True, unsure=self.unsure)
 
     def likely_heights(self, shift: FloatArray) -> Likely:
         """The heights that fit best at every second pixel."""
@@ -370,6 +400,12 @@ class PlaneSweep:
                 for each in maps
             ]
         )
+
+
+def _misfit(seen: FloatImage, now: FloatImage, used: npt.NDArray[np.bool_]) -> float:
+    """Median difference of grey values where each place has the height that fits best."""
+    costs = np.stack([cv2.blur(cv2.absdiff(each, now), _THIN_WINDOW) for each in seen])
+    return float(np.median(costs.min(axis=0)[used])) + NOISE
 
 
 def _depth(ground: Plane, down: FloatArray) -> FloatArray:

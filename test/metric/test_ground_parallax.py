@@ -90,6 +90,30 @@ def test_a_kerb_stands_out_however_the_images_are_exposed(gain: float, more: flo
     assert np.nanpercentile(off, 90) < 0.025
 
 
+def flickering(frame: Frame, phase: float) -> Frame:
+    """The same under a lamp that flickers by 5 %, seen by a rolling shutter."""
+    waves = 1.5 * np.arange(frame.rgb.shape[0]) / frame.rgb.shape[0]
+    bands = 1 + 0.05 * np.sin(2 * np.pi * waves + phase)
+    grey = np.rint(bands[:, None, None] * frame.rgb.astype(np.float64))
+    return replace(frame, rgb=np.clip(grey, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("phase", [0.8, 1.9, 3.1])
+def test_a_kerb_stands_out_under_lamps_that_flicker(phase: float) -> None:
+    compares = GroundParallax()
+    compares.compare(flickering(drive(0.12, 0.0)[0], 0.0), GROUND, SHAPE)
+    frame, road, pavement = drive(0.12, 0.45)
+    parallax = compares.compare(flickering(frame, phase), GROUND, SHAPE)
+    assert parallax is not None
+    right, raised = np.mean(parallax.floor[road] > 0), np.mean(parallax.floor[pavement] < -0.15)
+    off = np.abs(parallax.height_m[pavement] - 0.12)
+    print(f"road {right:.2f}, pavement {raised:.2f}, off {np.nanpercentile(off, 90):.3f}")
+    assert right > 0.93
+    assert raised > 0.9
+    assert np.isfinite(off).mean() > 0.75
+    assert np.nanpercentile(off, 90) < 0.025
+
+
 @pytest.mark.parametrize(
     ("turned_deg", "moved"),
     [
