@@ -8,13 +8,13 @@ Electric Grid, 2018). So how bright a picture is depends on the row, and differe
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
+import numpy.typing as npt
 
 from depth_anything_ros.frames import FloatArray
 
 # Own choices.
 _KNOT = 0.05  # of the rows, between places whose brightness is computed; in between it is linear
-_ROUNDS = 5
+_ROUNDS = 4
 _USUAL = 0.005  # log ratio that says nothing
 _STIFF = 0.01  # of the weight of a knot: brightness that is not seen stays
 
@@ -35,30 +35,30 @@ def brightness_of_rows(
     """
     knots = round(1 / _KNOT) + 1
     after = (knots - 1) / max(rows - 1, 1)  # knots per row
-    places = [_between(row * after, knots) for row in (row_now, row_before)]
-    design = scipy.sparse.hstack([places[0], -places[1]]).tocsr()
-    log = np.zeros(2 * knots)
+    at_now, share_now = _between(row_now * after, knots)
+    at_before, share_before = _between(row_before * after, knots)
+    at = np.concatenate([at_now, knots + at_before])
+    share = np.concatenate([share_now, -share_before])
+    count = 2 * knots
+    pair = count * at[:, None] + at[None]
+    product = share[:, None] * share[None]
+    log = np.zeros(count)
     for _ in range(_ROUNDS):
-        off = ratio - design @ log
+        off = ratio - (share * log[at]).sum(axis=0)
         weight = 1 / (1 + np.square(off / (float(np.median(np.abs(off))) + _USUAL)))
-        weighed = design.multiply(weight[:, None]).T.tocsr()
-        stiff = _STIFF * float(weight.sum()) / knots * np.eye(2 * knots)
-        log = np.linalg.solve((weighed @ design).toarray() + stiff, weighed @ ratio)
-    at = np.arange(rows) * after
-    now, before = (np.interp(at, np.arange(knots), part) for part in (log[:knots], log[knots:]))
+        normal = np.bincount(pair.ravel(), (product * weight).ravel(), count * count)
+        right = np.bincount(at.ravel(), (share * (weight * ratio)).ravel(), count)
+        stiff = _STIFF * float(weight.sum()) / knots * np.eye(count)
+        solved = np.linalg.solve(normal.reshape(count, count) + stiff, right)
+        log = np.asarray(solved, np.float64)
+    places = np.arange(rows) * after
+    now, before = (np.interp(places, np.arange(knots), part) for part in (log[:knots], log[knots:]))
     return before, now
 
 
-def _between(at: FloatArray, knots: int) -> scipy.sparse.csr_array:
-    """N x knots shares of the two knots around each place."""
-    at = np.clip(at, 0, knots - 1)
-    first = np.minimum(at.astype(np.intp), knots - 2)
-    share = at - first
-    number = np.arange(len(at))
-    return scipy.sparse.csr_array(
-        (
-            np.concatenate([1 - share, share]),
-            (np.concatenate([number, number]), np.concatenate([first, first + 1])),
-        ),
-        shape=(len(at), knots),
-    )
+def _between(places: FloatArray, knots: int) -> tuple[npt.NDArray[np.intp], FloatArray]:
+    """Numbers of the two knots around each of N places, and their shares: 2xN each."""
+    places = np.clip(places, 0, knots - 1)
+    first = np.minimum(places.astype(np.intp), knots - 2)
+    share = places - first
+    return np.stack([first, first + 1]), np.stack([1 - share, share])
