@@ -132,6 +132,7 @@ _CAMERA = "camera"
 _SPEED = 0.4  # m/s, the simulated robot's default
 _FOUND_WITHIN = 4.0
 _TURNED_PER_MM = 0.02  # degrees
+_BANDS = 1.5  # of light in an image: lamps at 100 Hz, rows that take 15 ms
 _FLOOR = 0.03  # height in metres up to which a true point is floor
 _CAMERA_SHAPE = (320, 240)  # columns and rows: the simulated robot's defaults
 
@@ -153,7 +154,7 @@ class View:
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of the robot, right or wrong, and how its images are exposed.
+    """What is told of the robot, right or wrong, and how its images are lit and exposed.
 
     Attributes:
         odometry: Whether it publishes odometry.
@@ -162,6 +163,7 @@ class Told:
         odometry_noise_mm: Standard deviation of each pose in millimetres, per axis; its attitude
             is off by 0.02 degrees for each of them.
         exposure_noise: Standard deviation of how much brighter each image is, as a share.
+        flicker: Share by which the light changes while a rolling shutter takes an image.
     """
 
     odometry: bool = True
@@ -169,6 +171,7 @@ class Told:
     pitch_error_deg: float = 0.0
     odometry_noise_mm: float = 0.0
     exposure_noise: float = 0.0
+    flicker: float = 0.0
 
     def ground(self, true: Plane) -> Plane:
         """The ground as it is told."""
@@ -189,6 +192,11 @@ class Told:
     def image(self, true: RgbImage, chance: np.random.Generator) -> RgbImage:
         """An image as it is exposed."""
         gain = float(np.exp(chance.normal(0, self.exposure_noise)))
+        if self.flicker:
+            rows = true.shape[0]
+            wave = 2 * np.pi * _BANDS * np.arange(rows) / rows + chance.uniform(0, 2 * np.pi)
+            lit = gain * (1 + self.flicker * np.sin(wave))[:, None, None] * true
+            return np.clip(np.rint(lit), 0, 255).astype(np.uint8)
         return np.asarray(cv2.addWeighted(true, gain, true, 0, 0), np.uint8)
 
 

@@ -293,6 +293,17 @@ def test_odometry_that_trembles_and_exposure_that_changes_are_told() -> None:
     assert 0.04 < np.std(brighter) < 0.2
 
 
+def test_lamps_that_flicker_light_some_rows_more() -> None:
+    drive = record("room", 4, 1.0, 4.0)
+    for frame, tick in zip(
+        frames(drive, "ground plane", Told(flicker=0.1)), drive.ticks, strict=True
+    ):
+        brighter = np.median(frame.rgb / np.maximum(tick.rgb, 1.0), axis=(1, 2))
+        assert brighter.max() == pytest.approx(1.1, abs=0.02)
+        assert brighter.min() == pytest.approx(0.9, abs=0.02)
+        assert np.abs(np.diff(brighter)).max() < 0.02
+
+
 def test_what_motion_shows_stands_trembling_odometry_and_exposure() -> None:
     drive = record("room", 4, 6.0, 5.0)
     network = selection.make_estimator(ModelSettings("embedded", "cpu", "fp32"))
@@ -342,7 +353,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--world", "room", "--source", "lidar", "--seconds", "0.5", "--rate", "2"]
     arguments += ["--camera-height", "1", "--camera-pitch", "20", "--hfov", "90"]
     arguments += ["--no-odometry", "--height-error", "5", "--pitch-error", "1"]
-    arguments += ["--odometry-noise", "5", "--exposure-noise", "10"]
+    arguments += ["--odometry-noise", "5", "--exposure-noise", "10", "--flicker", "5"]
     printed = bench("navigation", *arguments, "--json", path)
     assert "truth" in printed
     report = json.loads(path.read_text())

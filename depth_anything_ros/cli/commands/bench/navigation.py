@@ -88,6 +88,12 @@ _COLUMNS = {
     help="Percent by which each image is brighter or darker at random.",
 )
 @option(
+    "--flicker",
+    type=click.FloatRange(min=0.0, max=100.0),
+    default=0.0,
+    help="Percent by which lamps flicker, which a rolling shutter shows as bands.",
+)
+@option(
     "--ground-fusion/--no-ground-fusion",
     default=True,
     help="As the node's parameter ground_fusion.",
@@ -111,6 +117,7 @@ def navigation(
     pitch_error: float,
     odometry_noise: float,
     exposure_noise: float,
+    flicker: float,
     ground_fusion: bool,
     threads: int,
     json_file: Path | None,
@@ -154,7 +161,14 @@ def navigation(
     }
     scores: dict[tuple[str, str, str], Score] = {}
     view = View(camera_height, camera_pitch, hfov)
-    told = Told(odometry, height_error / 100, pitch_error, odometry_noise, exposure_noise / 100)
+    told = Told(
+        odometry,
+        height_error / 100,
+        pitch_error,
+        odometry_noise,
+        exposure_noise / 100,
+        flicker / 100,
+    )
     for kind in worlds or KINDS:
         for seed in range(first_seed, first_seed + seeds):
             drive = record(kind, seed, seconds, rate, view, turns)
